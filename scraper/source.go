@@ -1,0 +1,217 @@
+package scraper
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"freeway/proxy"
+)
+
+// Source is one list: where it is and how to read it.
+type Source struct {
+	Name      string            `yaml:"name" json:"name"`                               // 1 to 64 of a-z A-Z 0-9 . _ -; the key of everything that is remembered about it
+	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https; "{page}" is replaced, see Pages. Either URL or File
+	File      string            `yaml:"file,omitempty" json:"file,omitempty"`           // a path, read again at every run
+	As        string            `yaml:"as,omitempty" json:"as,omitempty"`               // the format, one of Formats; "" and auto: found out
+	Protocols []string          `yaml:"protocols,omitempty" json:"protocols,omitempty"` // what entries are that do not say; several give one candidate each
+	Pool      string            `yaml:"pool,omitempty" json:"pool,omitempty"`           // label of the entries; "": public
+	Schedule  string            `yaml:"schedule,omitempty" json:"schedule,omitempty"`   // "": Config.Schedule
+	Headers   map[string]string `yaml:"headers,omitempty" json:"-"`                     // sent to URL's own host only; may hold keys, so never printed
+	Pages     Pages             `yaml:"pages,omitempty" json:"pages,omitzero"`
+	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`       // selectors: row, host, port, protocol
+	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`       // names of keys: host, port, protocol
+	Enabled   *bool             `yaml:"enabled,omitempty" json:"enabled,omitempty"` // nil: yes
+}
+
+// Pages expands {page} in a URL: From, From+Step, ... up to To, at most 200
+// requests. Reading stops early at a page that gives nothing new. Zero: one
+// request, and {page} is not expanded.
+type Pages struct {
+	From int `yaml:"from" json:"from"`
+	To   int `yaml:"to" json:"to"`
+	Step int `yaml:"step,omitempty" json:"step,omitempty"` // 0: 1
+}
+
+const (
+	pageMark = "{page}"
+	maxPages = 200
+)
+
+// Formats returns the values of Source.As.
+func Formats() []string {
+	return []string{"auto", "text", "html", "json", "ndjson", "csv", "xml", "yaml", "markdown"}
+}
+
+// On reports whether the source is enabled in its definition.
+func (s Source) On() bool { return s.Enabled == nil || *s.Enabled }
+
+// PoolName returns the label of the entries.
+func (s Source) PoolName() string {
+	if s.Pool == "" {
+		return proxy.PublicPool
+	}
+	return s.Pool
+}
+
+// Validate reports every mistake, each beginning with the key it is about.
+func (s Source) Validate() error {
+	var errs []error
+	bad := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(key+": "+format, args...))
+	}
+	if !validName(s.Name) {
+		bad("name", "%q is not 1 to 64 of a-z, A-Z, 0-9, dot, underscore and dash", clip(s.Name, 64))
+	}
+	if s.Pool != "" && !validName(s.Pool) {
+		bad("pool", "%q is not 1 to 64 of a-z, A-Z, 0-9, dot, underscore and dash", clip(s.Pool, 64))
+	}
+	errs = append(errs, s.validateTarget())
+	if s.As != "" && !slices.Contains(Formats(), s.As) {
+		bad("as", "unknown format %q; use one of %s", clip(s.As, 32), strings.Join(Formats(), ", "))
+	}
+	if _, err := s.protocols(); err != nil {
+		bad("protocols", "%w", err)
+	}
+	if s.Schedule != "" {
+		if _, err := parseSchedule(s.Schedule); err != nil {
+			bad("schedule", "%w", err)
+		}
+	}
+	for k, v := range s.Headers {
+		if http.CanonicalHeaderKey(k) == "" || strings.ContainsAny(k+v, "\r\n\x00") || strings.ContainsAny(k, " :") {
+			bad("headers", "%q is not a header that can be sent", clip(k, 32))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.HTML)) {
+		if !slices.Contains([]string{"row", "host", "port", "protocol"}, k) {
+			bad("html", "unknown key %q; use row, host, port or protocol", clip(k, 32))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.JSON)) {
+		if !slices.Contains([]string{"host", "port", "protocol"}, k) {
+			bad("json", "unknown key %q; use host, port or protocol", clip(k, 32))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// validateTarget checks where the list is.
+func (s Source) validateTarget() error {
+	switch {
+	case (s.URL == "") == (s.File == ""):
+		return errors.New("url: a source has either a url or a file")
+	case s.File != "":
+		if s.Pages != (Pages{}) {
+			return errors.New("pages: only a url has pages")
+		}
+		return nil
+	}
+	urls, err := s.urls()
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(urls[0])
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("url: %q is not an http or https address", clip(redactURL(s.URL), 120))
+	}
+	return nil
+}
+
+// urls expands the pages.
+func (s Source) urls() ([]string, error) {
+	if s.Pages == (Pages{}) {
+		return []string{s.URL}, nil
+	}
+	step := s.Pages.Step
+	if step == 0 {
+		step = 1
+	}
+	n := (s.Pages.To-s.Pages.From)/max(step, 1) + 1
+	if step < 1 || s.Pages.From < 0 || s.Pages.To < s.Pages.From || n > maxPages {
+		return nil, fmt.Errorf("pages: from %d to %d by %d is not 1 to %d pages", s.Pages.From, s.Pages.To, step, maxPages)
+	}
+	if !strings.Contains(s.URL, pageMark) {
+		return nil, fmt.Errorf("pages: the url holds no %s", pageMark)
+	}
+	var out []string
+	for p := s.Pages.From; p <= s.Pages.To; p += step {
+		out = append(out, strings.ReplaceAll(s.URL, pageMark, strconv.Itoa(p)))
+	}
+	return out, nil
+}
+
+// protocols returns the defaults of entries that name none.
+func (s Source) protocols() ([]proxy.Protocol, error) {
+	var out []proxy.Protocol
+	for _, name := range s.Protocols {
+		p, err := proxy.ParseProtocol(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// where says where the list is, without secrets, for messages.
+func (s Source) where() string {
+	if s.File != "" {
+		return s.File
+	}
+	return redactURL(s.URL)
+}
+
+// fingerprint changes when what is fetched or how it is read changes, so that
+// a remembered ETag of another list is never used.
+func (s Source) fingerprint() string {
+	text, err := json.Marshal([]any{s.URL, s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
+	if err != nil {
+		return "" // strings, numbers and maps of strings always marshal
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// redactURL hides a password, and a query that may hold a key.
+func redactURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(unreadable url)"
+	}
+	if u.User != nil {
+		u.User = url.UserPassword(u.User.Username(), "***")
+	}
+	if q := u.Query(); len(q) > 0 {
+		for k := range q {
+			if l := strings.ToLower(k); strings.Contains(l, "key") || strings.Contains(l, "token") || strings.Contains(l, "secret") || strings.Contains(l, "pass") {
+				q.Set(k, "***")
+				u.RawQuery = q.Encode()
+			}
+		}
+	}
+	return u.String()
+}
+
+func validName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
