@@ -1,0 +1,191 @@
+// Package access decides who may talk to the admin listener, before any
+// routing happens: the bearer token, the Host header (DNS rebinding), and
+// writes that a page of another origin makes a browser send.
+//
+// The check wraps the whole handler, so no spelling of a path passes it:
+// everything is denied unless it is allowed here.
+package access
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// Denial is why a request was not let in. The caller of Guard maps it to an answer.
+type Denial int
+
+// The reasons for which Guard turns a request away.
+const (
+	BadHost     Denial = 1 + iota // the Host header is a name that is not ours: DNS rebinding
+	CrossOrigin                   // a browser sends a write from another origin
+	BadHeader                     // a header that other software could mistake for a credential
+	NoToken                       // a token is needed and none came
+	BadToken                      // the token is wrong
+)
+
+// Config says who is let in. The zero value needs no token and answers to
+// IP literals and localhost only.
+type Config struct {
+	// Token is what clients send as "Authorization: Bearer TOKEN". Browsers may
+	// send it as the password of Basic authentication, with any user name.
+	// Empty: no token is asked for.
+	Token string
+
+	// Hosts are further names under which the listener is reached, without
+	// port, in any case. IP literals and localhost are always accepted.
+	Hosts []string
+
+	// Open are the exact paths that GET and HEAD may ask for without a token.
+	Open []string
+
+	// Deny answers a request that was turned away. Nil: a bare 403 or 401.
+	Deny func(w http.ResponseWriter, r *http.Request, why Denial)
+}
+
+// csp allows nothing that does not come from this listener, nor any inline
+// script or style.
+const csp = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// Guard returns next behind the checks. It sets the security headers on every
+// answer, also on refusals. The handler is safe for concurrent use.
+func Guard(c Config, next http.Handler) http.Handler {
+	g := guard{next: next, deny: c.Deny, hosts: map[string]bool{"localhost": true}, open: map[string]bool{}}
+	if c.Token != "" {
+		g.token = hash(c.Token)
+		g.locked = true
+	}
+	for _, h := range c.Hosts {
+		g.hosts[canonicalName(h)] = true
+	}
+	for _, p := range c.Open {
+		g.open[p] = true
+	}
+	if g.deny == nil {
+		g.deny = plainDeny
+	}
+	g.cross = http.NewCrossOriginProtection()
+	return &g
+}
+
+type guard struct {
+	next   http.Handler
+	deny   func(http.ResponseWriter, *http.Request, Denial)
+	cross  *http.CrossOriginProtection
+	hosts  map[string]bool
+	open   map[string]bool
+	token  [sha256.Size]byte
+	locked bool // a token is asked for
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setHeaders(w.Header())
+	if why := g.check(r); why != 0 {
+		if why == NoToken || why == BadToken {
+			w.Header().Add("WWW-Authenticate", `Bearer realm="freeway"`)
+			w.Header().Add("WWW-Authenticate", `Basic realm="freeway: any user, the token as password", charset="UTF-8"`)
+		}
+		g.deny(w, r, why)
+		return
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+func (g *guard) check(r *http.Request) Denial {
+	if !g.hostAllowed(r.Host) {
+		return BadHost
+	}
+	if smuggles(r.Header) {
+		return BadHeader
+	}
+	if g.cross.Check(r) != nil {
+		return CrossOrigin
+	}
+	if !g.locked || g.isOpen(r) {
+		return 0
+	}
+	token, ok := credentials(r)
+	if !ok {
+		return NoToken
+	}
+	got := hash(token)
+	if subtle.ConstantTimeCompare(got[:], g.token[:]) != 1 {
+		return BadToken
+	}
+	return 0
+}
+
+// isOpen demands the exact path as it came over the wire, so that no encoding
+// of another path can look like an open one.
+func (g *guard) isOpen(r *http.Request) bool {
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && g.open[r.URL.Path] && r.URL.EscapedPath() == r.URL.Path
+}
+
+// hostAllowed accepts IP literals, which no name server can point elsewhere,
+// localhost, and the configured names.
+func (g *guard) hostAllowed(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	} else {
+		name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
+	}
+	if a, err := netip.ParseAddr(name); err == nil {
+		return a.Zone() == ""
+	}
+	return g.hosts[canonicalName(name)]
+}
+
+// smuggles finds names such as Proxy_Authorization, which some software in
+// front of us treats as the name with hyphens and does not filter.
+func smuggles(h http.Header) bool {
+	for name := range h {
+		if strings.IndexByte(name, '_') < 0 {
+			continue
+		}
+		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
+		case "authorization", "proxy-authorization", "cookie", "host", "origin", "sec-fetch-site", "x-api-key":
+			return true
+		}
+	}
+	return false
+}
+
+func credentials(r *http.Request) (string, bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, rest, _ := strings.Cut(values[0], " ")
+	if strings.EqualFold(scheme, "Bearer") {
+		token := strings.Trim(rest, " ")
+		return token, token != ""
+	}
+	_, password, ok := r.BasicAuth()
+	return password, ok
+}
+
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", csp)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+func plainDeny(w http.ResponseWriter, _ *http.Request, why Denial) {
+	if why == NoToken || why == BadToken {
+		http.Error(w, "token needed", http.StatusUnauthorized)
+		return
+	}
+	http.Error(w, "refused", http.StatusForbidden)
+}
+
+func canonicalName(h string) string { return strings.ToLower(strings.TrimSuffix(h, ".")) }
+
+func hash(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }
