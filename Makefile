@@ -1,0 +1,62 @@
+# make           build ./freeway
+# make demo      build, then run everything over a simulated proxy internet (no network needed)
+# make run       build, then run the real thing
+# make check     everything that CI runs: formatting, vet, staticcheck, race tests, import arrows, cross builds
+# make fuzz      each fuzz target for FUZZTIME
+# make bench     benchmarks
+
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 30s
+LDFLAGS      = -s -w -X main.version=$(VERSION)
+PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
+
+demo: build
+	./freeway demo
+
+run: build
+	./freeway serve
+
+lab: build
+	./freeway lab
+
+check: fmt vet staticcheck test cross
+
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) run $(STATICCHECK) ./...
+
+test:
+	$(GO) test -race -timeout 15m ./...
+
+cross:
+	@for p in $(PLATFORMS); do \
+		out=dist/freeway-$${p%/*}-$${p#*/}; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/freeway || exit 1; \
+		size=$$(wc -c < $$out); echo "$$p $$size bytes"; \
+		if [ $$size -gt 26214400 ]; then echo "$$out is over 25 MiB"; exit 1; fi; \
+	done
+
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz'); do \
+			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf freeway dist
