@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
-	"testing"
 )
 
 // Control is a net.Dialer.Control that refuses every address outside the
@@ -22,8 +21,11 @@ func Control(_, address string, _ syscall.RawConn) error {
 	return nil
 }
 
+// Failer is the part of testing.TB that Guard needs, so that programs do not link package testing.
+type Failer interface{ Error(args ...any) }
+
 // Guard is Control for tests: an address outside the loopback range also fails tb.
-func Guard(tb testing.TB) func(network, address string, c syscall.RawConn) error {
+func Guard(tb Failer) func(network, address string, c syscall.RawConn) error {
 	return func(network, address string, c syscall.RawConn) error {
 		err := Control(network, address, c)
 		if err != nil {
