@@ -1,0 +1,102 @@
+package http1
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"strings"
+)
+
+// readHead reads up to and with the empty line that ends a head, in one string
+// that all parts point into. io.EOF: nothing came at all. In a strict head each
+// line ends in CRLF, and one empty line before the first is skipped, as
+// RFC 9112 section 2.2 asks for.
+func readHead(r *bufio.Reader, limit int, strict bool) (string, error) {
+	var stack [1024]byte
+	head := stack[:0]
+	start, skipped := 0, false // where the current line begins
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(head)+len(part) > limit {
+			return "", &Error{tooLarge, "the head is too large"}
+		}
+		head = append(head, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		if err != nil {
+			return "", early(err, len(head))
+		}
+		line := head[start:]
+		if strict && (len(line) < 2 || line[len(line)-2] != '\r') {
+			return "", malformed("a line ends without CR")
+		}
+		switch {
+		case string(line) != "\r\n" && string(line) != "\n":
+			start = len(head)
+		case start > 0:
+			return string(head), nil
+		case skipped:
+			return "", malformed("empty lines where a head should be")
+		default:
+			head, skipped = head[:0], true
+		}
+	}
+}
+
+// early says what an error of the connection means after n bytes of a head.
+func early(err error, n int) error {
+	if errors.Is(err, io.EOF) && n > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// cutLine splits the first line off a head. A CR inside the line is left in
+// and found by the checks of its parts.
+func cutLine(head string) (line, rest string) {
+	line, rest, _ = strings.Cut(head, "\n")
+	return strings.TrimSuffix(line, "\r"), rest
+}
+
+// parseFields reads the lines after the first one, up to the empty one.
+func parseFields(rest string, strict bool) (Header, error) {
+	h := make(Header, 0, strings.Count(rest, "\n")+2) // room for what a proxy adds
+	for {
+		var line string
+		line, rest = cutLine(rest)
+		if line == "" {
+			return h, nil
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			if strict || len(h) == 0 || !validValue(line) {
+				return nil, malformed("a folded header line")
+			}
+			h[len(h)-1].Value += " " + trimBlank(line)
+			continue
+		}
+		f, err := parseField(line, strict)
+		if err != nil {
+			return nil, err
+		}
+		h = append(h, f)
+	}
+}
+
+func parseField(line string, strict bool) (Field, error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok {
+		return Field{}, malformed("a header line without a colon")
+	}
+	if !strict {
+		name = strings.TrimRight(name, " \t")
+	}
+	if !IsToken(name) {
+		return Field{}, malformed("a bad header name")
+	}
+	value = trimBlank(value)
+	if !validValue(value) {
+		return Field{}, malformed("a control character in a header value")
+	}
+	return Field{name, value}, nil
+}
