@@ -29,6 +29,7 @@ pool              proxy
 store             proxy
 lab               internal/judge internal/loopback internal/socks proxy
 proxy
+e2e
 internal/access
 internal/arch
 internal/http1

@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freeway/internal/access"
+	"freeway/pool"
+	"freeway/proxy"
+	"freeway/scraper"
+)
+
+// Env is what the API shows and calls. Pool is needed; what else is nil is
+// answered with 404 or left out. The functions may be called from any goroutine.
+type Env struct {
+	Pool      *pool.Pool
+	Scraper   *scraper.Scraper
+	Policy    proxy.AddrPolicy                    // for endpoints that clients add
+	Pools     func() []string                     // labels that the gateway draws from, in order
+	Dashboard http.Handler                        // answers everything outside the API; nil: 404
+	Ready     func() (ok bool, reasons []string)  // whether traffic should come, and why not
+	Config    func() any                          // the effective configuration, secrets masked
+	Reload    func(context.Context) error         // reads the configuration again
+	Explain   func(user, url string) (any, error) // what a request with that user name would get
+	Checker   func() any                          // what the checker is doing: judges, own addresses
+	Gatherer  prometheus.Gatherer                 // for /metrics
+	Log       *slog.Logger                        // nil: silent
+	Version   string                              // of the program
+	Random    func() uint64                       // nil: math/rand; only for tests
+}
+
+// API is the admin API. Its handler is safe for concurrent use.
+type API struct {
+	env     Env
+	pprof   bool
+	handler http.Handler
+	doc     func() ([]byte, error)
+}
+
+// maxBody bounds request bodies, except lists of endpoints: maxList.
+const (
+	maxBody = 1 << 20
+	maxList = 32 << 20
+)
+
+// Open builds the handler. token is the one to ask for, read from the
+// configuration or its file; empty: none is asked for.
+func Open(cfg Config, token proxy.Secret, env Env) (*API, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{env: env, pprof: cfg.Pprof}
+	mux := chi.NewMux()
+	mux.Use(a.recovered)
+	h := humachi.New(mux, humaConfig(env.Version))
+	a.register(h)
+	mux.Get("/api/openapi.json", a.openAPI)
+	a.health(mux)
+	if env.Dashboard != nil {
+		mux.NotFound(a.elsewhere)
+	} else {
+		mux.NotFound(notFound)
+	}
+	mux.MethodNotAllowed(methodNotAllowed)
+	a.doc = func() ([]byte, error) { return json.MarshalIndent(h.OpenAPI(), "", "  ") }
+	a.handler = access.Guard(access.Config{
+		Token: token.Reveal(), Hosts: cfg.Hosts, Open: []string{"/livez", "/readyz"}, Deny: deny,
+	}, mux)
+	return a, nil
+}
+
+// Handler serves the API, behind the access checks.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// Server returns a server for Handler with the limits that a listener in
+// reach of strangers needs. The caller serves and shuts it down.
+func (a *API) Server() *http.Server {
+	return &http.Server{
+		Handler:           a.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       5 * time.Minute, // a list of maxList over a slow line
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(a.env.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// OpenAPI returns the OpenAPI 3.1 document as JSON.
+func (a *API) OpenAPI() ([]byte, error) { return a.doc() }
+
+func humaConfig(version string) huma.Config {
+	c := huma.DefaultConfig("Freeway", version)
+	c.OpenAPI.Info.Description = "The admin API of Freeway: proxies, sources, requests and what became of them."
+	c.OpenAPI.Info.License = &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}
+	c.OpenAPI.Servers = []*huma.Server{{URL: "/"}}
+	c.OpenAPI.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "The token of the configuration, if it has one."},
+	}
+	c.OpenAPI.Security = []map[string][]string{{"token": {}}, {}}
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
+	c.CreateHooks = nil // no $schema links in answers
+	c.RejectUnknownQueryParameters = true
+	textual(c.OpenAPI.Components.Schemas)
+	return c
+}
+
+func (a *API) register(h huma.API) {
+	a.registerProxies(h)
+	a.registerSources(h)
+	a.registerStatus(h)
+}
+
+func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
+	doc, err := a.doc()
+	if err != nil {
+		writeProblem(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/openapi+json")
+	w.Write(doc) //nolint:errcheck // the client went away
+}
+
+// elsewhere keeps the dashboard's paths and the API's apart: below /api
+// nothing but the API answers.
+func (a *API) elsewhere(w http.ResponseWriter, r *http.Request) {
+	if isAPI(r.URL.Path) {
+		notFound(w, r)
+		return
+	}
+	a.env.Dashboard.ServeHTTP(w, r)
+}
+
+// recovered turns a panic of a handler into a 500 and a log line.
+func (a *API) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				a.env.Log.Error("api handler panicked", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v))
+				writeProblem(w, http.StatusInternalServerError, "this is a defect; the log has more")
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,260 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"freeway/pool"
+	"freeway/proxy"
+)
+
+// filters are the filter parameters, the same everywhere. Values are
+// case-insensitive; several are separated by commas.
+type filters struct {
+	Protocol   string `query:"protocol" doc:"http, https, socks4, socks5; several by comma."`
+	Country    string `query:"country" doc:"Of the exit, two letters; several by comma." example:"us,de"`
+	ASN        string `query:"asn" doc:"Of the exit, 24940 or AS24940; several by comma."`
+	Anonymity  string `query:"anonymity" doc:"At least transparent, anonymous or elite."`
+	Tunnel     string `query:"tunnel" doc:"true: reaches port 443."`
+	MaxLatency string `query:"max_latency" doc:"In milliseconds."`
+	MinScore   string `query:"min_score" doc:"0 to 1."`
+	Source     string `query:"source" doc:"Name of a source; several by comma."`
+	Pool       string `query:"pool" doc:"Label of the sources; several by comma."`
+	Exit       string `query:"exit" doc:"Exit address or range; several by comma." example:"1.2.3.0/24"`
+	Target     string `query:"target" doc:"Name of a per-target check that must have passed; several by comma."`
+	State      string `query:"state" doc:"new, live, resting, dead, unsafe; several by comma."`
+	URL        string `query:"url" doc:"One endpoint, as in the url field."`
+}
+
+func (f filters) parse() (proxy.Filter, error) {
+	var out proxy.Filter
+	var errs []error
+	for _, kv := range [][2]string{
+		{"protocol", f.Protocol}, {"country", f.Country}, {"asn", f.ASN}, {"anonymity", f.Anonymity}, {"tunnel", f.Tunnel},
+		{"max_latency", f.MaxLatency}, {"min_score", f.MinScore}, {"source", f.Source}, {"pool", f.Pool}, {"exit", f.Exit},
+		{"target", f.Target}, {"state", f.State}, {"url", f.URL},
+	} {
+		if kv[1] != "" {
+			errs = append(errs, out.Set(kv[0], kv[1]))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return out, badInput(err)
+	}
+	return out, nil
+}
+
+// Page is a list as json.
+type Page struct {
+	Items []Proxy `json:"items"`
+	Total int     `json:"total" doc:"How many match, on all pages."`
+	Next  string  `json:"next" doc:"Cursor of the next page; empty on the last."`
+}
+
+type listInput struct {
+	filters
+	Format   string `query:"format" enum:"json,ndjson,csv,txt" default:"json" doc:"All but json stream every match."`
+	Sort     string `query:"sort" default:"-score" doc:"A field: score, latency, last_checked, last_live, first_seen, next_check, country, url; a minus turns the order around."`
+	Limit    int    `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"Of a page, json only."`
+	Cursor   string `query:"cursor" doc:"The next of the page before."`
+	Distinct string `query:"distinct" enum:"exit_ip,asn,country" doc:"At most one, the best, for each value."`
+}
+
+type pageOutput struct{ Body Page }
+
+func (a *API) registerProxies(h huma.API) {
+	list := huma.Operation{OperationID: "list-proxies", Method: http.MethodGet, Path: "/api/proxies", Summary: "List proxies", Tags: []string{"proxies"}}
+	list.Responses = listResponses(h)
+	huma.Register(h, list, a.list)
+	random := huma.Operation{OperationID: "random-proxy", Method: http.MethodGet, Path: "/api/proxies/random",
+		Summary: "Draw a proxy as the gateway would", Tags: []string{"proxies"},
+		Description: "Without n one object; with n a list of at most n different ones. 404 with a reason when there is none."}
+	random.Responses = randomResponses(h)
+	huma.Register(h, random, a.random)
+	huma.Register(h, huma.Operation{OperationID: "get-proxy", Method: http.MethodGet, Path: "/api/proxies/{id}",
+		Summary: "One proxy with its history", Tags: []string{"proxies"}, Errors: []int{404}}, a.one)
+	huma.Register(h, huma.Operation{OperationID: "delete-proxy", Method: http.MethodDelete, Path: "/api/proxies/{id}", DefaultStatus: http.StatusNoContent,
+		Summary: "Remove a proxy and keep it out for 30 days", Tags: []string{"proxies"}, Errors: []int{404}}, a.remove)
+	huma.Register(h, huma.Operation{OperationID: "check-proxy", Method: http.MethodPost, Path: "/api/proxies/{id}/check", DefaultStatus: http.StatusAccepted,
+		Summary: "Check a proxy now", Tags: []string{"proxies"}, Errors: []int{404}}, a.check)
+	huma.Register(h, huma.Operation{OperationID: "add-proxies", Method: http.MethodPost, Path: "/api/proxies", MaxBodyBytes: maxList,
+		Summary: "Add endpoints", Tags: []string{"proxies"}, Errors: []int{413, 422},
+		Description: "The body is text in any list format, or JSON. What is accepted is on disk when the answer comes."}, a.add)
+}
+
+func listResponses(h huma.API) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: "The list.", Content: map[string]*huma.MediaType{
+		"application/json":     {Schema: h.OpenAPI().Components.Schemas.Schema(typeOf[Page](), true, "Page")},
+		"application/x-ndjson": {Schema: &huma.Schema{Type: "string"}},
+		"text/csv":             {Schema: &huma.Schema{Type: "string"}},
+		"text/plain":           {Schema: &huma.Schema{Type: "string"}},
+	}}}
+}
+
+func randomResponses(h huma.API) map[string]*huma.Response {
+	r := h.OpenAPI().Components.Schemas
+	return map[string]*huma.Response{"200": {Description: "The proxy, or a list with n.", Content: map[string]*huma.MediaType{
+		"application/json": {Schema: &huma.Schema{OneOf: []*huma.Schema{r.Schema(typeOf[Proxy](), true, "Proxy"), r.Schema(typeOf[Page](), true, "Page")}}},
+		"text/plain":       {Schema: &huma.Schema{Type: "string"}},
+	}}}
+}
+
+func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, error) {
+	f, err := in.parse()
+	if err != nil {
+		return nil, problem(err)
+	}
+	q := pool.Query{Filter: f, Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor, Distinct: in.Distinct}
+	if in.Format != "json" {
+		all, err := a.env.Pool.Each(q)
+		if err != nil {
+			return nil, problem(badInput(err))
+		}
+		return stream(in.Format, all), nil
+	}
+	entries, total, next, err := a.env.Pool.List(q)
+	if err != nil {
+		return nil, problem(badInput(err))
+	}
+	return answerJSON(Page{views(entries), total, next}), nil
+}
+
+func views(entries []proxy.Entry) []Proxy {
+	out := make([]Proxy, len(entries))
+	for i, e := range entries {
+		out[i] = View(e)
+	}
+	return out
+}
+
+type randomInput struct {
+	filters
+	Format string `query:"format" enum:"json,txt" default:"json" doc:"txt gives bare URLs, one a line."`
+	N      int    `query:"n" minimum:"0" maximum:"1000" doc:"How many different ones; 0 gives one object."`
+	Wait   string `query:"wait" doc:"How long to wait for one, at most 60s." example:"5s"`
+}
+
+// maxWait bounds how long a client can hold a request open.
+const maxWait = time.Minute
+
+func (a *API) random(ctx context.Context, in *randomInput) (*huma.StreamResponse, error) {
+	f, err := in.parse()
+	if err != nil {
+		return nil, problem(err)
+	}
+	if len(f.States) > 0 && !slices.Equal(f.States, []proxy.State{proxy.Live}) {
+		return nil, problem(badInput(errors.New("state: only live proxies are handed out; leave it away")))
+	}
+	wait, err := parseWait(in.Wait)
+	if err != nil {
+		return nil, problem(err)
+	}
+	drawn, err := a.draw(ctx, f, max(in.N, 1), wait)
+	if err != nil {
+		return nil, withRetryAfter(err)
+	}
+	switch {
+	case in.Format == "txt":
+		return stream("txt", slices.Values(drawn)), nil
+	case in.N == 0:
+		return answerJSON(View(drawn[0])), nil
+	}
+	return answerJSON(Page{Items: views(drawn), Total: len(drawn)}), nil
+}
+
+func parseWait(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > maxWait {
+		return 0, badInput(fmt.Errorf("wait: bad duration %q; write for example 5s, at most %v", s, maxWait))
+	}
+	return d, nil
+}
+
+// draw picks n different proxies, fewer when there are no more. It waits for
+// the first one as long as wait.
+func (a *API) draw(ctx context.Context, f proxy.Filter, n int, wait time.Duration) ([]proxy.Entry, error) {
+	want := proxy.Want{Filter: f, Pools: a.pools(f)}
+	if wait > 0 {
+		waiting, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if err := a.env.Pool.Wait(waiting, want); err != nil && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	var out []proxy.Entry
+	for len(out) < n {
+		lease, err := a.env.Pool.Pick(ctx, want)
+		if err != nil {
+			if len(out) > 0 {
+				return out, nil
+			}
+			return nil, err
+		}
+		lease.Close()
+		out = append(out, lease.Entry)
+		want.Avoid = append(want.Avoid, lease.Entry.Endpoint)
+	}
+	return out, nil
+}
+
+// pools are those of the filter, else those that the gateway draws from.
+func (a *API) pools(f proxy.Filter) []string {
+	if len(f.Pools) > 0 || a.env.Pools == nil {
+		return f.Pools
+	}
+	return a.env.Pools()
+}
+
+type idInput struct {
+	ID string `path:"id" maxLength:"64" doc:"The id field of a proxy."`
+}
+
+func (a *API) one(_ context.Context, in *idInput) (*struct{ Body Detail }, error) {
+	d, ok := a.env.Pool.Get(in.ID)
+	if !ok {
+		return nil, problem(notKnown(in.ID))
+	}
+	return &struct{ Body Detail }{detail(d)}, nil
+}
+
+func notKnown(id string) error { return fmt.Errorf("%w: no proxy has the id %q", pool.ErrNotFound, clip(id)) }
+
+func (a *API) remove(ctx context.Context, in *idInput) (*struct{}, error) {
+	ok, err := a.env.Pool.Delete(ctx, in.ID)
+	if err == nil && !ok {
+		err = notKnown(in.ID)
+	}
+	return nil, problem(err)
+}
+
+type noteOutput struct {
+	Body struct {
+		Note string `json:"note"`
+	}
+}
+
+func (a *API) check(_ context.Context, in *idInput) (*noteOutput, error) {
+	if !a.env.Pool.CheckNow(in.ID) {
+		return nil, problem(notKnown(in.ID))
+	}
+	out := &noteOutput{}
+	out.Body.Note = "it is next in the queue"
+	return out, nil
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		s = s[:64] + "..."
+	}
+	return strings.ToValidUTF8(s, "?")
+}

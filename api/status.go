@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// registerStatus adds what tells how Freeway is doing and what became of requests.
+func (a *API) registerStatus(h huma.API) {
+	op := func(id, method, path, summary string, errs ...int) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"status"}, Errors: errs}
+	}
+	huma.Register(h, op("get-stats", http.MethodGet, "/api/stats", "Numbers of the pool, the checker and the gateway"), a.stats)
+	huma.Register(h, op("list-requests", http.MethodGet, "/api/requests", "The latest requests with every attempt, newest first"), a.requests)
+	huma.Register(h, op("give-feedback", http.MethodPost, "/api/feedback", "Say how a proxy did", 404, 422), a.feedback)
+	huma.Register(h, op("list-sessions", http.MethodGet, "/api/sessions", "Sessions and their exits"), a.sessions)
+	gone := op("delete-session", http.MethodDelete, "/api/sessions/{id}", "Give a session a new exit", 404)
+	gone.DefaultStatus = http.StatusNoContent
+	huma.Register(h, gone, a.dropSession)
+	huma.Register(h, op("list-targets", http.MethodGet, "/api/targets", "Domains that refuse exits or do not answer"), a.targets)
+	forgive := op("forgive-target", http.MethodDelete, "/api/targets/{domain}", "Forget the bans of a domain", 404)
+	forgive.DefaultStatus = http.StatusNoContent
+	huma.Register(h, forgive, a.forgive)
+	if a.env.Config != nil {
+		huma.Register(h, op("get-config", http.MethodGet, "/api/config", "The configuration in force, secrets masked"), a.config)
+	}
+	if a.env.Reload != nil {
+		huma.Register(h, op("reload", http.MethodPost, "/api/reload", "Read the configuration again", 422), a.reload)
+	}
+	if a.env.Explain != nil {
+		huma.Register(h, op("explain", http.MethodGet, "/api/explain", "Which upstreams a user name would get, and what each filter removed", 422), a.explain)
+	}
+}
+
+type anyOutput struct{ Body any }
+
+func (a *API) config(context.Context, *struct{}) (*anyOutput, error) {
+	return &anyOutput{a.env.Config()}, nil
+}
+
+type okOutput struct {
+	Body struct {
+		OK bool `json:"ok"`
+	}
+}
+
+func done() *okOutput {
+	out := &okOutput{}
+	out.Body.OK = true
+	return out
+}
+
+func (a *API) reload(ctx context.Context, _ *struct{}) (*okOutput, error) {
+	if err := a.env.Reload(ctx); err != nil {
+		return nil, problem(badInput(err))
+	}
+	return done(), nil
+}
+
+type explainInput struct {
+	User string `query:"user" doc:"A user name with options, as for the gateway." example:"bob-country-de"`
+	URL  string `query:"url" doc:"What the request would ask for." example:"https://example.com/"`
+}
+
+func (a *API) explain(_ context.Context, in *explainInput) (*anyOutput, error) {
+	if in.URL == "" {
+		return nil, problem(badInput(errors.New("url: say what the request would ask for")))
+	}
+	v, err := a.env.Explain(in.User, in.URL)
+	if err != nil {
+		return nil, problem(badInput(err))
+	}
+	return &anyOutput{v}, nil
+}
