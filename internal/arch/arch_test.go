@@ -17,7 +17,7 @@ import (
 // arrows says, for each package, which packages of this module it may import.
 // What is not listed is forbidden. Test files may import lab and, to dial, dial as well.
 const arrows = `
-cmd/freeway       api checker config dial gateway internal/access internal/judge internal/loopback internal/socks lab pool proxy scraper store web
+cmd/freeway       api checker config dial gateway internal/access internal/geo internal/judge internal/loopback internal/socks lab pool proxy scraper store web
 config            api checker dial gateway pool proxy scraper store
 api               internal/access pool proxy scraper
 web               internal/access pool proxy scraper
@@ -32,6 +32,7 @@ proxy
 e2e
 internal/access
 internal/arch
+internal/geo
 internal/http1
 internal/judge
 internal/loopback
@@ -48,6 +49,7 @@ github.com/danielgtaylor/huma/v2     api
 golang.org/x/net/proxy               dial
 github.com/spf13/cobra               cmd/freeway
 github.com/vbauerster/mpb/v8         cmd/freeway
+github.com/oschwald/maxminddb-golang/v2 internal/geo
 go.yaml.in/yaml/v4                   config scraper checker
 `
 
