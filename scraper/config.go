@@ -68,7 +68,7 @@ func (c Config) Validate() error {
 type Sources struct {
 	Builtin Builtin  `yaml:"builtin"` // which of Builtins; default none, the configuration's default is true
 	List    []Source `yaml:"list"`    // the operator's own; one with the name of a built-in replaces it
-	Dir     string   `yaml:"dir"`     // a folder of list files, each a source named after its file; "" for none
+	Dir     string   `yaml:"dir"`     // a folder of list files, each a source named after its file, and of *.yaml files that define sources; "" for none
 }
 
 // Builtin says which built-in sources are used. In YAML: true, false or a list of names.
@@ -162,6 +162,9 @@ func parseSchedule(spec string) (sched cron.Schedule, err error) {
 	sched, err = cron.ParseStandard(spec)
 	if err != nil {
 		return nil, fmt.Errorf("bad schedule %q: %w", clip(spec, 64), err)
+	}
+	if sched.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
+		return nil, fmt.Errorf("bad schedule %q: that never comes", clip(spec, 64))
 	}
 	return sched, nil
 }

@@ -26,6 +26,8 @@ type Result struct {
 	Failures    int            `json:"failures"`      // runs failed in a row
 	Next        time.Time      `json:"next,omitzero"` // zero: not scheduled
 	Worth       proxy.Worth    `json:"worth"`
+	Usual       int            `json:"usual"`               // endpoints of a usual run; far less is an alarm
+	Mirror      string         `json:"mirror_of,omitempty"` // the source that names nearly the same endpoints; this one is then read less often
 
 	Found      []proxy.Candidate `json:"-"` // only from Fetch
 	Rejections []Rejection       `json:"-"` // only from Fetch, the first 1000

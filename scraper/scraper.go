@@ -3,12 +3,20 @@ package scraper
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"iter"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/robfig/cron/v3"
 
 	"freeway/proxy"
 )
@@ -36,49 +44,283 @@ type Env struct {
 	Log       *slog.Logger     // nil: silent
 	Metrics   prometheus.Registerer
 	Control   func(network, address string, c syscall.RawConn) error // asked before each connection with the final address; nil: nothing more than Policy
-	UserAgent string                                                 // nil: "freeway/dev (+proxy list reader)"
+	UserAgent string                                                 // "": "freeway/dev (+proxy list reader)"; a source's headers can name another
 	Now       func() time.Time                                       // nil: time.Now
 	Jitter    func(max time.Duration) time.Duration                  // a random time in [0, max); nil: math/rand
 }
 
+// ErrUnknown is in the error of a name that no source has.
+var ErrUnknown = errors.New("no such source")
+
 // Scraper reads the sources when they are due. Its methods may be called from
 // any goroutine.
 type Scraper struct {
-	env Env
+	env     Env
+	web     *web
+	metrics *metrics
+	parse   func(io.Reader, ParseOptions) iter.Seq2[proxy.Candidate, error] // Parse; tests make it fail
+	wake    chan struct{}                                                   // holds a token when the plan has changed
 
-	mu sync.Mutex // protects the fields below
+	mu      sync.Mutex // protects the fields below and those of the states that say so
+	cfg     Config
+	sources Sources
+	dir     string // what the folder looked like when it was read last
+	states  map[string]*state
+	slots   chan struct{} // a token per request under way
+	running bool
+	clock   time.Time // when the plan was looked at last, to notice that the clock was set back
 }
 
-// Open checks the configuration and reads nothing yet.
+// state is one source and what is going on with it.
+type state struct {
+	src   Source
+	rank  int           // place among the definitions; of two mirrors the first is the original
+	err   error         // why it cannot be read at all
+	spec  string        // the schedule: its own, or the general one
+	sched cron.Schedule // spec, parsed
+	own   bool          // spec is its own
+	turn  chan struct{} // holds the token of the one run that may be under way
+
+	// Protected by Scraper.mu.
+	on   bool
+	next time.Time
+	memo memo
+}
+
+// Open checks the configuration and reads nothing but Sources.Dir yet.
 func Open(cfg Config, sources Sources, env Env) (*Scraper, error) {
-	return &Scraper{env: env}, nil
+	if err := errors.Join(cfg.Validate(), sources.Validate()); err != nil {
+		return nil, err
+	}
+	env = env.withDefaults()
+	s := &Scraper{env: env, parse: Parse, wake: make(chan struct{}, 1), states: map[string]*state{}}
+	s.web = newWeb(env, s.now)
+	var err error
+	if s.metrics, err = newMetrics(env.Metrics, s); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	s.install(cfg, sources)
+	return s, nil
 }
 
-// Run reads every enabled source soon after the start and then when it is due,
-// until ctx ends; it waits for running fetches and returns nil. It may run once
-// at a time.
-func (s *Scraper) Run(ctx context.Context) error {
-	<-ctx.Done()
+// withDefaults fills zero fields.
+func (e Env) withDefaults() Env {
+	if e.Sink == nil {
+		e.Sink = bin{}
+	}
+	if e.Notebook == nil {
+		e.Notebook = blank{}
+	}
+	if e.Log == nil {
+		e.Log = slog.New(slog.DiscardHandler)
+	}
+	if e.Now == nil {
+		e.Now = time.Now
+	}
+	if e.Jitter == nil {
+		e.Jitter = func(limit time.Duration) time.Duration { return time.Duration(rand.Int64N(max(1, int64(limit)))) }
+	}
+	return e
+}
+
+// now is the wall clock, so that a paused machine or a clock that is set does
+// not leave sources waiting.
+func (s *Scraper) now() time.Time { return s.env.Now().Round(0) }
+
+// Apply replaces the configuration of a running scraper. On an error nothing
+// changes. Sources that stay keep what is remembered of them.
+func (s *Scraper) Apply(cfg Config, sources Sources) error {
+	if err := errors.Join(cfg.Validate(), sources.Validate()); err != nil {
+		return err
+	}
+	s.install(cfg, sources)
+	s.poke()
 	return nil
 }
 
-// Apply replaces the configuration of a running scraper. On an error nothing changes.
-func (s *Scraper) Apply(cfg Config, sources Sources) error { return nil }
+// poke makes Run look at the plan.
+func (s *Scraper) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// install puts a checked configuration in place.
+func (s *Scraper) install(cfg Config, sources Sources) {
+	cfg = cfg.withDefaults()
+	look, found := readDir(sources.Dir)
+	defs := assemble(sources, found)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slots == nil || cap(s.slots) != cfg.Concurrency {
+		s.slots = make(chan struct{}, cfg.Concurrency) // requests under way give back to the old one
+	}
+	s.cfg, s.sources, s.dir = cfg, sources, look
+	old := s.states
+	s.states = make(map[string]*state, len(defs))
+	now := s.now()
+	for i, d := range defs {
+		st := s.newState(d, i)
+		if was := old[d.Name]; was != nil {
+			st.inherit(was)
+			if st.spec != was.spec && !st.next.IsZero() {
+				st.next = s.plan(st, now)
+			}
+		} else {
+			st.memo = recall(s.env.Notebook, d.Name, st.memo.Print)
+		}
+		if on, noted := recallSwitch(s.env.Notebook, d.Name); noted {
+			st.on = on
+		}
+		st.on = st.on && st.err == nil
+		s.states[d.Name] = st
+		if s.running {
+			s.begin(st, now)
+		}
+	}
+}
+
+// newState makes the state of one definition.
+func (s *Scraper) newState(d definition, rank int) *state {
+	st := &state{src: d.Source, rank: rank, err: d.err, on: d.on, turn: make(chan struct{}, 1)}
+	st.memo.Print = d.fingerprint()
+	st.spec = d.Schedule
+	if st.own = st.spec != ""; !st.own {
+		st.spec = s.cfg.Schedule
+	}
+	sched, err := parseSchedule(st.spec)
+	if err != nil && st.err == nil {
+		st.err = err
+	}
+	st.sched = sched
+	return st
+}
+
+// inherit takes over what is known when the definition is replaced. A run that
+// is under way keeps the turn and is not disturbed.
+func (st *state) inherit(was *state) {
+	st.turn = was.turn
+	if st.memo.Print == was.memo.Print {
+		st.memo = was.memo
+		st.next = was.next
+	}
+}
 
 // RunNow reads one source at once, waiting for a run of it that is under way,
 // and gives what it finds to the Sink. The error is also in the Result.
+// Disabled sources can be run, too. Errors: ErrUnknown.
 func (s *Scraper) RunNow(ctx context.Context, name string) (Result, error) {
-	return Result{}, errors.New("not yet")
+	s.refresh()
+	st := s.state(name)
+	if st == nil {
+		return Result{}, fmt.Errorf("%w: %q", ErrUnknown, clip(name, 64))
+	}
+	select {
+	case st.turn <- struct{}{}:
+	case <-ctx.Done():
+		return s.result(st), ctx.Err()
+	}
+	defer func() { <-st.turn }()
+	defer s.idle()
+	err := s.run(ctx, st)
+	return s.result(st), err
 }
 
 // Fetch reads src once, without conditional requests and without telling the
-// Sink, and returns what it found. src need not be configured, nor have a name.
+// Sink, and returns what it found, also beside an error. src need not be
+// configured, nor have a name.
 func (s *Scraper) Fetch(ctx context.Context, src Source) (Result, error) {
-	return Result{}, errors.New("not yet")
+	if src.Name == "" {
+		src.Name = "fetch"
+	}
+	if err := src.Validate(); err != nil {
+		return Result{}, err
+	}
+	defer s.idle()
+	o := s.read(ctx, src, memo{}, maxSamples)
+	res := o.Result
+	res.Name, res.URL, res.Pool, res.Enabled = src.Name, src.where(), src.PoolName(), src.On()
+	res.Found, res.Rejections = o.haul.found, o.haul.rejections
+	if o.err != nil {
+		res.Err = plain(o.err)
+	}
+	return res, o.err
+}
+
+// idle closes connections that nothing will use.
+func (s *Scraper) idle() {
+	s.mu.Lock()
+	running := s.running
+	s.mu.Unlock()
+	if !running {
+		s.web.closeIdle()
+	}
+}
+
+// Lookup returns the definition of a source.
+func (s *Scraper) Lookup(name string) (Source, bool) {
+	if st := s.state(name); st != nil {
+		return st.src, true
+	}
+	return Source{}, false
+}
+
+func (s *Scraper) state(name string) *state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.states[name]
 }
 
 // Results returns the latest result of every source, also of disabled ones, by name.
-func (s *Scraper) Results() []Result { return nil }
+func (s *Scraper) Results() []Result {
+	s.mu.Lock()
+	states := slices.SortedFunc(maps.Values(s.states), func(a, b *state) int { return strings.Compare(a.src.Name, b.src.Name) })
+	s.mu.Unlock()
+	out := make([]Result, 0, len(states))
+	for _, st := range states {
+		out = append(out, s.result(st))
+	}
+	return out
+}
 
-// Enable switches a source on or off. The choice is noted and beats the configuration.
-func (s *Scraper) Enable(name string, on bool) error { return nil }
+// result completes what is noted of the latest run.
+func (s *Scraper) result(st *state) Result {
+	s.mu.Lock()
+	r := st.memo.Last
+	r.Enabled, r.Failures, r.Mirror, r.Usual = st.on, st.memo.Failures, st.memo.Mirror, st.memo.Usual
+	r.Next = time.Time{}
+	if st.on {
+		r.Next = st.next
+	}
+	s.mu.Unlock()
+	r.Name, r.URL, r.Pool = st.src.Name, st.src.where(), st.src.PoolName()
+	if st.err != nil {
+		r.Err = plain(st.err)
+	}
+	r.Worth = s.env.Sink.Worth(st.src.Name)
+	return r
+}
+
+// Enable switches a source on or off. The choice is noted and beats the
+// configuration. Errors: ErrUnknown, or a definition that cannot be read.
+func (s *Scraper) Enable(name string, on bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.states[name]
+	if st == nil {
+		return fmt.Errorf("%w: %q", ErrUnknown, clip(name, 64))
+	}
+	if on && st.err != nil {
+		return fmt.Errorf("source %s: %w", name, st.err)
+	}
+	noteSwitch(s.env.Notebook, name, on)
+	if st.on != on {
+		st.on, st.next = on, time.Time{}
+	}
+	if s.running {
+		s.begin(st, s.now())
+	}
+	s.poke()
+	return nil
+}

@@ -1,0 +1,298 @@
+package scraper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"freeway/proxy"
+)
+
+const (
+	maxRedirects = 3
+	maxHead      = 64 << 10       // bytes of an answer's header
+	maxHold      = 24 * time.Hour // the longest Retry-After that is believed
+	idleConn     = 30 * time.Second
+)
+
+// control is a net.Dialer.Control.
+type control func(network, address string, c syscall.RawConn) error
+
+// web makes the requests of a Scraper. It follows redirects itself, because
+// every hop is checked, and it never uses a proxy that the environment names.
+type web struct {
+	policy proxy.AddrPolicy
+	agent  string
+	now    func() time.Time
+	hosts  *hosts
+
+	first http.RoundTripper // for addresses that the operator wrote
+	hop   http.RoundTripper // for addresses that a server wrote; each dial asks policy
+}
+
+func newWeb(env Env, now func() time.Time) *web {
+	w := &web{policy: env.Policy, agent: env.UserAgent, now: now, hosts: newHosts(now)}
+	if w.agent == "" {
+		w.agent = "freeway/dev (+proxy list reader)"
+	}
+	w.first = transport(env.Control)
+	w.hop = transport(func(network, address string, c syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("dial %q: not an address", clip(address, 80))
+		}
+		if err := w.policy.Check(ap.Addr()); err != nil {
+			return fmt.Errorf("redirected to a forbidden address: %w", err)
+		}
+		if env.Control != nil {
+			return env.Control(network, address, c)
+		}
+		return nil
+	})
+	return w
+}
+
+func transport(ask control) *http.Transport {
+	d := &net.Dialer{Control: ask}
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            d.DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true, // decode does it, and counts
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        idleConn,
+		MaxResponseHeaderBytes: maxHead,
+	}
+}
+
+// closeIdle closes the connections that wait for another request.
+func (w *web) closeIdle() {
+	for _, t := range []http.RoundTripper{w.first, w.hop} {
+		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+}
+
+// request is one list to be fetched.
+type request struct {
+	url            string
+	header         map[string]string // of the source; for url's own host only
+	etag, modified string            // of the copy at hand, "" for none
+	timeout        time.Duration     // for all hops and the body; waiting for a turn does not count
+	limit          proxy.Size        // of the decoded body
+	slots          chan struct{}     // room for one token per request under way
+}
+
+// answer is what a request came to. Its owner calls close.
+type answer struct {
+	status  int
+	header  http.Header
+	body    *capped // decoded
+	ctx     context.Context
+	close   func()
+	timeout time.Duration
+}
+
+// statusError is an answer that holds no list.
+type statusError struct {
+	status int
+	retry  time.Duration // Retry-After; 0: none
+}
+
+// Error implements error.
+func (e *statusError) Error() string {
+	text := fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
+	if e.retry > 0 {
+		text += fmt.Sprintf(" and asks to wait %v", e.retry)
+	}
+	return strings.TrimSuffix(text, " ")
+}
+
+// errRefused is in errors that a further try will not change.
+var errRefused = errors.New("refused")
+
+// get asks for q and follows redirects. The answer has status 200, 204 or 304.
+func (w *web) get(ctx context.Context, q request) (*answer, error) {
+	own, err := url.Parse(q.url)
+	if err != nil {
+		return nil, errors.New("unreadable url") // the parser's error would print it
+	}
+	u, left := own, q.timeout
+	for hop := 0; ; hop++ {
+		began := time.Now()
+		resp, done, err := w.once(ctx, q, own, u, hop > 0, left)
+		if err != nil {
+			return nil, err
+		}
+		if !isRedirect(resp.StatusCode) {
+			return w.accept(q, u, resp, done)
+		}
+		next, err := w.follow(u, resp.Header.Get("Location"))
+		done()
+		if err != nil {
+			return nil, err
+		}
+		if hop == maxRedirects {
+			return nil, fmt.Errorf("%w: more than %d redirects", errRefused, maxRedirects)
+		}
+		u, left = next, left-time.Since(began)
+	}
+}
+
+func isRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// follow resolves a Location and refuses what policy forbids and what is not HTTP.
+func (w *web) follow(from *url.URL, location string) (*url.URL, error) {
+	u, err := from.Parse(location)
+	if err != nil || location == "" {
+		return nil, fmt.Errorf("%w: redirected to nowhere", errRefused)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, fmt.Errorf("%w: redirected to %q, which is not http or https", errRefused, clip(redactURL(u.String()), 120))
+	}
+	if err := w.policy.CheckHost(u.Hostname()); err != nil {
+		return nil, fmt.Errorf("%w: redirected to a forbidden address: %w", errRefused, err)
+	}
+	u.User = nil // a login that a server invents is not sent
+	return u, nil
+}
+
+// once makes one request. After an answer the caller calls done.
+func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, left time.Duration) (_ *http.Response, done func(), err error) {
+	leave, err := w.hosts.enter(ctx, u.Host)
+	if err != nil {
+		return nil, nil, err
+	}
+	select {
+	case q.slots <- struct{}{}:
+	case <-ctx.Done():
+		leave(nil)
+		return nil, nil, ctx.Err()
+	}
+	timed, cancel := context.WithTimeout(ctx, left)
+	reached := false
+	end := func(unreached error) {
+		cancel()
+		<-q.slots
+		leave(unreached)
+	}
+	trace := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached = true }})
+	resp, err := w.send(trace, q, own, u, hop)
+	if err == nil {
+		return resp, func() { resp.Body.Close(); end(nil) }, nil
+	}
+	err = explain(timed, err, q.timeout)
+	if reached || ctx.Err() != nil {
+		end(nil)
+	} else {
+		end(err)
+	}
+	return nil, nil, err
+}
+
+// send builds the request of one hop and gives it to its transport.
+func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, errors.New("unreadable url")
+	}
+	r.Header.Set("User-Agent", w.agent)
+	r.Header.Set("Accept", "*/*")
+	if u.Scheme == own.Scheme && u.Host == own.Host {
+		for k, v := range q.header {
+			r.Header.Set(k, v)
+		}
+		if host := r.Header.Get("Host"); host != "" {
+			r.Host = host
+		}
+		if pass, ok := own.User.Password(); own.User != nil && (ok || own.User.Username() != "") {
+			r.SetBasicAuth(own.User.Username(), pass)
+		}
+	}
+	r.Header.Set("Accept-Encoding", acceptEncoding)
+	if q.etag != "" {
+		r.Header.Set("If-None-Match", q.etag)
+	}
+	if q.modified != "" {
+		r.Header.Set("If-Modified-Since", q.modified)
+	}
+	if hop {
+		return w.hop.RoundTrip(r)
+	}
+	return w.first.RoundTrip(r)
+}
+
+// explain says what a deadline means; other errors pass.
+func explain(ctx context.Context, err error, timeout time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("not finished within %v: %w", timeout, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// accept sorts the last answer: a list, nothing new, or an error.
+func (w *web) accept(q request, u *url.URL, resp *http.Response, done func()) (*answer, error) {
+	conditional := q.etag != "" || q.modified != ""
+	switch {
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusNoContent,
+		resp.StatusCode == http.StatusNotModified && conditional:
+	default:
+		done()
+		retry := retryAfter(resp.Header.Get("Retry-After"), w.now())
+		if resp.StatusCode == http.StatusTooManyRequests && retry > 0 {
+			w.hosts.hold(u.Host, w.now().Add(retry))
+		}
+		return nil, &statusError{status: resp.StatusCode, retry: retry}
+	}
+	body, err := decode(resp.Body, resp.Header.Get("Content-Encoding"), q.limit)
+	if err != nil {
+		done()
+		return nil, err
+	}
+	return &answer{status: resp.StatusCode, header: resp.Header, body: body, ctx: resp.Request.Context(), close: done, timeout: q.timeout}, nil
+}
+
+// retryAfter reads the header's seconds or date, 0 when there is none.
+func retryAfter(text string, now time.Time) time.Duration {
+	if text = strings.TrimSpace(text); text == "" {
+		return 0
+	}
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, maxHold)
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), maxHold).Round(time.Second)
+}
+
+// validator returns a header that can be sent back later, "" when it is odd.
+func validator(text string) string {
+	const longest = 256
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return ""
+		}
+	}
+	if len(text) > longest {
+		return ""
+	}
+	return text
+}

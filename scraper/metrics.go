@@ -1,0 +1,107 @@
+package scraper
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics is what a Scraper counts. Labels: the source and how a run ended.
+type metrics struct {
+	runs  *prometheus.CounterVec
+	bytes *prometheus.CounterVec
+	took  prometheus.Histogram
+}
+
+// newMetrics registers the metrics; reg may be nil.
+func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
+	m := &metrics{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_runs_total",
+			Help: "Runs of a source by result: ok, not_modified, alarm, failed, or skipped because the run before had not ended.",
+		}, []string{"source", "result"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_read_bytes_total",
+			Help: "Decoded bytes of lists read.",
+		}, []string{"source"}),
+		took: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "freeway_scraper_run_duration_seconds",
+			Help:    "Time of one run of a source with all its pages.",
+			Buckets: prometheus.ExponentialBuckets(0.05, 2, 12), // to 102 s
+		}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.runs, m.bytes, m.took, newStanding(s)} {
+		errs = append(errs, reg.Register(c))
+	}
+	return m, errors.Join(errs...)
+}
+
+// count counts one run that ended with result.
+func (m *metrics) count(source, result string) { m.runs.WithLabelValues(source, result).Inc() }
+
+// ran counts a run.
+func (m *metrics) ran(source string, o outcome) {
+	result := "ok"
+	switch {
+	case errors.Is(o.err, errAlarm):
+		result = "alarm"
+	case o.err != nil:
+		result = "failed"
+	case o.NotModified:
+		result = "not_modified"
+	}
+	m.count(source, result)
+	m.bytes.WithLabelValues(source).Add(float64(o.Bytes))
+	m.took.Observe(o.Took.Seconds())
+}
+
+// standing collects what the sources are worth when it is asked, so that
+// sources which are gone leave nothing behind.
+type standing struct {
+	s     *Scraper
+	gauge []gauge
+}
+
+// gauge is one value of a Result.
+type gauge struct {
+	desc  *prometheus.Desc
+	value func(Result) float64
+}
+
+func newStanding(s *Scraper) *standing {
+	make := func(name, help string, value func(Result) float64) gauge {
+		return gauge{prometheus.NewDesc("freeway_scraper_"+name, help, []string{"source"}, nil), value}
+	}
+	return &standing{s: s, gauge: []gauge{
+		make("candidates", "Endpoints that the source named in its latest good run.", func(r Result) float64 { return float64(r.Candidates) }),
+		make("failures", "Runs of the source that failed in a row.", func(r Result) float64 { return float64(r.Failures) }),
+		make("last_run_timestamp_seconds", "When the source was read last.", func(r Result) float64 { return float64(r.LastRun.Unix()) }),
+		make("listed", "Endpoints of the source that are known.", func(r Result) float64 { return float64(r.Worth.Listed) }),
+		make("live", "Of the listed, live now.", func(r Result) float64 { return float64(r.Worth.Live) }),
+		make("ever_live", "Of the listed, live at any time.", func(r Result) float64 { return float64(r.Worth.EverLive) }),
+		make("checked", "Of the listed, checked at least once.", func(r Result) float64 { return float64(r.Worth.Checked) }),
+	}}
+}
+
+// Describe implements prometheus.Collector.
+func (c *standing) Describe(out chan<- *prometheus.Desc) {
+	for _, g := range c.gauge {
+		out <- g.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *standing) Collect(out chan<- prometheus.Metric) {
+	for _, r := range c.s.Results() {
+		if r.LastRun.IsZero() {
+			continue
+		}
+		for _, g := range c.gauge {
+			out <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.value(r), r.Name)
+		}
+	}
+}

@@ -1,0 +1,318 @@
+package scraper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// outcome is what one reading of a source came to.
+type outcome struct {
+	Result
+	haul           *haul
+	etag, modified string
+	cut            bool          // err came after pages that were read well
+	retry          time.Duration // what the server asked for; 0: nothing
+	err            error
+}
+
+// read fetches and parses a source and never panics. m is what is known of the
+// copy at hand; samples is how many refusals to keep.
+func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o outcome) {
+	began := time.Now()
+	o.LastRun = s.now()
+	o.haul = newHaul(samples, src.Pages != Pages{})
+	o.Format = src.As
+	defer func() {
+		if r := recover(); r != nil {
+			o.err = fmt.Errorf("the reader panicked: %v", r)
+			s.env.Log.Error("a reader panicked", "source", src.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+		o.Took = time.Since(began)
+		o.Candidates, o.Refused = len(o.haul.found), o.haul.refused
+		o.Found = nil
+	}()
+	if src.File != "" {
+		o.err = s.readFile(ctx, src, &o)
+	} else {
+		o.err = s.readPages(ctx, src, m, &o)
+	}
+	return o
+}
+
+// readFile reads a list on disk.
+func (s *Scraper) readFile(ctx context.Context, src Source, o *outcome) error {
+	cfg, slots := s.limits()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	info, err := os.Stat(src.File)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file", src.File)
+	}
+	f, err := os.Open(src.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	body, err := decode(f, "", cfg.MaxBytes)
+	if err != nil {
+		return err
+	}
+	return s.digest(ctx, src, body, "", o)
+}
+
+// limits returns what bounds a request now.
+func (s *Scraper) limits() (Config, chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg, s.slots
+}
+
+// readPages fetches the pages of a source one after the other. The first one
+// is asked for conditionally and speaks for all.
+func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome) error {
+	urls, err := src.urls()
+	if err != nil {
+		return err
+	}
+	for i, u := range urls {
+		before := len(o.haul.found)
+		q := request{url: u, header: src.Headers}
+		if i == 0 {
+			q.etag, q.modified = m.ETag, m.Modified
+		}
+		if err := s.readPage(ctx, src, q, o); err != nil {
+			var status *statusError
+			if i > 0 && errors.As(err, &status) && (status.status == http.StatusNotFound || status.status == http.StatusGone) {
+				return nil // a page behind the last one
+			}
+			if o.cut = i > 0; o.cut {
+				return fmt.Errorf("page %d: %w", i+1, err)
+			}
+			return err
+		}
+		if o.NotModified || len(o.haul.found) == before {
+			return nil
+		}
+	}
+	return nil
+}
+
+// readPage fetches and parses one page.
+func (s *Scraper) readPage(ctx context.Context, src Source, q request, o *outcome) error {
+	cfg, slots := s.limits()
+	q.timeout, q.limit, q.slots = cfg.Timeout, cfg.MaxBytes, slots
+	a, err := s.web.get(ctx, q)
+	if err != nil {
+		var status *statusError
+		if errors.As(err, &status) {
+			o.Status, o.retry = status.status, status.retry
+		}
+		return err
+	}
+	defer a.close()
+	o.Status = a.status
+	o.Pages++
+	if o.Pages == 1 {
+		o.etag, o.modified = validator(a.header.Get("ETag")), validator(a.header.Get("Last-Modified"))
+	}
+	if a.status != http.StatusOK {
+		o.NotModified = a.status == http.StatusNotModified
+		return nil
+	}
+	err = s.digest(a.ctx, src, a.body, a.header.Get("Content-Type"), o)
+	return explain(a.ctx, err, q.timeout)
+}
+
+// digest parses one body into o.
+func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind string, o *outcome) error {
+	protocols, err := src.protocols()
+	if err != nil {
+		return err
+	}
+	defer func() { o.Bytes += body.n }()
+	opt := ParseOptions{
+		As: src.As, Protocols: protocols, Pool: src.Pool, Policy: s.env.Policy,
+		ContentType: kind, HTML: src.HTML, JSON: src.JSON, Rejected: o.haul.refuse,
+	}
+	for c, err := range s.parse(body, opt) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("read the list: %w", err)
+		}
+		o.haul.take(c)
+	}
+	return nil
+}
+
+// run reads a source, gives what it found to the Sink and notes what came of
+// it. The caller has the source's turn.
+func (s *Scraper) run(ctx context.Context, st *state) error {
+	s.mu.Lock()
+	m, asked := st.memo, st.memo.Asked
+	s.mu.Unlock()
+	if st.err != nil {
+		return st.err
+	}
+	if now := s.now(); asked.After(now) && asked.Before(now.Add(maxHold)) {
+		return fmt.Errorf("the server asked to wait until %s", asked.UTC().Format(time.RFC3339))
+	}
+	o := s.read(ctx, st.src, m, 0)
+	if err := ctx.Err(); err != nil && o.err != nil {
+		return err // the program ends, or the caller lost patience: nobody failed
+	}
+	own := s.deliver(ctx, st, m, &o)
+	s.settle(st, o, own)
+	s.metrics.ran(st.src.Name, o)
+	return o.err
+}
+
+// deliver judges what was found and gives it to the Sink. own reports that an
+// error is the Sink's, not the source's.
+func (s *Scraper) deliver(ctx context.Context, st *state, m memo, o *outcome) (own bool) {
+	if o.NotModified {
+		o.Candidates, o.Refused, o.Format, o.Yield = m.Last.Candidates, m.Last.Refused, m.Last.Format, m.Last.Yield
+		return false
+	}
+	if o.err != nil && (!o.cut || 2*len(o.haul.found) < max(m.Usual, 1)) {
+		return false
+	}
+	if err := suspicious(st.src, o, m.Usual); err != nil {
+		o.err = errors.Join(o.err, err)
+		return false
+	}
+	yield, err := s.env.Sink.Add(ctx, st.src.Name, o.haul.found)
+	if err != nil {
+		o.err = errors.Join(o.err, fmt.Errorf("keep what was found: %w", err))
+		return true
+	}
+	o.Yield = yield
+	return false
+}
+
+// errAlarm is in the error of a list that held far less than usual.
+var errAlarm = errors.New("alarm")
+
+// suspicious returns an error when a list that was read well must not replace
+// what the source gave before.
+func suspicious(src Source, o *outcome, usual int) error {
+	n := len(o.haul.found)
+	switch {
+	case isAlarm(n, usual):
+		return fmt.Errorf("%w: %d endpoints where about %d are usual; what was there before stays", errAlarm, n, usual)
+	case n == 0 && o.Bytes > 0 && src.File == "":
+		return fmt.Errorf("no endpoints in %d bytes", o.Bytes)
+	}
+	return nil
+}
+
+// settle notes the outcome and plans the next turn.
+func (s *Scraper) settle(st *state, o outcome, own bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.states[st.src.Name]; now == nil || now.memo.Print != st.memo.Print {
+		return // Apply has dropped the source or given its name to another list
+	} else {
+		st = now
+	}
+	m := &st.memo
+	m.Last = o.Result
+	m.Last.Worth = s.env.Sink.Worth(st.src.Name)
+	if o.err == nil {
+		m.Failures, m.NotBefore, m.Asked = 0, time.Time{}, time.Time{}
+		s.learn(st, o)
+	} else {
+		m.Last.Err = plain(o.err)
+		m.Failures++
+		if errors.Is(o.err, errAlarm) {
+			m.Usual = fadeUsual(m.Usual)
+		}
+		s.rest(st, o, own)
+	}
+	note(s.env.Notebook, st.src.Name, *m)
+}
+
+// learn takes over what a good run taught. The caller holds mu.
+func (s *Scraper) learn(st *state, o outcome) {
+	m := &st.memo
+	if o.etag != "" || o.modified != "" || !o.NotModified {
+		m.ETag, m.Modified = o.etag, o.modified
+	}
+	if o.NotModified {
+		return
+	}
+	m.Usual = learnUsual(m.Usual, len(o.haul.found))
+	mine := newSketch(o.haul.found)
+	m.Sketch, m.Mirror = mine.bytes(), ""
+	for _, other := range s.states {
+		if !other.on || other == st || other.memo.Mirror != "" || other.src.PoolName() != st.src.PoolName() {
+			continue
+		}
+		if mine.alike(readSketch(other.memo.Sketch)) < mirrorShare {
+			continue
+		}
+		if other.rank < st.rank {
+			m.Mirror = other.src.Name
+			return
+		}
+		other.memo.Mirror = st.src.Name
+		note(s.env.Notebook, other.src.Name, other.memo)
+	}
+}
+
+// rest plans the next turn after a failure. The caller holds mu.
+func (s *Scraper) rest(st *state, o outcome, own bool) {
+	now := s.now()
+	m := &st.memo
+	next := now.Add(backOff(m.Failures, gap(st.sched, now), own || mayPass(o.err)))
+	m.Asked = time.Time{}
+	if o.retry > 0 {
+		m.Asked = now.Add(o.retry)
+		if m.Asked.After(next) {
+			next = m.Asked
+		}
+	}
+	m.NotBefore = next
+	if s.running && st.on {
+		st.next = next.Add(s.env.Jitter(min(next.Sub(now)/jitterPart, maxJitter)))
+		s.poke()
+	}
+}
+
+// mayPass reports whether trying again soon makes sense.
+func mayPass(err error) bool {
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.status >= 500 || status.status == http.StatusRequestTimeout || status.status == http.StatusTooManyRequests
+	}
+	return !errors.Is(err, errAlarm) && !errors.Is(err, errRefused) && !errors.Is(err, errTooLarge)
+}
+
+// plain makes an error fit for a terminal: control characters that a server
+// put into it are escaped.
+func plain(err error) string {
+	const longest = 500
+	text := clip(err.Error(), longest)
+	clean := strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	if !clean {
+		return text
+	}
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,204 @@
+package scraper
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+)
+
+const (
+	// startSpread is the time after the start within which every source has
+	// its first turn.
+	startSpread = 3 * time.Second
+
+	// tick is the longest time between two looks at the plan, so that a clock
+	// that was set and a folder that changed are noticed.
+	tick = 10 * time.Second
+
+	// jitterPart of an interval, at most maxJitter, is added at random.
+	jitterPart = 10
+	maxJitter  = 2 * time.Minute
+
+	// A source that failed is tried again after retryFirst (or its interval,
+	// if that is shorter), then after twice that and so on up to retryMost (or
+	// its interval, if that is longer).
+	retryFirst = 30 * time.Second
+	retryMost  = 6 * time.Hour
+)
+
+// Run reads every enabled source soon after the start and then when it is due,
+// until ctx ends; it waits for running fetches and returns nil. It may run once
+// at a time.
+func (s *Scraper) Run(ctx context.Context) error {
+	if !s.start() {
+		return errors.New("the scraper is running already")
+	}
+	defer s.stop()
+	var runs sync.WaitGroup
+	defer runs.Wait()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			s.refresh()
+		case <-s.wake:
+		}
+		ready, wait := s.due()
+		for _, st := range ready {
+			runs.Go(func() { s.scheduled(ctx, st) })
+		}
+		timer.Reset(wait)
+	}
+}
+
+// start plans the first turns; false when Run runs already.
+func (s *Scraper) start() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running {
+		return false
+	}
+	s.running = true
+	s.clock = s.now()
+	for _, st := range s.states {
+		st.next = time.Time{}
+		s.begin(st, s.clock)
+	}
+	return true
+}
+
+func (s *Scraper) stop() {
+	s.mu.Lock()
+	s.running = false
+	for _, st := range s.states {
+		st.next = time.Time{}
+	}
+	s.mu.Unlock()
+	s.web.closeIdle()
+}
+
+// begin plans the first turn of a source that has none. The caller holds mu.
+func (s *Scraper) begin(st *state, now time.Time) {
+	if !st.on || !st.next.IsZero() {
+		return
+	}
+	st.next = now
+	if st.src.File == "" {
+		st.next = now.Add(s.env.Jitter(startSpread))
+	}
+	if st.memo.NotBefore.After(st.next) && st.memo.NotBefore.Before(now.Add(maxHold)) {
+		st.next = st.memo.NotBefore
+	}
+}
+
+// due returns the sources whose turn it is, plans their next turns, and says
+// how long to wait then.
+func (s *Scraper) due() (ready []*state, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	setBack := now.Before(s.clock.Add(-tick))
+	s.clock = now
+	wait = tick
+	for _, st := range s.states {
+		if !st.on || st.next.IsZero() {
+			continue
+		}
+		if setBack && st.next.After(s.plan(st, now)) {
+			st.next = s.plan(st, now)
+		}
+		if !st.next.After(now) {
+			ready = append(ready, st)
+			st.next = s.plan(st, now)
+		}
+		wait = min(wait, st.next.Sub(now))
+	}
+	return ready, max(wait, time.Millisecond)
+}
+
+// plan returns the turn after now. The caller holds mu.
+func (s *Scraper) plan(st *state, now time.Time) time.Time {
+	next := st.sched.Next(now)
+	switch p := paceOf(st.memo.Last.Worth, st.memo.Mirror != ""); {
+	case p == paceSlow:
+		for range slow - 1 {
+			next = st.sched.Next(next)
+		}
+	case p == paceFast && !st.own:
+		if every, ok := st.sched.(cron.ConstantDelaySchedule); ok && every.Delay > 2*time.Minute {
+			next = now.Add(every.Delay / 2)
+		}
+	}
+	if st.src.File != "" {
+		return next
+	}
+	return next.Add(s.env.Jitter(min(gap(st.sched, now)/jitterPart, maxJitter)))
+}
+
+// gap is the time between the next two turns of a schedule.
+func gap(sched cron.Schedule, now time.Time) time.Duration {
+	next := sched.Next(now)
+	return max(sched.Next(next).Sub(next), time.Second)
+}
+
+// backOff is how long a source rests after the n-th failure in a row. Failures
+// that may pass soon are retried sooner than the schedule says, others later.
+func backOff(n int, every time.Duration, soon bool) time.Duration {
+	d := every
+	if soon {
+		d = min(every, retryFirst)
+	}
+	most := max(every, retryMost)
+	for range n - 1 {
+		if d *= 2; d >= most {
+			return most
+		}
+	}
+	return min(d, most)
+}
+
+// scheduled runs a source whose turn it is, unless a run of it is under way.
+func (s *Scraper) scheduled(ctx context.Context, st *state) {
+	select {
+	case st.turn <- struct{}{}:
+	default:
+		s.metrics.count(st.src.Name, "skipped")
+		return
+	}
+	defer func() { <-st.turn }()
+	if err := s.run(ctx, st); err != nil && ctx.Err() == nil {
+		s.complain(st, err)
+	}
+}
+
+// complain logs a failure, the first in a row louder than the rest.
+func (s *Scraper) complain(st *state, err error) {
+	s.mu.Lock()
+	n := st.memo.Failures
+	s.mu.Unlock()
+	log := s.env.Log.Debug
+	if n <= 1 {
+		log = s.env.Log.Warn
+	}
+	log("source failed", "source", st.src.Name, "failures", n, "error", plain(err))
+}
+
+// refresh reads the folder again when it has changed.
+func (s *Scraper) refresh() {
+	s.mu.Lock()
+	cfg, sources, before := s.cfg, s.sources, s.dir
+	s.mu.Unlock()
+	if sources.Dir == "" {
+		return
+	}
+	var look string
+	if listDir(sources.Dir, &look); look != before {
+		s.install(cfg, sources)
+	}
+}
