@@ -149,11 +149,11 @@ func validHostName(s string) bool {
 	return true
 }
 
-// managedName reports whether the name's last part is in the public suffix
-// list's ICANN section, which file names ("list.txt:80") are not.
+// managedName reports whether the name ends in a domain of the public suffix
+// list, which file names ("list.txt:80") do not.
 func managedName(s string) bool {
-	_, icann := publicsuffix.PublicSuffix(strings.ToLower(s))
-	return icann
+	suffix, icann := publicsuffix.PublicSuffix(strings.ToLower(s))
+	return icann || strings.IndexByte(suffix, '.') >= 0
 }
 
 // public4 reports whether an IPv4 address is outside every /8 that holds a

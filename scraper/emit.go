@@ -2,82 +2,49 @@ package scraper
 
 import (
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"strings"
 
 	"freeway/proxy"
 )
 
-// protoSet is a set of protocols; 0 means that none was named.
-type protoSet uint8
-
-func setOf(p proxy.Protocol) protoSet { return 1 << p }
-
-// protocolWord reads what lists write for a protocol, alone or combined:
-// "SOCKS5", "http/https", "socks4/5". 0 when it is something else.
-func protocolWord(b []byte) protoSet {
-	if len(b) < 4 || len(b) > 40 || b[0]|0x20 != 'h' && b[0]|0x20 != 's' {
-		return 0
-	}
-	if p, err := proxy.ParseProtocol(view(b)); err == nil {
-		return setOf(p)
-	}
-	s := strings.ToLower(string(b))
-	switch s {
-	case "socks4/5", "socks4+5", "socks4&5":
-		return setOf(proxy.SOCKS4) | setOf(proxy.SOCKS5)
-	case "http(s)", "https?":
-		return setOf(proxy.HTTP) | setOf(proxy.HTTPS)
-	}
-	var all protoSet
-	for part := range strings.FieldsFuncSeq(s, func(r rune) bool { return strings.ContainsRune("/+&,| ", r) }) {
-		p, err := proxy.ParseProtocol(part)
-		if err != nil {
-			return 0
-		}
-		all |= setOf(p)
-	}
-	return all
-}
-
-// otherScheme reports whether s names a protocol that Freeway does not speak
-// but lists of proxies hold.
-func otherScheme(s string) bool {
-	switch strings.ToLower(s) {
-	case "ss", "ssr", "shadowsocks", "shadowsocksr", "vmess", "vless", "trojan", "trojan-go", "hysteria", "hysteria2", "hy2", "tuic",
-		"wireguard", "wg", "warp", "snell", "mtproto", "tg", "anytls", "juicity", "naive", "naive+https", "ssh", "mieru", "brook", "ftp", "relay",
-		"direct", "reject", "selector", "select", "url-test", "urltest", "fallback", "load-balance", "dns", "file", "inline":
-		return true
-	}
-	return false
-}
-
 // entry is one thing that a list names, before the rules about protocols.
 type entry struct {
 	host       host
 	port       uint16
-	protos     protoSet
+	protos     protoSet // 0: the list does not say
 	user, pass []byte
-	claims     proxy.Traits
 }
 
 // emitter turns entries into candidates: it asks the policy, fills in the
-// protocols, drops what it has given before and counts what is refused.
+// protocols, drops what it has given before and counts what is refused. All
+// readers of one list share one.
 type emitter struct {
-	o      ParseOptions
-	yield  func(proxy.Candidate, error) bool
-	done   bool // the consumer wants no more
-	line   int  // of the input, for rejections
-	given  int  // entries given or seen before
-	seen   idSet
-	seed   maphash.Seed
-	format string
-	depth  int // readers within readers
+	o       ParseOptions
+	yield   func(proxy.Candidate, error) bool
+	done    bool // the consumer wants no more
+	line    int  // of the input, for rejections; 0 when the format has no lines
+	depth   int  // readers within readers
+	private bool // the policy allows more than public addresses
+	seen4   idSet
+	seen    map[proxy.Endpoint]struct{} // what does not fit seen4
+	stats   ParseStats
 }
 
 func newEmitter(o ParseOptions, yield func(proxy.Candidate, error) bool) *emitter {
-	return &emitter{o: o, yield: yield, seed: maphash.MakeSeed()}
+	e := &emitter{o: o, yield: yield, seen: map[proxy.Endpoint]struct{}{}, private: privateAllowed(o.Policy)}
+	if e.o.Pool == "" {
+		e.o.Pool = proxy.PublicPool
+	}
+	return e
+}
+
+// fail ends the sequence with an error.
+func (e *emitter) fail(err error) {
+	if !e.done {
+		e.done = true
+		e.yield(proxy.Candidate{}, err)
+	}
 }
 
 // emit gives the candidates of one entry and reports whether it was taken.
@@ -85,95 +52,116 @@ func (e *emitter) emit(en *entry) bool {
 	if e.done {
 		return false
 	}
-	var ep proxy.Endpoint
-	var id uint64
+	ep := proxy.Endpoint{Port: en.port}
 	if en.host.addr.Is4() {
-		a := en.host.addr.As4()
-		if !public4(a) && !e.allowed(en) {
+		if !public4(en.host.addr.As4()) && !e.allowed(en) {
 			return false
 		}
 		ep.Host = string(en.host.text)
-		id = uint64(a[0])<<56 | uint64(a[1])<<48 | uint64(a[2])<<40 | uint64(a[3])<<32 | uint64(en.port)<<16
-	} else if !e.slowHost(en, &ep, &id) {
+	} else if !e.slowHost(en, &ep) {
 		return false
 	}
-	ep.Port = en.port
-	if len(en.user) > 0 || len(en.pass) > 0 {
+	if len(en.user)+len(en.pass) > 0 {
 		if !e.login(en) {
 			return false
 		}
 		ep.User = string(en.user)
-		id ^= maphash.String(e.seed, ep.User) &^ 0xff
 	}
-	e.given++
-	e.each(en, ep, id)
+	e.stats.Taken++
+	e.each(en, ep)
 	return true
 }
 
 // each yields the entry once for every protocol it may have.
-func (e *emitter) each(en *entry, ep proxy.Endpoint, id uint64) {
-	c := proxy.Candidate{Endpoint: ep, Password: proxy.NewSecret(string(en.pass)), Pool: e.o.Pool, Claims: en.claims}
+func (e *emitter) each(en *entry, ep proxy.Endpoint) {
+	c := proxy.Candidate{Endpoint: ep, Password: proxy.NewSecret(string(en.pass)), Pool: e.o.Pool}
 	switch {
 	case en.protos != 0:
 		for p := proxy.HTTP; p <= proxy.SOCKS5; p++ {
 			if en.protos&setOf(p) != 0 {
-				e.one(&c, p, id|uint64(p))
+				e.one(&c, p, en)
 			}
 		}
 	case len(e.o.Protocols) > 0:
 		for _, p := range e.o.Protocols {
-			e.one(&c, p, id|uint64(p))
+			e.one(&c, p, en)
 		}
 	default:
 		c.Guess = true
-		e.one(&c, proxy.HTTP, id)
+		e.one(&c, proxy.HTTP, en)
 	}
 }
 
-func (e *emitter) one(c *proxy.Candidate, p proxy.Protocol, id uint64) {
-	if e.done || !e.seen.add(id) {
+func (e *emitter) one(c *proxy.Candidate, p proxy.Protocol, en *entry) {
+	c.Endpoint.Protocol = p
+	if e.done || !e.fresh(c, en.host.addr) {
 		return
 	}
-	c.Endpoint.Protocol = p
 	e.done = !e.yield(*c, nil)
 }
 
+// fresh reports whether the candidate was not given before. The identity is
+// exact; when the memory for it is full, entries may be given again.
+func (e *emitter) fresh(c *proxy.Candidate, a netip.Addr) bool {
+	if a.Is4() && c.Endpoint.User == "" {
+		return e.seen4.add(id4(a.As4(), c))
+	}
+	if _, known := e.seen[c.Endpoint]; known {
+		return false
+	}
+	if len(e.seen) < maxSeenLong {
+		e.seen[c.Endpoint] = struct{}{}
+	}
+	return true
+}
+
+// id4 packs what tells an IPv4 candidate without a user apart. It is never 0,
+// because the protocol is not.
+func id4(a [4]byte, c *proxy.Candidate) uint64 {
+	return uint64(a[0])<<56 | uint64(a[1])<<48 | uint64(a[2])<<40 | uint64(a[3])<<32 | uint64(c.Endpoint.Port)<<16 | uint64(c.Endpoint.Protocol)
+}
+
 // slowHost is for names and IPv6 addresses; IPv4-mapped ones become IPv4.
-func (e *emitter) slowHost(en *entry, ep *proxy.Endpoint, id *uint64) bool {
+func (e *emitter) slowHost(en *entry, ep *proxy.Endpoint) bool {
 	if en.host.addr.IsValid() {
 		if !e.allowed(en) {
 			return false
 		}
 		en.host.addr = en.host.addr.Unmap()
 		ep.Host = en.host.addr.String()
-	} else {
-		full, err := proxy.NewEndpoint(proxy.HTTP, string(en.host.text), en.port, "")
-		if err != nil || !e.allowedName(en, full.Host) {
-			e.reject(en.host.text, "not a host name that can be used")
-			return false
-		}
-		ep.Host = full.Host
+		return true
 	}
-	*id = maphash.String(e.seed, ep.Host)&^0xffffff | uint64(en.port)<<8
+	full, err := proxy.NewEndpoint(proxy.HTTP, string(en.host.text), en.port, "")
+	if err == nil {
+		err = e.allowedName(full.Host)
+	}
+	if err != nil {
+		e.refuse(en, err.Error())
+		return false
+	}
+	ep.Host = full.Host
 	return true
 }
 
 // allowed asks the policy about an address.
 func (e *emitter) allowed(en *entry) bool {
 	err := e.o.Policy.Check(en.host.addr)
-	if err != nil && e.o.Rejected != nil {
-		e.reject(fmt.Appendf(nil, "%s", netip.AddrPortFrom(en.host.addr, en.port)), err.Error())
+	if err != nil {
+		e.refuse(en, "not a public address")
 	}
 	return err == nil
 }
 
 // allowedName asks the policy about a name. A name of one label means a
 // machine of this network, so it needs a policy that allows one.
-func (e *emitter) allowedName(_ *entry, name string) bool {
-	if strings.IndexByte(name, '.') < 0 && name != "localhost" {
-		return privateAllowed(e.o.Policy)
+func (e *emitter) allowedName(name string) error {
+	if strings.IndexByte(name, '.') < 0 && !e.private {
+		return fmt.Errorf("a name of one label is of a private network")
 	}
-	return e.o.Policy.CheckHost(name) == nil
+	if e.o.Policy.CheckHost(name) != nil {
+		return fmt.Errorf("a name of a private network")
+	}
+	return nil
 }
 
 // privateAllowed reports whether the operator lets addresses of a private
@@ -190,62 +178,92 @@ func privateAllowed(p proxy.AddrPolicy) bool {
 // login refuses user names and passwords that no proxy could be sent.
 func (e *emitter) login(en *entry) bool {
 	const longest = 255 // RFC 1929
-	ok := len(en.user) <= longest && len(en.pass) <= longest
+	ok := len(en.user) > 0 && len(en.user) <= longest && len(en.pass) <= longest
 	for _, part := range [][]byte{en.user, en.pass} {
 		for _, c := range part {
 			ok = ok && c >= ' ' && c != 0x7f
 		}
 	}
 	if !ok {
-		e.reject(nil, "user name or password with control characters or over 255 bytes")
+		e.refuse(en, "user name or password empty, with control characters or over 255 bytes")
 	}
 	return ok
 }
 
-// reject tells Rejected. text may hold a password; what stands before an @ and
-// behind host:port is masked.
+// refuse rejects an entry whose parts are known.
+func (e *emitter) refuse(en *entry, reason string) {
+	e.stats.Refused++
+	if e.o.Rejected == nil {
+		return
+	}
+	text := string(en.host.text)
+	if en.host.addr.IsValid() {
+		text = netip.AddrPortFrom(en.host.addr, en.port).String()
+	} else {
+		text = fmt.Sprintf("%s:%d", clip(text, maxRejected-8), en.port)
+	}
+	e.o.Rejected(Rejection{Line: e.line, Text: text, Reason: reason})
+}
+
+// reject tells Rejected about a piece of foreign text.
 func (e *emitter) reject(text []byte, reason string) {
+	e.stats.Refused++
 	if e.o.Rejected != nil {
 		e.o.Rejected(Rejection{Line: e.line, Text: maskText(text), Reason: reason})
 	}
 }
 
+// maxRejected is the longest Rejection.Text in bytes.
+const maxRejected = 200
+
+// maskText shortens foreign text and hides what may be a password in it:
+// everything before the last @ but the scheme, and every part between colons
+// that is neither a scheme, an address nor a number.
 func maskText(text []byte) string {
-	const longest = 200
-	s := strings.ToValidUTF8(string(text[:min(len(text), longest)]), "?")
-	if i := strings.LastIndexByte(s, '@'); i >= 0 {
-		s = "***" + s[i:]
+	s := strings.ToValidUTF8(string(text[:min(len(text), maxRejected/2)]), "?")
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		scheme, rest = "", s
+	} else {
+		scheme += "://"
 	}
-	if parts := strings.SplitN(s, ":", 3); len(parts) == 3 && !strings.Contains(s, "://") && !strings.Contains(s, "[") {
-		if _, ok := wholePort([]byte(parts[1])); ok {
-			s = parts[0] + ":" + parts[1] + ":***"
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		return scheme + "***" + rest[i:]
+	}
+	if ok && strings.IndexByte(rest, '.') < 0 {
+		return scheme + "***"
+	}
+	if strings.Count(rest, ":") < 2 || strings.ContainsAny(rest, "[ ") || strings.Contains(rest, "::") {
+		return scheme + rest
+	}
+	parts := strings.Split(rest, ":")
+	for i, p := range parts {
+		if strings.Trim(p, "0123456789.") != "" {
+			parts[i] = "***"
 		}
 	}
-	return s
+	return scheme + strings.Join(parts, ":")
 }
 
-// maxSeen bounds the memory that remembers what was given: 16 MiB. Beyond it
-// entries may repeat.
-const maxSeen = 1 << 20
+// Bounds of the memory that remembers what was given: 16 MiB for IPv4, and
+// about as much for everything else. Beyond them entries may repeat.
+const (
+	maxSeen     = 1 << 20
+	maxSeenLong = 1 << 17
+)
 
-// idSet is a set of 64-bit identities with open addressing. The zero value is
-// empty and usable.
+// idSet is a set of identities other than 0, with open addressing. The zero
+// value is empty and usable.
 type idSet struct {
 	slots []uint64
 	n     int
-	zero  bool
 }
 
 // add reports whether id is new.
 func (s *idSet) add(id uint64) bool {
-	if id == 0 {
-		fresh := !s.zero
-		s.zero = true
-		return fresh
-	}
 	if 2*s.n >= len(s.slots) {
 		if s.n >= maxSeen {
-			return !s.has(id)
+			return s.slots[s.find(id)] != id
 		}
 		s.grow()
 	}
@@ -257,8 +275,6 @@ func (s *idSet) add(id uint64) bool {
 	s.n++
 	return true
 }
-
-func (s *idSet) has(id uint64) bool { return s.slots[s.find(id)] == id }
 
 // find returns the slot that holds id or is free for it.
 func (s *idSet) find(id uint64) uint64 {

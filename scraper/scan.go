@@ -1,0 +1,332 @@
+package scraper
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+)
+
+// scan finds the entries of one line of text. An entry is held back until the
+// next one or the end of the line, because its protocol may stand behind it.
+type scan struct {
+	l       *liner
+	b       []byte
+	i       int
+	first   bool     // nothing but marks, labels and protocols has come so far
+	comment bool     // behind a # that follows an entry: only protocols are read
+	lead    protoSet // named before an entry and not used yet
+	held    entry
+	have    bool // held is set
+	fixed   bool // its protocol stood before it
+	any     bool // something was found or refused
+}
+
+func (s *scan) run() {
+	for s.i < len(s.b) && !s.l.e.done {
+		switch c := s.b[s.i]; {
+		case isDigit(c) || isLetter(c):
+			s.word()
+		case c == '[':
+			s.bracket()
+		default:
+			s.comment = s.comment || c == '#' && s.have
+			s.i++
+		}
+	}
+	s.flush()
+}
+
+// flush gives the entry that is held.
+func (s *scan) flush() {
+	if !s.have {
+		return
+	}
+	s.have = false
+	if s.held.protos == 0 {
+		s.held.protos = s.l.section
+	}
+	s.l.en = s.held
+	s.l.put(&s.l.en)
+}
+
+// found holds an entry that ends at end.
+func (s *scan) found(en entry, end int) {
+	s.flush()
+	if s.fixed = en.protos != 0; !s.fixed {
+		en.protos, s.fixed = s.lead, s.lead != 0
+	}
+	s.held, s.have, s.any, s.first, s.lead = en, true, true, false, 0
+	s.i = end
+}
+
+// refuse rejects b[start:end] and whatever is glued to it.
+func (s *scan) refuse(start, end int, reason string) {
+	for end < len(s.b) && (isNameByte(s.b[end]) || strings.IndexByte(":/@+%", s.b[end]) >= 0) {
+		end++
+	}
+	s.any, s.first, s.i = true, false, end
+	s.l.e.reject(s.b[start:end], reason)
+}
+
+// word reads what begins with a letter or a digit.
+func (s *scan) word() {
+	start := s.i
+	end := wordEnd(s.b, start)
+	s.i = end
+	switch fresh := start == 0 || boundary(s.b[start-1]); {
+	case bytes.HasPrefix(s.b[end:], []byte("://")):
+		s.url(start, end)
+	case s.comment:
+		s.plain(start, end)
+	case fresh && s.login(start), s.address4(start, end), fresh && s.bare6(start, end), fresh && s.name(start, end):
+	default:
+		s.plain(start, end)
+	}
+}
+
+// address4 reads an IPv4 address with its port.
+func (s *scan) address4(start, end int) bool {
+	w := bytes.TrimRight(s.b[start:end], ".")
+	if !isDigit(w[0]) || bytes.Count(w, []byte(".")) < 3 {
+		return false
+	}
+	a, n := parse4(w)
+	switch {
+	case n == len(w):
+		s.address(host{netip.AddrFrom4(a), w}, start, start+n)
+	case len(bytes.Trim(w, "0123456789.")) == 0 && end < len(s.b) && s.b[end] == ':':
+		s.refuse(start, end, "not an IPv4 address")
+	default:
+		return false
+	}
+	return true
+}
+
+// bracket reads "[IPv6]:port".
+func (s *scan) bracket() {
+	h, n := parse6(s.b[s.i:])
+	if n == 0 || s.comment {
+		s.i++
+		return
+	}
+	if start := s.i; start == 0 || boundary(s.b[start-1]) {
+		s.address(h, start, start+n)
+	} else {
+		s.refuse(start, start+n, "glued to other text")
+	}
+}
+
+// bare6 reads an IPv6 address without brackets, whose port must stand apart.
+func (s *scan) bare6(start, end int) bool {
+	if end == len(s.b) || s.b[end] != ':' || end-start > 4 {
+		return false
+	}
+	for end < len(s.b) && (isHex(s.b[end]) || s.b[end] == ':' || s.b[end] == '.') {
+		end++
+	}
+	a, ok := bare6(s.b[start:end])
+	if !ok {
+		return false
+	}
+	if port, n := s.portApart(end); n > 0 && s.first {
+		s.found(entry{host: host{addr: a}, port: port}, n)
+	} else {
+		s.refuse(start, end, "an IPv6 address needs brackets before its port")
+	}
+	return true
+}
+
+// address finds the port of the address b[start:end].
+func (s *scan) address(h host, start, end int) {
+	if start > 0 && !boundary(s.b[start-1]) && !s.labelled(start) {
+		s.refuse(start, end, "glued to other text")
+		return
+	}
+	if port, n := s.portBehindColon(end); n > 0 {
+		s.foundTail(entry{host: h, port: port}, n)
+		return
+	}
+	if s.first {
+		if port, n := s.portApart(end); n > 0 {
+			s.found(entry{host: h, port: port}, n)
+			return
+		}
+	}
+	switch {
+	case end < len(s.b) && s.b[end] == ':' && end+1 < len(s.b):
+		s.refuse(start, end, "no port from 1 to 65535 behind it")
+	case end < len(s.b) && s.b[end] == '/':
+		s.refuse(start, end, "a network or a path, not an address with a port")
+	default:
+		s.first, s.i = false, end
+	}
+}
+
+// labelled reports whether what stands directly before start still lets an
+// address begin: "ip:1.2.3.4", "- 1.2.3.4". A colon of an IPv6 address does not.
+func (s *scan) labelled(start int) bool {
+	before := s.b[:start-1]
+	switch s.b[start-1] {
+	case ':':
+		return len(before) > 0 && before[len(before)-1] != ':' && !bytes.Contains(before[wordStart(before):], []byte("::"))
+	case '-', '+', '.':
+		return len(before) == 0 || isSpace(before[len(before)-1])
+	}
+	return false
+}
+
+// portBehindColon reads ":port" at i, with spaces around the colon if need be.
+// It returns where the port ends, 0 when there is none.
+func (s *scan) portBehindColon(i int) (uint16, int) {
+	j := skipSpace(s.b, i)
+	switch {
+	case j < len(s.b) && s.b[j] == ':':
+		j++
+	case bytes.HasPrefix(s.b[j:], []byte("：")):
+		j += len("：")
+	default:
+		return 0, 0
+	}
+	k := skipSpace(s.b, j)
+	port, n := parsePort(s.b[k:])
+	if n == 0 || !s.closes(k+n) || k > j && s.unit(k+n) {
+		return 0, 0
+	}
+	return port, k + n
+}
+
+// portApart reads a port that spaces, a comma, a semicolon or a bar set apart
+// from the address that ends at i.
+func (s *scan) portApart(i int) (uint16, int) {
+	const marks = " \t\"'`*"
+	j := i
+	for j < len(s.b) && strings.IndexByte(marks, s.b[j]) >= 0 {
+		j++
+	}
+	if j < len(s.b) && strings.IndexByte(",;|", s.b[j]) >= 0 {
+		j++
+	}
+	for j < len(s.b) && strings.IndexByte(marks, s.b[j]) >= 0 {
+		j++
+	}
+	port, n := parsePort(s.b[j:])
+	if n == 0 || j == i || !s.closes(j+n) || j+n < len(s.b) && s.b[j+n] == ':' || s.unit(j+n) {
+		return 0, 0
+	}
+	return port, j + n
+}
+
+// closes reports whether a port may end at i.
+func (s *scan) closes(i int) bool {
+	if i == len(s.b) {
+		return true
+	}
+	next := byte(' ')
+	if i+1 < len(s.b) {
+		next = s.b[i+1]
+	}
+	switch c := s.b[i]; {
+	case isDigit(c) || isLetter(c) || c == '_' || c == '%' || c == '?' || c == '+':
+		return false
+	case c == '.':
+		return !isNameByte(next)
+	case c == '-':
+		return !isDigit(next)
+	case c == '/':
+		return boundary(next)
+	}
+	return true
+}
+
+// unit reports whether a word at i makes the number before it a quantity:
+// "8.8.8.8 120 ms" names no port.
+func (s *scan) unit(i int) bool {
+	i = skipSpace(s.b, i)
+	if i < len(s.b) && s.b[i] == '%' {
+		return true
+	}
+	switch strings.ToLower(string(s.b[i:min(wordEnd(s.b, i), i+16)])) {
+	case "ms", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes", "hour", "hours", "h", "d", "day", "days",
+		"times", "hops", "kb", "mb", "kbps", "mbps", "bytes", "hits", "queries", "requests", "ago":
+		return true
+	}
+	return false
+}
+
+// plain reads a word that is no address: a protocol, a label or anything.
+func (s *scan) plain(start, end int) {
+	p, end := s.protocol(start, end)
+	s.i = end
+	switch {
+	case p != 0 && s.have && !s.fixed:
+		s.held.protos |= p
+	case p != 0:
+		s.lead |= p
+	case s.comment || isLabel(s.b[start:end]):
+	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
+	default:
+		s.first, s.lead = false, 0
+	}
+}
+
+// protocol reads the protocol at start, which may be a combination that goes
+// beyond the word's end; "https: no" is none.
+func (s *scan) protocol(start, end int) (protoSet, int) {
+	if c := s.b[start] | 0x20; c != 'h' && c != 's' {
+		return 0, end
+	}
+	long := end
+	for long < len(s.b) && (isNameByte(s.b[long]) || strings.IndexByte("/+&", s.b[long]) >= 0) {
+		long++
+	}
+	p := protocolWord(s.b[start:long])
+	if p == 0 && end < len(s.b) && (s.b[end] == '/' || s.b[end] == '(') {
+		return 0, end // "HTTP/1.1"
+	}
+	if p == 0 {
+		p, long = protocolWord(s.b[start:end]), end
+	}
+	if p == 0 {
+		return 0, end
+	}
+	answer := long
+	for answer < len(s.b) && strings.IndexByte(" :=\t", s.b[answer]) >= 0 {
+		answer++
+	}
+	if answer > long && isNo(s.b[answer:wordEnd(s.b, answer)]) {
+		return 0, long
+	}
+	return p, long
+}
+
+// isLabel knows the words that stand before an address without saying anything.
+func isLabel(w []byte) bool {
+	switch strings.ToLower(string(w[:min(len(w), 16)])) {
+	case "proxy", "host", "ip", "addr", "address", "server", "type", "proto", "protocol", "port", "hostname", "proxies":
+		return true
+	}
+	return false
+}
+
+// boundary reports whether an address may begin behind c.
+func boundary(c byte) bool {
+	return c >= 0x80 || c <= ' ' || strings.IndexByte("\"'`()<>[]{},;|=*!&~#^$\\", c) >= 0
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && isSpace(b[i]) {
+		i++
+	}
+	return i
+}
+
+// wordStart returns where the run of bytes without a space that ends b begins.
+func wordStart(b []byte) int {
+	i := len(b)
+	for i > 0 && !isSpace(b[i-1]) {
+		i--
+	}
+	return i
+}

@@ -1,0 +1,121 @@
+package scraper
+
+import (
+	"bytes"
+	"io"
+	"net/netip"
+)
+
+// liner reads text line by line. What it finds goes to put, which must not
+// keep the entry or what it points to.
+type liner struct {
+	e       *emitter
+	put     func(*entry)
+	section protoSet // of the heading above; 0: none
+	en      entry
+}
+
+func newLiner(e *emitter) *liner {
+	return &liner{e: e, put: func(en *entry) { e.emit(en) }}
+}
+
+// read reads all lines of r.
+func (l *liner) read(r io.Reader) error {
+	lr := newLineReader(r)
+	for !l.e.done {
+		line, cont, ok := lr.next()
+		if !ok {
+			break
+		}
+		if !cont {
+			l.e.line++
+		}
+		l.line(line, cont)
+	}
+	return lr.failure()
+}
+
+// text reads lines that are in memory already. They count as one line.
+func (l *liner) text(b []byte) {
+	for len(b) > 0 && !l.e.done {
+		line := b
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			line, b = b[:i], b[i+1:]
+		} else {
+			b = nil
+		}
+		l.line(line, false)
+	}
+}
+
+// line reads one line, or a piece of one when cont is set.
+func (l *liner) line(line []byte, cont bool) {
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	if !cont && l.plain(line) {
+		return
+	}
+	for len(line) > 0 { // files of old Macs end lines with \r alone
+		part := line
+		if i := bytes.IndexByte(line, '\r'); i >= 0 {
+			part, line = line[:i], line[i+1:]
+		} else {
+			line = nil
+		}
+		l.part(trimSpace(part), cont)
+		cont = false
+	}
+}
+
+// plain is the fast way for what most lists are: address:port and no more.
+func (l *liner) plain(line []byte) bool {
+	if len(line) < 9 || !isDigit(line[0]) {
+		return false
+	}
+	a, n := parse4(line)
+	if n == 0 || n >= len(line) || line[n] != ':' {
+		return false
+	}
+	port, ok := wholePort(line[n+1:])
+	if !ok {
+		return false
+	}
+	l.e.stats.Rows++
+	l.en = entry{host: host{netip.AddrFrom4(a), line[:n]}, port: port, protos: l.section}
+	l.put(&l.en)
+	return true
+}
+
+// part reads a trimmed line that is not plain.
+func (l *liner) part(line []byte, cont bool) {
+	if len(line) == 0 {
+		return
+	}
+	l.e.stats.Rows++
+	if !cont && isComment(line) {
+		if p := heading(line); p != 0 {
+			l.section = p
+		}
+		return
+	}
+	s := scan{l: l, b: line, first: !cont}
+	s.run()
+	if !s.any {
+		if p := heading(line); p != 0 && !cont {
+			l.section = p
+		}
+	}
+}
+
+// isComment reports whether a line is switched off in the ways that lists use.
+func isComment(line []byte) bool {
+	return line[0] == '#' || line[0] == ';' || len(line) > 1 && line[0] == '/' && line[1] == '/'
+}
+
+// trimSpace is bytes.TrimSpace for ASCII, and drops a zero-width no-break
+// space (a byte order mark in the wrong place) as well.
+func trimSpace(b []byte) []byte {
+	b = bytes.TrimPrefix(bytes.Trim(b, " \t\r\n\v\f\x00"), []byte("\ufeff"))
+	return bytes.Trim(b, " \t")
+}
