@@ -2,6 +2,8 @@ package scraper
 
 import (
 	_ "embed"
+	"slices"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -9,9 +11,8 @@ import (
 //go:embed builtin.yaml
 var builtinYAML []byte
 
-// Builtins returns the catalogue of public lists that comes with Freeway. The
-// lists belong to others; sites that obfuscate their tables are not enabled.
-func Builtins() []Source {
+// catalogue parses the embedded file once.
+var catalogue = sync.OnceValue(func() []Source {
 	var doc struct {
 		Sources []Source `yaml:"sources"`
 	}
@@ -19,4 +20,9 @@ func Builtins() []Source {
 		return nil // a test loads the embedded file
 	}
 	return doc.Sources
-}
+})
+
+// Builtins returns the catalogue of public lists that comes with Freeway. The
+// lists belong to others; sites that obfuscate their tables are not enabled.
+// The caller must not change what the maps and slices of a Source hold.
+func Builtins() []Source { return slices.Clone(catalogue()) }

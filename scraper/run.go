@@ -85,7 +85,7 @@ func (s *Scraper) limits() (Config, chan struct{}) {
 // readPages fetches the pages of a source one after the other. The first one
 // is asked for conditionally and speaks for all.
 func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome) error {
-	urls, err := src.urls()
+	urls, err := src.urls(s.now())
 	if err != nil {
 		return err
 	}
@@ -226,11 +226,11 @@ func suspicious(src Source, o *outcome, usual int) error {
 func (s *Scraper) settle(st *state, o outcome, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.states[st.src.Name]; now == nil || now.memo.Print != st.memo.Print {
+	now := s.states[st.src.Name]
+	if now == nil || now.memo.Print != st.memo.Print {
 		return // Apply has dropped the source or given its name to another list
-	} else {
-		st = now
 	}
+	st = now
 	m := &st.memo
 	m.Last = o.Result
 	m.Last.Worth = s.env.Sink.Worth(st.src.Name)
@@ -251,11 +251,11 @@ func (s *Scraper) settle(st *state, o outcome, own bool) {
 // learn takes over what a good run taught. The caller holds mu.
 func (s *Scraper) learn(st *state, o outcome) {
 	m := &st.memo
-	if o.etag != "" || o.modified != "" || !o.NotModified {
-		m.ETag, m.Modified = o.etag, o.modified
-	}
 	if o.NotModified {
 		return
+	}
+	if m.ETag, m.Modified = o.etag, o.modified; st.src.dated() {
+		m.ETag, m.Modified = "", "" // tomorrow's address is another list
 	}
 	m.Usual = learnUsual(m.Usual, len(o.haul.found))
 	mine := newSketch(o.haul.found)

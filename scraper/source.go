@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"freeway/proxy"
 )
@@ -19,7 +21,7 @@ import (
 // Source is one list: where it is and how to read it.
 type Source struct {
 	Name      string            `yaml:"name" json:"name"`                               // 1 to 64 of a-z A-Z 0-9 . _ -; the key of everything that is remembered about it
-	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https; "{page}" is replaced, see Pages. Either URL or File
+	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https; {page} is replaced, see Pages; {date} and {ymd} are today in UTC, 2006-01-02 and 20060102. Either URL or File
 	File      string            `yaml:"file,omitempty" json:"file,omitempty"`           // a path, read again at every run
 	As        string            `yaml:"as,omitempty" json:"as,omitempty"`               // the format, one of Formats; "" and auto: found out
 	Protocols []string          `yaml:"protocols,omitempty" json:"protocols,omitempty"` // what entries are that do not say; several give one candidate each
@@ -44,6 +46,9 @@ type Pages struct {
 const (
 	pageMark = "{page}"
 	maxPages = 200
+
+	dateMark, dateLayout = "{date}", "2006-01-02"
+	ymdMark, ymdLayout   = "{ymd}", "20060102"
 )
 
 // Formats returns the values of Source.As.
@@ -86,8 +91,9 @@ func (s Source) Validate() error {
 			bad("schedule", "%w", err)
 		}
 	}
-	for k, v := range s.Headers {
-		if http.CanonicalHeaderKey(k) == "" || strings.ContainsAny(k+v, "\r\n\x00") || strings.ContainsAny(k, " :") {
+	for _, k := range slices.Sorted(maps.Keys(s.Headers)) {
+		v := s.Headers[k]
+		if !httpguts.ValidHeaderFieldName(k) || !httpguts.ValidHeaderFieldValue(v) {
 			bad("headers", "%q is not a header that can be sent", clip(k, 32))
 		}
 	}
@@ -115,7 +121,7 @@ func (s Source) validateTarget() error {
 		}
 		return nil
 	}
-	urls, err := s.urls()
+	urls, err := s.urls(time.Time{})
 	if err != nil {
 		return err
 	}
@@ -126,8 +132,15 @@ func (s Source) validateTarget() error {
 	return nil
 }
 
-// urls expands the pages.
-func (s Source) urls() ([]string, error) {
+// dated reports whether the address is another one every day.
+func (s Source) dated() bool {
+	return strings.Contains(s.URL, dateMark) || strings.Contains(s.URL, ymdMark)
+}
+
+// urls expands the dates and pages.
+func (s Source) urls(now time.Time) ([]string, error) {
+	now = now.UTC()
+	s.URL = strings.NewReplacer(dateMark, now.Format(dateLayout), ymdMark, now.Format(ymdLayout)).Replace(s.URL)
 	if s.Pages == (Pages{}) {
 		return []string{s.URL}, nil
 	}
@@ -169,13 +182,17 @@ func (s Source) where() string {
 	if s.File != "" {
 		return s.File
 	}
-	return redactURL(s.URL)
+	return strings.NewReplacer("%7B", "{", "%7D", "}").Replace(redactURL(s.URL))
 }
+
+// readerVersion is raised when the readers learn something, so that lists which
+// did not change are read again.
+const readerVersion = 1
 
 // fingerprint changes when what is fetched or how it is read changes, so that
 // a remembered ETag of another list is never used.
 func (s Source) fingerprint() string {
-	text, err := json.Marshal([]any{s.URL, s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
+	text, err := json.Marshal([]any{readerVersion, s.URL, s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
 	if err != nil {
 		return "" // strings, numbers and maps of strings always marshal
 	}
