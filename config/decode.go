@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -65,6 +65,9 @@ func (d *decoder) syntax(err error) {
 	msg := strings.TrimPrefix(one.Message, "yaml: ")
 	if one.ContextMsg != "" {
 		msg += " " + one.ContextMsg
+		if line := one.ContextMark.Line; line > 0 && line < one.Mark.Line {
+			msg += fmt.Sprintf(" that began on line %d", line)
+		}
 	}
 	d.fail(&n, "", "not YAML: %s", msg)
 }
@@ -192,10 +195,7 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 		}
 		d.value(item, out.Index(i), at)
 	}
-	if len(n.Content) == 0 {
-		out = reflect.Zero(v.Type()) // an empty list is the default of every list
-	}
-	v.Set(out)
+	v.Set(out) // an empty list is said on purpose: not nil, which would mean the default
 }
 
 func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, path string) {
@@ -218,6 +218,9 @@ func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(out)
 }
 
+// linePrefix is what readers put before their messages; the place says it already.
+var linePrefix = regexp.MustCompile(`^(yaml: |line \d+: )+`)
+
 // custom calls a type's own reader and shortens what it says to one line.
 func (d *decoder) custom(n *yaml.Node, v reflect.Value, path string) {
 	var err error
@@ -228,7 +231,7 @@ func (d *decoder) custom(n *yaml.Node, v reflect.Value, path string) {
 		err = u.UnmarshalYAML(n.Decode)
 	}
 	if err != nil {
-		d.fail(n, path, "%s", strings.TrimPrefix(firstLine(err), "yaml: "))
+		d.fail(n, path, "%s", linePrefix.ReplaceAllString(firstLine(err), ""))
 	}
 }
 
@@ -309,7 +312,10 @@ func setBasic(v reflect.Value, s string) error {
 	return nil
 }
 
-func badNumber(s string, limit any) error {
+func badNumber[T int64 | uint64](s string, limit T) error {
+	if limit > math.MaxInt32 {
+		return fmt.Errorf("bad number %s; write a whole number of 0 or more", clip(s))
+	}
 	return fmt.Errorf("bad number %s; write a whole number from 0 to %d", clip(s), limit)
 }
 
@@ -344,5 +350,3 @@ func firstLine(err error) string {
 	s, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	return s
 }
-
-func baseName(path string) string { return filepath.ToSlash(path) }

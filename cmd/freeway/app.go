@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"freeway/config"
+)
+
+// version is set by the linker; see the Makefile.
+var version = ""
+
+// app is one run of the program: its streams and the flags that all commands share.
+type app struct {
+	lookup         func(string) (string, bool)
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	started        bool // arguments and flags were understood
+
+	configPath, logLevel string
+	quiet                bool
+}
+
+// note tells people what is going on; --quiet silences it.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.stderr, format+"\n", args...)
+	}
+}
+
+// isTerminal reports whether w shows on a screen. There are no colours
+// anywhere, which is how NO_COLOR is honoured.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// loadOptions says where this run takes its configuration from.
+func (a *app) loadOptions(flags []config.Flag) config.LoadOptions {
+	path := a.configPath
+	if path == "" {
+		path = config.Find(a.lookup)
+	}
+	if a.logLevel != "" {
+		flags = append(flags, config.Flag{Name: "--log-level", Path: "log.level", Value: a.logLevel})
+	}
+	return config.LoadOptions{Path: path, Lookup: a.lookup, Flags: flags}
+}
+
+// load reads the configuration. A wrong flag is wrong usage, a wrong file a failure.
+func (a *app) load(flags []config.Flag) (config.Config, error) {
+	cfg, err := config.Load(a.loadOptions(flags))
+	var many config.Errors
+	if errors.As(err, &many) && len(many) == 1 && strings.HasPrefix(many[0].Where, "--") {
+		return cfg, usageError{err}
+	}
+	return cfg, err
+}
+
+// logger writes to stderr. level can be changed while it is used.
+func (a *app) logger(cfg config.Log, level *slog.LevelVar) *slog.Logger {
+	setLevel(level, cfg.Level)
+	if a.quiet && level.Level() < slog.LevelError {
+		level.Set(slog.LevelError)
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, opt))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, opt))
+}
+
+func setLevel(level *slog.LevelVar, name string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) == nil {
+		level.Set(l)
+	}
+}
+
+// configFlag is a flag that sets one path of the configuration.
+type configFlag struct {
+	path, value, preset string
+	set                 bool
+}
+
+// String returns the flag's value or, before it was set, the default.
+func (f *configFlag) String() string {
+	if f.set {
+		return f.value
+	}
+	return f.preset
+}
+
+// Set notes the value; it is read together with the rest of the configuration.
+func (f *configFlag) Set(s string) error {
+	f.value, f.set = s, true
+	return nil
+}
+
+// Type names the value in help texts.
+func (f *configFlag) Type() string { return "value" }
+
+// configFlags adds a flag for every path of the configuration, "--gateway.listen"
+// for gateway.listen, and returns a function that lists those that were given.
+func configFlags(flags *pflag.FlagSet) func() []config.Flag {
+	var all []*configFlag
+	for _, path := range config.Paths() {
+		f := &configFlag{path: path, preset: config.Value(config.Default(), path)}
+		flags.Var(f, path, config.Describe(path))
+		if f.preset == "true" || f.preset == "false" {
+			flags.Lookup(path).NoOptDefVal = "true"
+		}
+		all = append(all, f)
+	}
+	return func() []config.Flag {
+		var given []config.Flag
+		for _, f := range all {
+			if f.set {
+				given = append(given, config.Flag{Name: "--" + f.path, Path: f.path, Value: f.value})
+			}
+		}
+		return given
+	}
+}
+
+// group makes a command that only has commands below it.
+func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+			}
+			return usagef("%q needs one of the commands below it", cmd.CommandPath())
+		},
+	}
+	c.AddCommand(below...)
+	return c
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  freeway version",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(a.stdout, "freeway %s %s\n", versionText(), goVersion())
+			return err
+		},
+	}
+}
+
+// versionText is the linker's word, else that of the build information.
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func goVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.GoVersion
+	}
+	return "go"
+}
+
+// output opens the file of --output, or stdout for "" and "-". The function
+// returned closes it and reports what could not be written.
+func (a *app) output(path string) (io.Writer, func() error, error) {
+	if path == "" || path == "-" {
+		return a.stdout, func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Close, nil
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"freeway/config"
+)
+
+// maxAnswer bounds what a command reads from a server, in bytes.
+const maxAnswer = 64 << 20
+
+// client asks a running server's admin API.
+type client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// serverFlag adds --server to a command.
+func serverFlag(cmd *cobra.Command, server *string) {
+	cmd.Flags().StringVar(server, "server", "", "`URL` of the server's admin API (default: admin.listen of the configuration)")
+}
+
+// client makes a client for --server, else for the server that the
+// configuration describes.
+func (a *app) client(server string, cfg config.Config) (*client, error) {
+	if server == "" {
+		server = "http://" + reachable(cfg.Admin.Listen)
+	}
+	base, err := url.Parse(strings.TrimSuffix(server, "/"))
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, usagef("--server %q is not an address such as http://127.0.0.1:8081", server)
+	}
+	token := cfg.Admin.Token.Reveal()
+	if cfg.Admin.TokenFile != "" {
+		text, err := os.ReadFile(cfg.Admin.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("admin.token_file: %w", err)
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	transport := &http.Transport{ // never through a proxy of the environment
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		ResponseHeaderTimeout: 2 * time.Minute,
+		DisableKeepAlives:     true,
+	}
+	return &client{base: base, token: token, http: &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// reachable turns a listen address into one that can be dialled.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// errNoServer means that nobody listens where the server should be.
+var errNoServer = errors.New("no server is running there; start one with \"freeway serve\" or name another with --server")
+
+// get asks for path, an absolute path of the API, and returns the body of a 200.
+func (c *client) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	u := *c.base
+	u.Path += path
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%s: %w", c.base.Redacted(), errNoServer)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, problem(resp.Status, body)
+	}
+	return body, nil
+}
+
+// problem makes an error of an RFC 9457 document.
+func problem(status string, body []byte) error {
+	var doc struct{ Title, Detail string }
+	if json.Unmarshal(body, &doc) != nil || doc.Detail == "" {
+		return fmt.Errorf("the server answers %s", status)
+	}
+	return fmt.Errorf("the server answers %s: %s", status, doc.Detail)
+}

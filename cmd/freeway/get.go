@@ -1,0 +1,149 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"freeway/proxy"
+)
+
+func (a *app) getCommand() *cobra.Command {
+	var n int
+	var server, format string
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "get [-n N]",
+		Short: "Print a healthy proxy from a running server",
+		Long: `Ask a running server for proxies, drawn as its gateway would draw them, and print
+one URL a line. Exit code 1 when nothing matches.`,
+		Example: "  curl -x $(freeway get) http://example.com/\n  freeway get -n 5 --protocol socks5 --country de,nl",
+		Args:    cobra.NoArgs,
+	}
+	cmd.Flags().IntVarP(&n, "number", "n", 1, "how many, at most 1000; fewer may be there")
+	cmd.Flags().StringVar(&format, "format", "txt", "txt or json")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for one that matches")
+	serverFlag(cmd, &server)
+	filters := filterFlags(cmd.Flags(), proxy.FilterKeys()...)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		query, err := filters()
+		if err != nil {
+			return err
+		}
+		if n < 1 || n > 1000 {
+			return usagef("-n %d is not between 1 and 1000", n)
+		}
+		if format != "txt" && format != "json" {
+			return usagef("--format %q is neither txt nor json", format)
+		}
+		query.Set("format", format)
+		query.Set("n", strconv.Itoa(n))
+		if wait > 0 {
+			query.Set("wait", wait.String())
+		}
+		return a.ask(cmd, server, "/api/proxies/random", query)
+	}
+	return cmd
+}
+
+// ask prints what the server answers.
+func (a *app) ask(cmd *cobra.Command, server, path string, query url.Values) error {
+	cfg, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	c, err := a.client(server, cfg)
+	if err != nil {
+		return err
+	}
+	body, err := c.get(cmd.Context(), path, query)
+	if err != nil {
+		return err
+	}
+	if len(body) > 0 && body[len(body)-1] != '\n' {
+		body = append(body, '\n')
+	}
+	_, err = a.stdout.Write(body)
+	return err
+}
+
+// filterFlags adds a flag for each filter, --max-latency for max_latency, and
+// returns a function that checks them and makes a query of those given.
+func filterFlags(flags *pflag.FlagSet, keys ...string) func() (url.Values, error) {
+	values := map[string]*string{}
+	for _, key := range keys {
+		values[key] = flags.String(flagName(key), "", filterHelp[key])
+	}
+	return func() (url.Values, error) {
+		query := url.Values{}
+		var f proxy.Filter
+		for _, key := range keys {
+			if !flags.Changed(flagName(key)) {
+				continue
+			}
+			if err := f.Set(key, *values[key]); err != nil {
+				return nil, usagef("--%s: %w", flagName(key), err)
+			}
+			query.Set(key, *values[key])
+		}
+		return query, nil
+	}
+}
+
+func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
+
+// filterHelp has the help text of every filter.
+var filterHelp = map[string]string{
+	"protocol":    "`P` http, https, socks4 or socks5; several by comma",
+	"country":     "`CC` of the exit, two letters; several by comma",
+	"asn":         "`N` of the exit's autonomous system; several by comma",
+	"anonymity":   "at least this `GRADE`: transparent, anonymous or elite",
+	"tunnel":      "`BOOL` whether it must reach port 443",
+	"max_latency": "slowest acceptable answer in `MS`",
+	"min_score":   "least acceptable score, 0 to 1 (`S`)",
+	"source":      "named by this list (`NAME`); several by comma",
+	"pool":        "label of its source (`NAME`); several by comma",
+	"exit":        "leaves from this address or range (`IP`); several by comma",
+	"target":      "passed the per-target check of this `NAME`",
+	"state":       "`STATE` new, live, resting or dead; several by comma",
+	"url":         "just this proxy (`URL`)",
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	var server string
+	cmd := &cobra.Command{
+		Use:     "explain USERNAME URL",
+		Short:   "Tell which upstreams a request would get, and what each filter removed",
+		Example: "  freeway explain bob-country-de-anonymity-elite https://example.com/",
+		Args:    cobra.ExactArgs(2),
+	}
+	serverFlag(cmd, &server)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.load(nil)
+		if err != nil {
+			return err
+		}
+		c, err := a.client(server, cfg)
+		if err != nil {
+			return err
+		}
+		body, err := c.get(cmd.Context(), "/api/explain", url.Values{"user": {args[0]}, "url": {args[1]}})
+		if err != nil {
+			return err
+		}
+		var pretty bytes.Buffer
+		if json.Indent(&pretty, body, "", "  ") != nil {
+			pretty.Write(body)
+		}
+		_, err = fmt.Fprintln(a.stdout, strings.TrimSpace(pretty.String()))
+		return err
+	}
+	return cmd
+}

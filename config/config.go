@@ -1,0 +1,203 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"freeway/api"
+	"freeway/scraper"
+)
+
+// Config is the whole configuration, a section for each part.
+type Config struct {
+	Store   Store           `yaml:"store"`
+	Admin   api.Config      `yaml:"admin"`
+	Scraper scraper.Config  `yaml:"scraper"`
+	Sources scraper.Sources `yaml:"sources"`
+	Network Network         `yaml:"network"`
+	Geo     Geo             `yaml:"geo"`
+	Log     Log             `yaml:"log"`
+	Audit   Audit           `yaml:"audit"`
+}
+
+// Store is the `store:` section.
+type Store struct {
+	Path string `yaml:"path"` // the bbolt file; a relative path begins in the working directory; default freeway.db
+}
+
+// Network is the `network:` section: non-public ranges that may be used all the same.
+type Network struct {
+	AllowUpstreams []netip.Prefix `yaml:"allow_upstreams"` // where proxies from lists may sit; default none
+	AllowTargets   []netip.Prefix `yaml:"allow_targets"`   // which literal targets clients may ask for; default none
+}
+
+// Geo is the `geo:` section.
+type Geo struct {
+	Database string `yaml:"database"` // an .mmdb file, opened at the start; "": places are unknown
+}
+
+// Log is the `log:` section.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn or error; default info
+	Format string `yaml:"format"` // text or json; default text
+}
+
+// Audit is the `audit:` section.
+type Audit struct {
+	Path string `yaml:"path"` // a file that gets one JSON line per request; "": none
+}
+
+// Default returns the configuration that holds when nothing is said.
+func Default() Config {
+	return Config{
+		Store: Store{Path: "freeway.db"},
+		Admin: api.Config{Listen: api.DefaultListen},
+		Scraper: scraper.Config{Schedule: scraper.DefaultSchedule, Concurrency: scraper.DefaultConcurrency,
+			Timeout: scraper.DefaultTimeout, MaxBytes: scraper.DefaultMaxBytes},
+		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},
+		Log:     Log{Level: "info", Format: "text"},
+	}
+}
+
+// Validate reports every mistake as Errors. It looks at nothing but the
+// values: files and folders may be missing.
+func (c Config) Validate() error { return c.check().err() }
+
+// check asks every section that can validate itself, then what concerns
+// several sections.
+func (c Config) check() Errors {
+	var errs Errors
+	v := reflect.ValueOf(c)
+	for _, k := range keysOf(v.Type()) {
+		section, ok := v.Field(k.index).Interface().(interface{ Validate() error })
+		if !ok {
+			continue
+		}
+		for _, msg := range flatten("", section.Validate()) {
+			path, text := splitMessage(msg)
+			errs.add("", strings.TrimSuffix(join(k.name, path), "."), "%s", text)
+		}
+	}
+	c.crossCheck(&errs)
+	return errs
+}
+
+// Validate reports every mistake, each beginning with the key it is about.
+func (s Store) Validate() error {
+	if s.Path == "" {
+		return errors.New("path: no path; write for example freeway.db")
+	}
+	return nil
+}
+
+// Validate reports every mistake, each beginning with the key it is about.
+func (l Log) Validate() error {
+	var errs []error
+	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, l.Level) {
+		errs = append(errs, fmt.Errorf("level: unknown level %s; use one of %s", clip(l.Level), strings.Join(levels, ", ")))
+	}
+	if l.Format != "text" && l.Format != "json" {
+		errs = append(errs, fmt.Errorf("format: unknown format %s; use text or json", clip(l.Format)))
+	}
+	return errors.Join(errs...)
+}
+
+// crossCheck finds what is wrong between sections.
+func (c Config) crossCheck(errs *Errors) {
+	type listener struct{ path, addr string }
+	all := []listener{{"admin.listen", c.Admin.Listen}}
+	for i, a := range all {
+		for _, b := range all[:i] {
+			if sameListener(a.addr, b.addr) {
+				errs.add("", a.path, "%s is taken by %s", clip(a.addr), b.path)
+			}
+		}
+	}
+}
+
+// sameListener reports whether two addresses cannot be bound together. Port 0
+// never collides; an address without host covers all hosts.
+func sameListener(a, b string) bool {
+	ah, ap, err1 := net.SplitHostPort(a)
+	bh, bp, err2 := net.SplitHostPort(b)
+	if err1 != nil || err2 != nil || ap != bp || ap == "0" {
+		return false
+	}
+	return everywhere(ah) || everywhere(bh) || canonicalHost(ah) == canonicalHost(bh)
+}
+
+func everywhere(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return host == "" || err == nil && a.IsUnspecified()
+}
+
+func canonicalHost(host string) string {
+	if strings.EqualFold(host, "localhost") {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+// flatten takes joined errors apart, also those that are wrapped with a prefix.
+func flatten(prefix string, err error) []string {
+	if err == nil {
+		return nil
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var out, texts []string
+		for _, e := range many.Unwrap() {
+			out = append(out, flatten(prefix, e)...)
+			texts = append(texts, e.Error())
+		}
+		if strings.Join(texts, "\n") == err.Error() { // errors.Join, not fmt.Errorf with several %w
+			return out
+		}
+	} else if inner := errors.Unwrap(err); inner != nil {
+		if head, ok := strings.CutSuffix(err.Error(), inner.Error()); ok {
+			return flatten(prefix+head, inner)
+		}
+	}
+	return []string{prefix + err.Error()}
+}
+
+// splitMessage separates "retry.attempts: what is wrong" at the path.
+func splitMessage(msg string) (path, text string) {
+	path, text, ok := strings.Cut(msg, ": ")
+	if !ok || strings.ContainsFunc(path, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("_.[]-", r)
+	}) {
+		return "", msg
+	}
+	return path, text
+}
+
+// parents yields path and then each shorter one: a.b[1].c, a.b[1], a.b, a.
+func parents(path string) []string {
+	out := []string{path}
+	for path != "" {
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		if path != "" {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
+// variable returns the name of the environment variable for a path.
+func variable(path string) string {
+	return "FREEWAY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+func quoteList(items []string) string {
+	quoted := make([]string, len(items))
+	for i, s := range items {
+		quoted[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

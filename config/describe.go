@@ -1,0 +1,122 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// descriptions has a line for every section and every key: what it means, its
+// unit, and what is special. Help texts and the file of "config init" are made
+// of it; a test demands that it is complete.
+const descriptions = `
+store                            What is known is kept in one file; a second process cannot open it.
+store.path                       bbolt file; relative to the working directory
+
+gateway                          The proxy that clients use.
+gateway.listen                   HTTP proxy, CONNECT, SOCKS4, 4a and 5, told apart by the first byte
+gateway.listeners                more ports with fixed choices, for example [{listen: "127.0.0.1:8082", options: country-us}]
+gateway.tls                      The same inside TLS. The files are read again when they change.
+gateway.tls.listen               empty: no TLS listener
+gateway.tls.cert                 PEM file, leaf first
+gateway.tls.key                  PEM file
+gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us}]
+gateway.allow_clients            ranges whose clients need no user, for example [10.0.0.0/8]
+gateway.rotation                 adaptive, round-robin, random, least-used or fastest
+gateway.pools                    labels of sources, in this order: the next is used when the one before has nothing eligible
+gateway.retry                    Failover to other upstreams, only while it is safe.
+gateway.retry.attempts           upstreams tried for one request, the first included
+gateway.retry.methods            methods that may be sent again once bytes went out
+gateway.retry.on_status          answers of the target after which one more exit is tried
+gateway.retry.body_buffer        largest request body that is kept for a second attempt
+gateway.hedge                    A second tunnel set-up beside a slow one.
+gateway.hedge.enabled            true or false
+gateway.hedge.min_delay          never sooner than this
+gateway.hedge.budget             hedges per request, over the last minute
+gateway.timeouts                 Deadlines of one request.
+gateway.timeouts.connect         TCP to the upstream
+gateway.timeouts.handshake       CONNECT or SOCKS until the tunnel is up
+gateway.timeouts.first_byte      from the request to the first byte of the answer
+gateway.timeouts.total           over all attempts, until the answer begins
+gateway.timeouts.idle            silence on a tunnel or in a body after which it is cut
+gateway.timeouts.warmup          how long a request may wait after the start for the first upstream
+gateway.session                  Sessions hold one exit address.
+gateway.session.ttl              where the client names none
+gateway.tunnel                   Tunnels.
+gateway.tunnel.max_age           cut after this time; 0s: never
+gateway.ban                      What means "this exit is banned by this target".
+gateway.ban.status               of plain HTTP answers
+gateway.ban.body                 texts in plain HTTP answers
+gateway.targets                  per registrable domain, for example [{domain: example.com, rate: 2}]
+gateway.deny_ports               ports that are never tunnelled to: mail, because of spam
+gateway.plain_http               allow, or refuse: nothing unencrypted goes through public upstreams
+gateway.plaintext_credentials    refuse, or allow an Authorization header in plain HTTP through a public upstream
+gateway.expose_upstream          add Freeway-Upstream, -Exit, -Country and -Attempts to answers
+gateway.max_connections          0: as the file limit allows
+gateway.drain                    how long running requests may take at the end before they are cut
+
+admin                            The API under /api, the dashboard, /metrics, /livez and /readyz.
+admin.listen                     on an address that is not loopback a token is needed
+admin.token                      bearer token; better use token_file
+admin.token_file                 a file that holds the token
+admin.pprof                      serve /debug/pprof
+admin.hosts                      names under which browsers reach the listener, besides addresses and localhost
+
+scraper                          How lists are read.
+scraper.schedule                 five cron fields or @every 30m, for sources without a schedule of their own
+scraper.concurrency              lists read at the same time
+scraper.timeout                  for one request with redirects and body
+scraper.max_bytes                of one decoded list; more is an error of that source
+
+sources                          Which lists are read.
+sources.builtin                  true, false, or a list of names; see freeway sources
+sources.list                     your own, for example [{name: mine, url: "https://example.com/list.txt", protocols: [socks5], schedule: "@every 10m"}]
+sources.dir                      a folder of list files, each a source named after its file
+
+checker                          How entries are tested.
+checker.concurrency              addresses tested at the same time; 0: as the file limit allows, at most 1000
+checker.rate                     connections a second; 0: no limit
+checker.connect_timeout          TCP to the proxy
+checker.timeout                  for each step behind it
+checker.judges                   empty: public ones. Yours, for example [{url: "https://judge.example.com/", key_file: /run/secrets/judge}]
+checker.judge_ca                 PEM file of the authorities that are trusted for judges besides the system's
+checker.own_ips                  your public addresses; empty: found out with the judges
+checker.targets                  further pages that a proxy must reach, for example [{name: shop, url: "https://shop.example.com/"}]
+checker.recheck                  how often a working proxy is tested again
+
+filter                           Which proxies are used at all.
+filter.countries                 of the exit, for example [de, nl]; empty: any
+filter.deny_countries            never these
+filter.deny_asns                 autonomous systems of exits, for example [64496]
+filter.deny_cidrs                ranges of exits
+
+network                          Ranges that are not public and may be used all the same, for example [127.0.0.0/8].
+network.allow_upstreams          where proxies from lists may sit
+network.allow_targets            which addresses clients may ask for
+
+geo                              Country and network of exits.
+geo.database                     an .mmdb file (GeoLite2, DB-IP Lite, IPinfo Lite); empty: places are unknown
+
+log                              The log goes to stderr.
+log.level                        debug, info, warn or error
+log.format                       text or json
+
+audit                            A record of every request, for the operator.
+audit.path                       gets one JSON line per request, hosts without paths; empty: none
+`
+
+// Describe returns the one-line description of a key or section, "" when there is none.
+func Describe(path string) string { return descriptionTable()[path] }
+
+func descriptionTable() map[string]string {
+	m := map[string]string{}
+	for line := range strings.SplitSeq(descriptions, "\n") {
+		if path, text, ok := strings.Cut(line, " "); ok {
+			m[path] = strings.TrimSpace(text)
+		}
+	}
+	return m
+}
+
+// Described returns every path that has a description, sections included.
+func Described() []string { return slices.Sorted(maps.Keys(descriptionTable())) }

@@ -1,0 +1,78 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// WatchOptions tunes Watch. The zero value is right outside tests.
+type WatchOptions struct {
+	Settle time.Duration // how long the folder must be quiet before the file is read; 0: 200ms
+	Poll   time.Duration // how often the file is read though nothing was seen; 0: 30s
+}
+
+// Watch calls changed whenever the contents of the file at path have become
+// different from what they were before, until ctx ends, and returns nil then.
+// It watches the folder, not the file, so it sees editors that replace files
+// and mounted configuration that changes by moving a symlink; where the
+// system tells nothing (network mounts), it looks every Poll. A file that is
+// missing for a while is no change. changed runs on Watch's goroutine.
+func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) error {
+	if opt.Settle <= 0 {
+		opt.Settle = 200 * time.Millisecond
+	}
+	if opt.Poll <= 0 {
+		opt.Poll = 30 * time.Second
+	}
+	last := fingerprint(path)
+	var events <-chan fsnotify.Event // nil where the system cannot watch: then only the polls see anything
+	var lost <-chan error
+	if w, err := fsnotify.NewWatcher(); err == nil {
+		defer w.Close()
+		if w.Add(filepath.Dir(path)) == nil {
+			events, lost = w.Events, w.Errors
+		}
+	}
+	poll := time.NewTicker(opt.Poll)
+	defer poll.Stop()
+	settle := time.NewTimer(opt.Settle)
+	defer settle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-events:
+			settle.Reset(opt.Settle)
+			continue
+		case <-lost: // more events than the system keeps
+			settle.Reset(opt.Settle)
+			continue
+		case <-settle.C:
+		case <-poll.C:
+		}
+		if now := fingerprint(path); now != "" && now != last {
+			last = now
+			changed()
+		}
+	}
+}
+
+// fingerprint is a hash of the file's contents, "" when it cannot be read.
+func fingerprint(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, maxFile+1)); err != nil {
+		return ""
+	}
+	return string(h.Sum(nil))
+}
