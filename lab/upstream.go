@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -25,4 +26,21 @@ type Upstream struct {
 	Host netip.Addr
 	// RefuseNames makes it refuse host names: a SOCKS4 server without 4a, a SOCKS5 server without DNS.
 	RefuseNames bool
+}
+
+// check says what is wrong with u.
+func (u Upstream) check() error {
+	switch {
+	case u.Protocol > proxy.SOCKS5:
+		return errors.New("no such protocol")
+	case int(u.Behaviour) >= len(behaviourNames):
+		return errors.New("no such behaviour")
+	case u.Latency < 0 || u.MaxLatency < 0 || !(u.Spread >= 0):
+		return errors.New("a negative time")
+	case u.Exit.IsValid() && !u.Exit.Unmap().IsLoopback() || u.Host.IsValid() && !u.Host.Unmap().IsLoopback():
+		return errors.New("host and exit have to be loopback addresses")
+	case u.Password != "" && u.User == "":
+		return errors.New("a password without a user")
+	}
+	return nil
 }

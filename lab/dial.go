@@ -1,0 +1,38 @@
+package lab
+
+import (
+	"net"
+	"net/netip"
+	"time"
+)
+
+// dial reaches a target from an exit. In PerPort the exit is only registered, not real.
+func (l *Lab) dial(exit netip.Addr, to netip.AddrPort) (*link, error) {
+	end := l.exits.begin()
+	c, err := l.dialer(exit, to).DialContext(l.scope, "tcp", to.String())
+	if err != nil {
+		end(netip.AddrPort{}, exit)
+		return nil, err
+	}
+	tc := c.(*net.TCPConn)
+	local := netip.AddrPort{}
+	if l.servers.own(to) {
+		local = unmap(tc.LocalAddr().(*net.TCPAddr).AddrPort())
+	}
+	end(local, exit)
+	if !l.scope.keep(tc) {
+		return nil, net.ErrClosed
+	}
+	return newLink(tc), nil
+}
+
+func (l *Lab) dialer(exit netip.Addr, to netip.AddrPort) *net.Dialer {
+	d := &net.Dialer{Timeout: dialTime, KeepAlive: -1, Control: exitControl}
+	if l.mode != PerPort && to.Addr().Is4() {
+		d.LocalAddr = &net.TCPAddr{IP: exit.AsSlice()}
+	}
+	return d
+}
+
+// dialTime is the deadline of dials, all of which stay on this machine.
+const dialTime = 5 * time.Second
