@@ -73,9 +73,11 @@ func decode(r io.Reader, encoding string, limit proxy.Size) (*capped, error) {
 		}
 	}
 	b := bufio.NewReaderSize(r, sniffLen)
-	r = b
-	if name := compressed(b); name != "" {
-		var err error
+	name, err := compressed(b)
+	if err != nil {
+		return nil, err
+	}
+	if r = b; name != "" {
 		if r, err = decoder(b, name); err != nil {
 			return nil, err
 		}
@@ -96,15 +98,17 @@ func codings(header string) []string {
 }
 
 // compressed names the coding whose magic number b begins with, "" for none.
-func compressed(b *bufio.Reader) string {
-	head, _ := b.Peek(4)
+func compressed(b *bufio.Reader) (string, error) {
+	head, err := b.Peek(4)
 	switch {
+	case err != nil && !errors.Is(err, io.EOF): // the reader would not say it twice
+		return "", fmt.Errorf("read the list: %w", err)
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}): // RFC 1952
-		return "gzip"
+		return "gzip", nil
 	case bytes.Equal(head, []byte{0x28, 0xb5, 0x2f, 0xfd}): // RFC 8878
-		return "zstd"
+		return "zstd", nil
 	}
-	return ""
+	return "", nil
 }
 
 // decoder takes one coding off r.
@@ -132,7 +136,10 @@ func openZstd(r io.Reader) (io.Reader, error) {
 // bare deflate.
 func openDeflate(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, sniffLen)
-	head, _ := b.Peek(2)
+	head, err := b.Peek(2)
+	if len(head) == 0 {
+		return nil, err
+	}
 	if len(head) == 2 && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 { // RFC 1950 section 2.2
 		return zlib.NewReader(b)
 	}
@@ -145,16 +152,16 @@ type lazy struct {
 	r    io.Reader
 	open func(io.Reader) (io.Reader, error)
 	dec  io.Reader
+	err  error // of opening
 }
 
 // Read implements io.Reader.
 func (l *lazy) Read(p []byte) (int, error) {
-	if l.dec == nil {
-		dec, err := l.open(l.r)
-		if err != nil {
-			return 0, err
-		}
-		l.dec = dec
+	if l.dec == nil && l.err == nil {
+		l.dec, l.err = l.open(l.r)
+	}
+	if l.err != nil {
+		return 0, l.err
 	}
 	return l.dec.Read(p)
 }

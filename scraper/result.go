@@ -19,6 +19,7 @@ type Result struct {
 	Bytes       int64          `json:"bytes"`             // decoded
 	Pages       int            `json:"pages"`             // requests that were answered
 	Format      string         `json:"format"`            // as which the list was read last
+	Rows        int            `json:"rows"`              // lines, rows or objects seen
 	Candidates  int            `json:"candidates"`        // endpoints found; after NotModified those of the run before
 	Refused     map[string]int `json:"refused,omitempty"` // by reason, what looked like an entry
 	Yield       proxy.Yield    `json:"yield"`

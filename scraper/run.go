@@ -148,6 +148,7 @@ func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind str
 	opt := ParseOptions{
 		As: src.As, Protocols: protocols, Pool: src.Pool, Policy: s.env.Policy,
 		ContentType: kind, HTML: src.HTML, JSON: src.JSON, Rejected: o.haul.refuse,
+		Stats: func(st ParseStats) { o.Format, o.Rows = st.Format, o.Rows+st.Rows },
 	}
 	for c, err := range s.parse(body, opt) {
 		if err == nil {
