@@ -35,7 +35,7 @@ func (s *session) serveHTTP() {
 
 // request deals with one request; it reports whether another may follow.
 func (s *session) request(h *head) bool {
-	if s.n.plan != nil && s.n.mood(time.Now()) != s.n.Behaviour {
+	if s.n.gone(time.Now()) {
 		s.c.abort() // it went down since the connection began
 		return false
 	}

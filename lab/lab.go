@@ -110,6 +110,22 @@ func (l *Lab) Add(u Upstream) (proxy.Endpoint, error) {
 	return n.ep, nil
 }
 
+// Switch changes the behaviour of an upstream and resets its connections. What
+// was drawn for it stays. An upstream that becomes Refused or SilentConnect
+// keeps its socket: it accepts, and resets or is silent. One at whose address
+// nothing listens stays so, and one that had no schedule cannot get one.
+func (l *Lab) Switch(ep proxy.Endpoint, b Behaviour) error {
+	n := l.nodeAt(netip.AddrPortFrom(ep.Addr(), ep.Port))
+	switch {
+	case n == nil || n.ep != ep:
+		return fmt.Errorf("lab: switch %s: no such upstream", ep)
+	case int(b) >= len(behaviourNames) || b.scheduled() && n.plan == nil || !n.Behaviour.listens():
+		return fmt.Errorf("lab: switch %s from %s to %s: impossible", ep, n.Behaviour, b)
+	}
+	n.become(b)
+	return nil
+}
+
 // add makes an upstream at a host, or at one of its own.
 func (l *Lab) add(u Upstream, host netip.Addr) (*node, error) {
 	if err := u.check(); err != nil {

@@ -3,6 +3,7 @@ package lab
 import (
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -10,7 +11,7 @@ import (
 	"freeway/proxy"
 )
 
-// node is an upstream that exists. Everything but the fields under mu is fixed.
+// node is an upstream that exists. Everything but the fields under mu is fixed once it is listed.
 type node struct {
 	Upstream
 	ep     proxy.Endpoint
@@ -22,8 +23,11 @@ type node struct {
 	banner []byte     // of Garbage
 	lie    netip.Addr // what a LyingExit says
 
-	mu  sync.Mutex // protects the fields below
-	rng *rand.Rand
+	mu    sync.Mutex // protects the fields below, and plan
+	rng   *rand.Rand
+	as    Behaviour // Upstream.Behaviour until Lab.Switch changes it
+	conns map[*net.TCPConn]bool
+	total int // connections so far
 }
 
 // complete fills in what the zero values of u mean.
@@ -44,12 +48,12 @@ func (u Upstream) complete() Upstream {
 // newNode draws everything about an upstream from its own source of randomness,
 // in a fixed order, so that no other upstream influences it.
 func newNode(u Upstream, rng *rand.Rand) *node {
-	n := &node{Upstream: u.complete(), rng: rng}
+	n := &node{Upstream: u.complete(), rng: rng, as: u.Behaviour, conns: map[*net.TCPConn]bool{}}
 	n.down = []Behaviour{Silent, Silent, Silent, Silent, Silent, Silent, Silent, Refused, Refused, Garbage}[rng.IntN(10)] // field figures: 70, 20, 10 %
 	n.banner = newBanner(rng)
 	n.lie = netip.AddrFrom4([4]byte{127, byte(100 + rng.IntN(100)), byte(rng.IntN(256)), byte(1 + rng.IntN(254))})
-	if n.Behaviour.scheduled() {
-		n.plan = newPlan(n.Behaviour, rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64())))
+	if n.as.scheduled() {
+		n.plan = newPlan(n.as, rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64())))
 	}
 	return n
 }
@@ -77,14 +81,16 @@ func (n *node) exit() netip.Addr {
 
 // mood is what the node is for a connection that begins now.
 func (n *node) mood(now time.Time) Behaviour {
-	if up, _ := n.up(now); !up && n.plan != nil {
-		return n.down
-	}
-	if n.Behaviour != Flaky {
-		return n.Behaviour
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.as.scheduled() {
+		if up, _ := n.plan.at(now); !up {
+			return n.down
+		}
+	}
+	if n.as != Flaky {
+		return n.as
+	}
 	switch x := n.rng.Float64(); {
 	case x < flakyPart/2:
 		return Refused
@@ -94,18 +100,45 @@ func (n *node) mood(now time.Time) Behaviour {
 	return Healthy
 }
 
-// flakyPart is how many of a Flaky upstream's connections fail.
-const flakyPart = 0.3
-
-// up reports whether the schedule has the node up, and since when.
-func (n *node) up(now time.Time) (bool, time.Time) {
-	if n.plan == nil {
-		return true, time.Time{}
-	}
+// gone reports whether an upstream with a schedule is down now.
+func (n *node) gone(now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.plan.at(now)
+	if !n.as.scheduled() {
+		return false
+	}
+	up, _ := n.plan.at(now)
+	return !up
 }
+
+// enter counts a connection in.
+func (n *node) enter(c *net.TCPConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.total++
+	n.conns[c] = true
+}
+
+// leave counts a connection out.
+func (n *node) leave(c *net.TCPConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.conns, c)
+}
+
+// become changes what the node is and resets its connections.
+func (n *node) become(b Behaviour) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.as = b
+	for c := range n.conns {
+		c.SetLinger(0)
+		c.Close()
+	}
+}
+
+// flakyPart is how many of a Flaky upstream's connections fail.
+const flakyPart = 0.3
 
 // newBanner draws what a Garbage upstream says.
 func newBanner(rng *rand.Rand) []byte {

@@ -11,8 +11,48 @@ import (
 	"freeway/proxy"
 )
 
-// DefaultMix is a population for demonstrations.
-func DefaultMix() []Share { return []Share{{Behaviour: Healthy, Weight: 1}} }
+// DefaultMix is a population for demonstrations: every behaviour occurs, and in
+// contrast to public lists, of which 2 % work, enough works to look at. The
+// weights are percents: 31 work always or at times, 5 cheat (and are fast, as
+// measured in the field), 22 are broken in some way, 42 are dead.
+func DefaultMix() []Share {
+	http := []proxy.Protocol{proxy.HTTP, proxy.HTTP, proxy.HTTP, proxy.HTTPS}
+	socks5 := []proxy.Protocol{proxy.SOCKS5}
+	const usual, fast, other = 300 * time.Millisecond, 80 * time.Millisecond, 0.28
+	return []Share{
+		{Behaviour: Healthy, Weight: 6, Latency: usual, OtherExit: other},
+		{Behaviour: Healthy, Weight: 2, Latency: usual, Protocols: socks5, Farm: 6},
+		{Behaviour: Transparent, Weight: 3, Latency: usual, Protocols: http, OtherExit: other},
+		{Behaviour: Anonymous, Weight: 1.5, Latency: usual, Protocols: http, OtherExit: other},
+		{Behaviour: RotatingExit, Weight: 0.5, Latency: usual},
+		{Behaviour: Only443, Weight: 1, Latency: usual, Protocols: http},
+		{Behaviour: Stable, Weight: 4, Latency: usual, OtherExit: other},
+		{Behaviour: OnOff, Weight: 5, Latency: usual},
+		{Behaviour: Flapping, Weight: 6, Latency: usual},
+		{Behaviour: OneShot, Weight: 2, Latency: usual},
+
+		{Behaviour: Tamper, Weight: 2, Latency: fast},
+		{Behaviour: Intercept, Weight: 2, Latency: fast},
+		{Behaviour: LyingExit, Weight: 1, Latency: fast, Protocols: http},
+
+		{Behaviour: Slow, Weight: 2},
+		{Behaviour: Flaky, Weight: 1, Latency: usual},
+		{Behaviour: ResetMidBody, Weight: 1, Latency: usual},
+		{Behaviour: CutBody, Weight: 1, Latency: usual},
+		{Behaviour: CutBodyFramed, Weight: 1, Latency: usual},
+		{Behaviour: Garbage, Weight: 6},
+		{Behaviour: LoginPage, Weight: 4},
+		{Behaviour: ConnectForbidden, Weight: 2, Latency: usual, Protocols: http},
+		{Behaviour: ConnectNotAllowed, Weight: 1.5, Latency: usual, Protocols: http},
+		{Behaviour: HTMLAfter200, Weight: 1.5, Latency: usual},
+		{Behaviour: Locked, Weight: 1},
+
+		{Behaviour: Silent, Weight: 10},
+		{Behaviour: Silent, Weight: 4, Protocols: socks5, Farm: 8},
+		{Behaviour: SilentConnect, Weight: 16},
+		{Behaviour: Refused, Weight: 12},
+	}
+}
 
 // member is one upstream to be made: its share and its place in a farm, 0 for the first.
 type member struct {
@@ -109,11 +149,15 @@ func (s *Share) draw(rng *rand.Rand) Upstream {
 		u.MaxLatency = min(10*time.Second, 8*s.Latency)
 		u.Latency, u.Spread = min(time.Duration(float64(s.Latency)*factor), u.MaxLatency), spreadOfAnswers
 	}
+	u.RefuseNames = u.Protocol == proxy.SOCKS4 && rng.Float64() < withoutNames
 	if rng.Float64() < s.OtherExit {
 		u.Exit = netip.AddrFrom4([4]byte{127, byte(200 + rng.IntN(50)), byte(rng.IntN(256)), byte(1 + rng.IntN(254))})
 	}
 	return u
 }
+
+// withoutNames is which part of SOCKS4 upstreams does not speak 4a.
+const withoutNames = 0.3
 
 // usualProtocols has the proportions of public lists, roughly.
 func usualProtocols() []proxy.Protocol {

@@ -26,6 +26,8 @@ func (l *Lab) serve(tc *net.TCPConn, n *node) {
 		return
 	}
 	defer l.scope.drop(tc)
+	n.enter(tc)
+	defer n.leave(tc)
 	s := &session{Lab: l, n: n, c: newLink(tc), as: n.mood(time.Now())}
 	if s.turnedAway() {
 		return
@@ -63,9 +65,9 @@ func (s *session) handshake(t *tls.Conn) error {
 // says; it reports whether the connection is done with.
 func (s *session) turnedAway() bool {
 	switch s.as {
-	case Silent:
+	case Silent, SilentConnect:
 		s.mute()
-	case Refused: // of a scheduled upstream that is down: the socket is shared, so a reset has to do
+	case Refused: // of one that is down for a time: its socket is shared, so a reset has to do
 		s.c.abort()
 	case Garbage:
 		s.c.Write(s.n.banner)

@@ -14,7 +14,7 @@ type Truth struct {
 	Behaviour Behaviour       `json:"behaviour"`
 	Up        bool            `json:"up"`         // it works now, to the end, unchanged and in reasonable time
 	UpSince   time.Time       `json:"up_since"`   // real time; zero when not up
-	Maybe     bool            `json:"maybe"`      // not up, but with luck (Flaky) or patience (Slow) a check may pass
+	Maybe     bool            `json:"maybe"`      // not up, but with luck (Flaky), patience (Slow) or modesty (SOCKS with ConnectForbidden) a check may pass
 	Exit      netip.Addr      `json:"exit"`       // the address that targets see
 	Exits     []netip.Addr    `json:"exits"`      // all of them, when there are several
 	Forward   bool            `json:"forward"`    // plain HTTP in absolute form comes back right (never for SOCKS)
@@ -23,7 +23,8 @@ type Truth struct {
 	RemoteDNS bool            `json:"remote_dns"` // it resolves names
 	Anonymity proxy.Anonymity `json:"anonymity"`  // of plain HTTP
 	Tampers   string          `json:"tampers"`    // "content", "tls", "exit"; "" for nothing
-	Latency   time.Duration   `json:"latency"`    // median, in nanoseconds
+	Latency   time.Duration   `json:"latency_ns"` // median
+	Uses      int             `json:"uses"`       // connections that it has accepted
 }
 
 // Truth returns the ground truth about all upstreams, in the order of their making.
@@ -40,38 +41,49 @@ func (l *Lab) Truth() []Truth {
 }
 
 func (n *node) truth(now time.Time) Truth {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	t := Truth{
-		Endpoint: n.ep, Protocol: n.Protocol, Behaviour: n.Behaviour, Exit: n.exits[0], Exits: n.exits,
-		Latency: n.Latency, Anonymity: proxy.Elite, RemoteDNS: !n.RefuseNames,
+		Endpoint: n.ep, Protocol: n.Protocol, Behaviour: n.as, Exit: n.exits[0], Exits: n.exits,
+		Latency: n.Latency, Anonymity: proxy.Elite, RemoteDNS: !n.RefuseNames, Uses: n.total,
 	}
-	up, since := n.up(now)
-	if since.Before(n.born) {
-		since = n.born
+	up, since := true, n.born
+	if n.as.scheduled() {
+		up, since = n.plan.at(now)
+		if since.Before(n.born) {
+			since = n.born
+		}
 	}
-	http := !n.Protocol.IsSOCKS()
-	t.Forward, t.Tunnel, t.TunnelAny = http, true, true
-	switch n.Behaviour {
+	t.describe(n.as)
+	if t.Up = t.Up && up; t.Up {
+		t.UpSince = since
+	}
+	return t
+}
+
+// describe fills in what a behaviour means.
+func (t *Truth) describe(b Behaviour) {
+	http := !t.Protocol.IsSOCKS()
+	t.Up, t.Forward, t.Tunnel, t.TunnelAny = true, http, true, true
+	switch b {
 	case Transparent, Anonymous:
 		if http {
-			t.Anonymity = proxy.Transparent + proxy.Anonymity(n.Behaviour-Transparent)
+			t.Anonymity = proxy.Transparent + proxy.Anonymity(b-Transparent)
 		}
 	case Only443:
 		t.TunnelAny = false
 	case ConnectForbidden, ConnectNotAllowed, HTMLAfter200:
-		t.Tunnel, t.TunnelAny = false, false
+		t.Tunnel, t.TunnelAny, t.Up = false, false, http
+		t.Maybe = !http && b == ConnectForbidden
 	case Tamper:
-		t.Tampers, up = "content", false
+		t.Tampers, t.Up = "content", false
 	case Intercept:
-		t.Tampers, up = "tls", false
+		t.Tampers, t.Up = "tls", false
 	case LyingExit:
-		t.Tampers, up = "exit", false
+		t.Tampers, t.Up = "exit", false
 	case Slow, Flaky:
-		t.Maybe, up = true, false
+		t.Maybe, t.Up = true, false
 	case Refused, SilentConnect, Silent, ResetMidBody, CutBody, CutBodyFramed, Garbage, LoginPage, Locked:
-		t.Forward, t.Tunnel, t.TunnelAny, up = false, false, false, false
+		t.Forward, t.Tunnel, t.TunnelAny, t.Up = false, false, false, false
 	}
-	if t.Up = up && (t.Forward || t.Tunnel); t.Up {
-		t.UpSince = since
-	}
-	return t
 }
