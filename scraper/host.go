@@ -88,10 +88,10 @@ func (h *hosts) pass(ctx context.Context, g *gate, host string) (done func(error
 	now := h.now()
 	held, wait := g.held, g.free.Sub(now)
 	h.mu.Unlock()
-	if held.After(now) {
+	if held.After(now) && held.Before(now.Add(maxHold)) {
 		return nil, fmt.Errorf("%s asked to be left alone until %s", clip(host, 80), held.UTC().Format(time.RFC3339))
 	}
-	if err := sleep(ctx, wait); err != nil {
+	if err := sleep(ctx, min(wait, hostInterval)); err != nil { // more only when the clock was set back
 		return nil, err
 	}
 	done, err = g.breaker.Allow()
