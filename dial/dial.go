@@ -1,86 +1,101 @@
 package dial
 
 import (
-	"context"
+	"bufio"
+	"cmp"
+	"crypto/tls"
 	"crypto/x509"
-	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
-
-	xproxy "golang.org/x/net/proxy"
 
 	"freeway/proxy"
 )
 
-type Config struct{ Connect, Handshake time.Duration }
-
-type Env struct {
-	Policy   proxy.AddrPolicy
-	Forbid   func(netip.AddrPort) bool
-	Control  func(network, address string, c syscall.RawConn) error
-	Resolver *net.Resolver
-	Roots    *x509.CertPool
+// Config holds the deadlines of the steps. Zero or less: the default.
+type Config struct {
+	Connect   time.Duration // finding the proxy's address and TCP to it, together; default 3 s
+	Handshake time.Duration // TLS to the proxy, and again the handshake with it; default 5 s
 }
 
-type Dialer struct {
-	cfg Config
-	env Env
-}
-
-func New(cfg Config, env Env) *Dialer { return &Dialer{cfg, env} }
-
-func (d *Dialer) WithTimeouts(cfg Config) *Dialer { return &Dialer{cfg, d.env} }
-
-func (d *Dialer) Via(ep proxy.Endpoint, password proxy.Secret) *Via { return &Via{d, ep, password} }
-
-type Via struct {
-	d        *Dialer
-	ep       proxy.Endpoint
-	password proxy.Secret
-}
-
-var (
-	_ xproxy.Dialer        = (*Via)(nil)
-	_ xproxy.ContextDialer = (*Via)(nil)
+// The deadlines that hold when Config does not say otherwise.
+const (
+	defaultConnect   = 3 * time.Second
+	defaultHandshake = 5 * time.Second
 )
 
-var errTODO = errors.New("not yet")
-
-func (v *Via) Dial(network, addr string) (net.Conn, error) {
-	return v.DialContext(context.Background(), network, addr)
-}
-func (v *Via) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	return nil, errTODO
-}
-func (v *Via) Tunnel(ctx context.Context, to proxy.Target) (*Conn, error) { return nil, errTODO }
-func (v *Via) Forward(ctx context.Context) (*Conn, error)                 { return nil, errTODO }
-func (v *Via) Connect(ctx context.Context) (*Conn, error)                 { return nil, errTODO }
-func (v *Via) TunnelOver(ctx context.Context, c *Conn, to proxy.Target) (*Conn, error) {
-	return nil, errTODO
-}
-func (v *Via) ForwardOver(ctx context.Context, c *Conn) (*Conn, error) { return nil, errTODO }
-func (v *Via) ProxyAuthorization() string                              { return "" }
-
-type Conn struct {
-	net.Conn
-	phases proxy.Phases
+func (c Config) withDefaults() Config {
+	return Config{cmp.Or(max(c.Connect, 0), defaultConnect), cmp.Or(max(c.Handshake, 0), defaultHandshake)}
 }
 
-func (c *Conn) CloseWrite() error              { return errTODO }
-func (c *Conn) Phases() proxy.Phases           { return c.phases }
-func (c *Conn) RemoteAddrPort() netip.AddrPort { return netip.AddrPort{} }
-
-type Error struct {
-	Stage  proxy.Stage
-	Class  proxy.Class
-	Status int
-	Phases proxy.Phases
-	Err    error
+// Env is what a Dialer works with that is not data. The zero value is usable:
+// public addresses only, the system's resolver and roots.
+type Env struct {
+	Policy   proxy.AddrPolicy                                       // judges the proxy's final address
+	Forbid   func(netip.AddrPort) bool                              // true for the program's own listeners, which would loop; nil: none
+	Control  func(network, address string, c syscall.RawConn) error // asked as well, after the others; nil: nothing more
+	Resolver *net.Resolver                                          // for names of proxies; targets are never resolved; nil: the default
+	Roots    *x509.CertPool                                         // whom https proxies are verified against; nil: the system's
 }
 
-func (e *Error) Error() string { return e.Err.Error() }
-func (e *Error) Unwrap() error { return e.Err }
+// Dialer makes the connections to proxies. It holds no connection itself and is
+// safe for concurrent use. Make one with New.
+type Dialer struct {
+	cfg     Config
+	env     Env
+	net     net.Dialer
+	tls     *tls.Config
+	readers *sync.Pool // of *bufio.Reader, for answers to CONNECT
+}
 
-func Classify(err error) proxy.Class { return proxy.OK }
+// headBuffer fits the answers that proxies give to CONNECT; longer ones are read in parts.
+const headBuffer = 2 << 10
+
+// New makes a Dialer.
+func New(cfg Config, env Env) *Dialer {
+	d := &Dialer{cfg: cfg.withDefaults(), env: env}
+	d.net = net.Dialer{Resolver: env.Resolver, Control: d.control}
+	d.tls = &tls.Config{RootCAs: env.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	d.readers = &sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
+	return d
+}
+
+// WithTimeouts returns a Dialer that differs in its deadlines only.
+func (d *Dialer) WithTimeouts(cfg Config) *Dialer {
+	c := *d
+	c.cfg = cfg.withDefaults()
+	return &c
+}
+
+// Via returns the way through one proxy. The password belongs to ep.User and is
+// sent to that proxy only. Nothing is dialled yet.
+func (d *Dialer) Via(ep proxy.Endpoint, password proxy.Secret) *Via {
+	return &Via{d: d, ep: ep, password: password}
+}
+
+// control refuses forbidden addresses. It is called with the address that is
+// about to be dialled, after any resolution, so a name that has come to mean
+// another address does not get past it.
+func (d *Dialer) control(network, address string, c syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errForbidden, err)
+	}
+	if err := d.env.Policy.Check(ap.Addr()); err != nil {
+		return fmt.Errorf("%w: %w", errForbidden, err)
+	}
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	if d.env.Forbid != nil && d.env.Forbid(ap) {
+		return fmt.Errorf("%w: %s is this program", errForbidden, ap)
+	}
+	if d.env.Control == nil {
+		return nil
+	}
+	if err := d.env.Control(network, address, c); err != nil {
+		return fmt.Errorf("%w: %w", errForbidden, err)
+	}
+	return nil
+}

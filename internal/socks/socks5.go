@@ -122,26 +122,8 @@ func readReply5(r io.Reader, b []byte) error {
 	if b[2] != 0 {
 		return protocolError("the reserved byte of the reply is not zero")
 	}
-	return skipAddr(r, b[3], b)
-}
-
-// skipAddr reads the bound address of a reply, which says nothing to a client of CONNECT.
-func skipAddr(r io.Reader, kind byte, b []byte) error {
-	size := 0
-	switch kind {
-	case typeIPv4:
-		size = 4
-	case typeIPv6:
-		size = 16
-	case typeName:
-		if err := readRest(r, b[:1]); err != nil {
-			return err
-		}
-		size = int(b[0])
-	default:
-		return ErrAddressType
-	}
-	return readRest(r, b[:size+2])
+	_, err = readAddrBytes(r, b[3], b[:maxName+2]) // the bound address says nothing to a client of CONNECT
+	return err
 }
 
 // ReadGreeting5 reads a client's greeting and returns the methods that it offers.
@@ -234,8 +216,27 @@ func readVersion(r io.Reader, b []byte, version byte) error {
 	return readRest(r, b[n:])
 }
 
-// readAddr reads an address of the given type and the port, using b, which has room for the longest.
+// readAddr reads an address of the given type and the port. b is scratch space of maxName + 2 bytes.
 func readAddr(r io.Reader, kind byte, b []byte) (Addr, error) {
+	n, err := readAddrBytes(r, kind, b)
+	if err != nil {
+		return Addr{}, err
+	}
+	a := Addr{Port: uint16(b[n])<<8 | uint16(b[n+1])}
+	if kind != typeName {
+		ip, _ := netip.AddrFromSlice(b[:n])
+		a.IP = ip.Unmap()
+		return a, nil
+	}
+	a.Name = string(b[:n])
+	if !validName(a.Name) {
+		return Addr{}, protocolError("a bad host name")
+	}
+	return a, nil
+}
+
+// readAddrBytes puts the address into b, the port behind it, and returns how long the address is.
+func readAddrBytes(r io.Reader, kind byte, b []byte) (int, error) {
 	size := 0
 	switch kind {
 	case typeIPv4:
@@ -244,26 +245,13 @@ func readAddr(r io.Reader, kind byte, b []byte) (Addr, error) {
 		size = 16
 	case typeName:
 		if err := readRest(r, b[:1]); err != nil {
-			return Addr{}, err
+			return 0, err
 		}
 		size = int(b[0])
 	default:
-		return Addr{}, ErrAddressType
+		return 0, ErrAddressType
 	}
-	if err := readRest(r, b[:size+2]); err != nil {
-		return Addr{}, err
-	}
-	a := Addr{Port: uint16(b[size])<<8 | uint16(b[size+1])}
-	if kind != typeName {
-		ip, _ := netip.AddrFromSlice(b[:size])
-		a.IP = ip.Unmap()
-		return a, nil
-	}
-	a.Name = string(b[:size])
-	if !validName(a.Name) {
-		return Addr{}, protocolError("a bad host name")
-	}
-	return a, nil
+	return size, readRest(r, b[:size+2])
 }
 
 // appendAddr appends type, address and port.

@@ -1,0 +1,117 @@
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Conn is a connection through, or to, a proxy. Like any net.Conn its methods
+// may be called from several goroutines.
+type Conn struct {
+	net.Conn // TCP, or TLS to the proxy
+	raw      net.Conn
+	secured  bool // TLS to the proxy is done
+	phases   proxy.Phases
+
+	mu    sync.Mutex // protects ahead
+	ahead []byte     // came behind the handshake, not yet read
+}
+
+// Read first gives what the proxy sent right behind its handshake.
+func (c *Conn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	if len(c.ahead) == 0 {
+		c.mu.Unlock()
+		return c.Conn.Read(p)
+	}
+	defer c.mu.Unlock()
+	n := copy(p, c.ahead)
+	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
+		c.ahead = nil // an idle tunnel keeps no buffer
+	}
+	return n, nil
+}
+
+// CloseWrite tells the other side that no more will be sent and leaves the
+// reading direction open: a FIN on TCP, a close_notify on TLS.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return fmt.Errorf("half-close: %w", errors.ErrUnsupported)
+}
+
+// Phases returns how long the steps took until the connection was ready. FirstByte is always 0.
+func (c *Conn) Phases() proxy.Phases { return c.phases }
+
+// RemoteAddrPort returns the proxy's address that was dialled.
+func (c *Conn) RemoteAddrPort() netip.AddrPort {
+	a, ok := c.raw.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := a.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// step runs do with a deadline of its own, which the end of ctx moves to now,
+// and clears the deadline afterwards. Nothing of it runs on after it returns.
+func (c *Conn) step(ctx context.Context, limit time.Duration, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.raw.SetDeadline(time.Now().Add(limit)); err != nil {
+		return err
+	}
+	hurried := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(hurried)
+		_ = c.raw.SetDeadline(time.Unix(1, 0)) // fails only when it is closed, which does as well
+	})
+	err := do()
+	if !stop() {
+		<-hurried
+		return ctx.Err()
+	}
+	if err != nil {
+		return err
+	}
+	return c.raw.SetDeadline(time.Time{})
+}
+
+// abort closes the socket at once, without the farewell of TLS, which could wait for the peer.
+func (c *Conn) abort() { _ = c.raw.Close() }
+
+// fail closes the connection and says at which stage it failed.
+func (c *Conn) fail(stage proxy.Stage, err error) *Error {
+	c.abort()
+	return newError(stage, c.phases, err)
+}
+
+// secure does TLS to an https proxy, once. The certificate must be valid for the
+// proxy's host; a host that is an address is not sent as server name, as RFC
+// 6066 section 3 demands and crypto/tls does.
+func (v *Via) secure(ctx context.Context, c *Conn) error {
+	if v.ep.Protocol != proxy.HTTPS || c.secured {
+		return nil
+	}
+	cfg := v.d.tls.Clone()
+	cfg.ServerName = v.ep.Host
+	conn := tls.Client(c.raw, cfg)
+	start := time.Now()
+	err := c.step(ctx, v.d.cfg.Handshake, conn.Handshake)
+	c.phases.TLS = time.Since(start)
+	if err != nil {
+		return c.fail(proxy.StageTLS, err)
+	}
+	c.Conn, c.secured = conn, true
+	return nil
+}

@@ -1,0 +1,182 @@
+package dial
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	xproxy "golang.org/x/net/proxy"
+
+	"freeway/internal/socks"
+	"freeway/proxy"
+)
+
+// Via reaches targets through one proxy. It is safe for concurrent use; every
+// call makes a connection of its own. Errors are *Error.
+type Via struct {
+	d        *Dialer
+	ep       proxy.Endpoint
+	password proxy.Secret
+}
+
+var (
+	_ xproxy.Dialer        = (*Via)(nil)
+	_ xproxy.ContextDialer = (*Via)(nil)
+)
+
+// Dial is DialContext without a context; the deadlines of the steps hold all the same.
+func (v *Via) Dial(network, addr string) (net.Conn, error) {
+	return v.DialContext(context.Background(), network, addr)
+}
+
+// DialContext is Tunnel for callers that speak in strings. The network is tcp;
+// tcp4 and tcp6 are refused, because only the proxy knows what a name means.
+func (v *Via) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	if network != "tcp" {
+		return nil, badTarget(net.UnknownNetworkError(network))
+	}
+	to, err := proxy.ParseTarget(addr, 0)
+	if err != nil {
+		return nil, badTarget(err)
+	}
+	c, err := v.Tunnel(ctx, to)
+	if err != nil {
+		return nil, err // not c: a nil *Conn is not a nil net.Conn
+	}
+	return c, nil
+}
+
+// Tunnel connects to the proxy and has it connect to a target: by CONNECT,
+// SOCKS4(a) or SOCKS5. A name is sent as it is. SOCKS4 cannot carry IPv6, which
+// is PortDenied before anything is dialled.
+func (v *Via) Tunnel(ctx context.Context, to proxy.Target) (*Conn, error) {
+	addr, err := v.address(to)
+	if err != nil {
+		return nil, err
+	}
+	c, err := v.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.tunnel(ctx, c, addr)
+}
+
+// TunnelOver is Tunnel over a connection from Connect or Forward on which
+// nothing was sent yet. It takes c over: after an error c is closed.
+func (v *Via) TunnelOver(ctx context.Context, c *Conn, to proxy.Target) (*Conn, error) {
+	addr, err := v.address(to)
+	if err != nil {
+		c.abort()
+		return nil, err
+	}
+	return v.tunnel(ctx, c, addr)
+}
+
+// Forward connects to an HTTP proxy, with TLS to it if it is an https one. The
+// connection is ready for requests in absolute form.
+func (v *Via) Forward(ctx context.Context) (*Conn, error) {
+	if v.ep.Protocol.IsSOCKS() {
+		return nil, v.cannotForward()
+	}
+	c, err := v.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.ForwardOver(ctx, c)
+}
+
+// ForwardOver is Forward over a connection from Connect. It takes c over: after
+// an error c is closed.
+func (v *Via) ForwardOver(ctx context.Context, c *Conn) (*Conn, error) {
+	if v.ep.Protocol.IsSOCKS() {
+		c.abort()
+		return nil, v.cannotForward()
+	}
+	if err := v.secure(ctx, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Connect makes the TCP connection to the proxy and nothing more.
+func (v *Via) Connect(ctx context.Context) (*Conn, error) {
+	start := time.Now()
+	step, cancel := context.WithTimeout(ctx, v.d.cfg.Connect)
+	defer cancel()
+	raw, err := v.d.net.DialContext(step, "tcp", v.ep.Address())
+	phases := proxy.Phases{Connect: time.Since(start)}
+	if err == nil {
+		return &Conn{Conn: raw, raw: raw, phases: phases}, nil
+	}
+	e := &Error{Stage: proxy.StageConnect, Class: Classify(err), Phases: phases, Err: err}
+	if e.Class == proxy.DNS {
+		e.Stage = proxy.StageResolve
+	}
+	if ctx.Err() != nil { // whatever the step made of it
+		e.Class = Classify(ctx.Err())
+	}
+	return nil, e
+}
+
+// ProxyAuthorization returns the value of the Proxy-Authorization header for
+// requests over a Forward connection, "" when the proxy has no credentials. It
+// is for that proxy alone: never send it through a tunnel.
+func (v *Via) ProxyAuthorization() string {
+	if v.ep.Protocol.IsSOCKS() || v.ep.User == "" && v.password.IsZero() {
+		return ""
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(v.ep.User+":"+v.password.Reveal()))
+}
+
+// tunnel does the steps after Connect, each with its own deadline.
+func (v *Via) tunnel(ctx context.Context, c *Conn, to socks.Addr) (*Conn, error) {
+	if err := v.secure(ctx, c); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	err := c.step(ctx, v.d.cfg.Handshake, func() error {
+		switch v.ep.Protocol {
+		case proxy.SOCKS5:
+			return socks.Client5(c.Conn, to, v.ep.User, v.password.Reveal())
+		case proxy.SOCKS4:
+			return socks.Client4(c.Conn, to, v.ep.User)
+		default:
+			return v.connect(c, to.String())
+		}
+	})
+	c.phases.Handshake = time.Since(start)
+	if err != nil {
+		return nil, c.fail(proxy.StageHandshake, err)
+	}
+	return c, nil
+}
+
+// address checks that a target can be sent and puts it into the form that is.
+// Targets and endpoints have the same grammar of hosts, which admits nothing
+// that could end a line or a string in a handshake.
+func (v *Via) address(to proxy.Target) (socks.Addr, error) {
+	host, err := proxy.NewEndpoint(proxy.HTTP, to.Host, to.Port, "")
+	if err != nil {
+		return socks.Addr{}, badTarget(err)
+	}
+	ip := host.Addr()
+	if v.ep.Protocol == proxy.SOCKS4 && ip.Is6() {
+		return socks.Addr{}, &Error{Stage: proxy.StageHandshake, Class: proxy.PortDenied,
+			Err: fmt.Errorf("%w: SOCKS4 has no IPv6", socks.ErrAddress)}
+	}
+	return socks.Addr{IP: ip, Name: host.Host, Port: to.Port}, nil
+}
+
+// badTarget is the error of a target that nobody can reach; it blames no proxy.
+func badTarget(err error) *Error {
+	return &Error{Stage: proxy.StageHandshake, Class: proxy.TargetFailed, Err: fmt.Errorf("target: %w", err)}
+}
+
+var errNoForward = errors.New("a SOCKS proxy takes no requests in absolute form")
+
+func (v *Via) cannotForward() *Error {
+	return &Error{Stage: proxy.StageHandshake, Class: proxy.Rejected, Err: errNoForward}
+}
