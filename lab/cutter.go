@@ -12,8 +12,9 @@ const tunnelCut = 300
 
 // TLS record types, RFC 8446 section 5.1.
 const (
-	recordChangeCipher = 20
-	recordHandshake    = 22
+	recordHandshake = 22
+	recordData      = 23
+	recordHeader    = 5 // bytes: type, version, length
 )
 
 // cutter lets a tunnel's set-up pass and cuts the answer to the first thing that
@@ -28,21 +29,52 @@ type cutter struct {
 }
 
 // seeing watches what the client sends.
-func (c *cutter) seeing(r io.Reader) io.Reader { return &cutterSource{c, r} }
+func (c *cutter) seeing(r io.Reader) io.Reader { return &cutterSource{c: c, r: r} }
 
+// cutterSource looks for the first bytes of the client's that are not part of a
+// TLS handshake. It is used by one goroutine.
 type cutterSource struct {
-	c *cutter
-	r io.Reader
+	c      *cutter
+	r      io.Reader
+	begun  bool
+	plain  bool   // it is not TLS at all
+	header []byte // the part seen of the present record's header
+	rest   int    // bytes of the present record that are still to come
 }
 
 func (s *cutterSource) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if n > 0 && p[0] != recordHandshake && p[0] != recordChangeCipher {
+	if n > 0 && s.asks(p[:n]) {
 		s.c.mu.Lock()
 		s.c.asked, s.c.left = true, tunnelCut
 		s.c.mu.Unlock()
 	}
 	return n, err
+}
+
+// asks reports whether p has something of a record with data (in TLS 1.3 the
+// end of the handshake is one, too), or of plain text.
+func (s *cutterSource) asks(p []byte) (data bool) {
+	if !s.begun {
+		s.begun, s.plain = true, p[0] != recordHandshake
+	}
+	if s.plain {
+		return true
+	}
+	for len(p) > 0 {
+		k := min(s.rest, len(p))
+		s.rest, p = s.rest-k, p[k:]
+		if len(p) == 0 {
+			break
+		}
+		s.header, p = append(s.header, p[0]), p[1:]
+		if len(s.header) == recordHeader {
+			data = data || s.header[0] == recordData
+			s.rest = int(s.header[3])<<8 | int(s.header[4])
+			s.header = s.header[:0]
+		}
+	}
+	return data
 }
 
 // Write passes p on, or its beginning and then ends the connection.

@@ -3,6 +3,8 @@ package lab
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -41,6 +43,7 @@ func (l *Lab) adminHandler() http.Handler {
 	for _, p := range listPaths() {
 		mux.HandleFunc("GET "+p, func(w http.ResponseWriter, r *http.Request) { l.listing(p).serve(w, r) })
 	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, l.index()) })
 	mux.HandleFunc("GET /truth.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, l.Truth()) })
 	mux.HandleFunc("GET /hits.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, l.Hits()) })
 	mux.HandleFunc("GET /ca.pem", func(w http.ResponseWriter, _ *http.Request) {
@@ -48,6 +51,19 @@ func (l *Lab) adminHandler() http.Handler {
 		w.Write(l.CAPEM())
 	})
 	return mux
+}
+
+// index says what there is, for people.
+func (l *Lab) index() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "lists\n  %s\n", strings.Join(l.ListURLs(), "\n  "))
+	fmt.Fprintf(&b, "ground truth\n  %s\n", l.TruthURL())
+	fmt.Fprintf(&b, "CA of targets, judges and https upstreams\n  http://%s/ca.pem\n", l.admin)
+	fmt.Fprintf(&b, "targets\n  %s\n  %s\n", l.HTTPTarget(), l.HTTPSTarget())
+	fmt.Fprintf(&b, "targets by names that only upstreams know\n  %s\n  %s\n", l.HTTPName(), l.HTTPSName())
+	fmt.Fprintf(&b, "what the targets counted\n  http://%s/hits.json\n", l.admin)
+	fmt.Fprintf(&b, "judges\n  %s\n  %s\n", l.JudgeHTTP(), l.JudgeHTTPS())
+	return b.String()
 }
 
 func (g listing) serve(w http.ResponseWriter, r *http.Request) {
