@@ -88,6 +88,52 @@ func parseHost(b []byte) (host, int) {
 	return host{text: b[:n]}, n
 }
 
+func (h host) valid() bool { return h.addr.IsValid() || len(h.text) > 0 }
+
+// same reports whether two hosts are written alike.
+func (h host) same(o host) bool {
+	return h.addr == o.addr && (h.addr.IsValid() || strings.EqualFold(view(h.text), view(o.text)))
+}
+
+// wholeHost reads an address, with or without brackets, or a name that is all
+// of b.
+func wholeHost(b []byte) host {
+	if h, n := parseHost(b); n == len(b) && n > 0 {
+		return h
+	}
+	if a, ok := bare6(b); ok {
+		return host{addr: a}
+	}
+	return host{}
+}
+
+// looksLikeHost is a quick test for keys: an address or a name, with a port or
+// without.
+func looksLikeHost(b []byte) bool {
+	const shortest = 4
+	if len(b) < shortest || strings.IndexByte(view(b), '.') < 0 && b[0] != '[' {
+		return false
+	}
+	if i := strings.Index(view(b), "://"); i > 0 {
+		return protocolWord(b[:i]) != 0
+	}
+	_, n := parseHost(b)
+	return n > 0 && (n == len(b) || b[n] == ':')
+}
+
+// isIPv6Start tells "[2001:..." from the beginning of a JSON array.
+func isIPv6Start(b []byte) bool {
+	for i := 1; i < len(b) && i < 6; i++ {
+		if b[i] == ':' {
+			return true
+		}
+		if !isHex(b[i]) {
+			return false
+		}
+	}
+	return false
+}
+
 // parse6 reads "[address]" at the start of b.
 func parse6(b []byte) (host, int) {
 	const longest = 64 // an address and a zone

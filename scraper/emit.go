@@ -175,6 +175,20 @@ func privateAllowed(p proxy.AddrPolicy) bool {
 	return false
 }
 
+// notHTTPS is the protocol of an entry of which a list says only that it is not
+// https: http, unless the list is of something else altogether.
+func (e *emitter) notHTTPS() protoSet {
+	for _, p := range e.o.Protocols {
+		if p == proxy.HTTP {
+			return setHTTP
+		}
+	}
+	if len(e.o.Protocols) == 0 {
+		return setHTTP
+	}
+	return 0
+}
+
 // login refuses user names and passwords that no proxy could be sent.
 func (e *emitter) login(en *entry) bool {
 	const longest = 255 // RFC 1929

@@ -1,6 +1,8 @@
 package scraper
 
 import (
+	"bufio"
+	"bytes"
 	"io"
 	"iter"
 
@@ -55,8 +57,74 @@ func Parse(r io.Reader, o ParseOptions) iter.Seq2[proxy.Candidate, error] {
 	}
 }
 
+// maxDepth is how deep formats within formats are read: a ZIP file of JSON
+// with HTML in it.
+const maxDepth = 4
+
 // open finds out what r holds and has it read.
 func (e *emitter) open(r io.Reader) error {
-	e.stats.Format = "text"
-	return newLiner(e).read(r)
+	b := bufio.NewReaderSize(r, sniffWindow)
+	head, _ := b.Peek(sniffWindow)
+	if name := packing(head); name != "" {
+		return e.unpack(b, name)
+	}
+	r = b
+	if name := charsetOf(head, e.o.ContentType); name != "" {
+		e.stats.Charset = name
+		b = bufio.NewReaderSize(fromCharset(b, name), sniffWindow)
+		head, _ = b.Peek(sniffWindow)
+		r = b
+	}
+	if bytes.HasPrefix(head, []byte("\ufeff")) {
+		_, _ = b.Discard(len("\ufeff"))
+		head = head[len("\ufeff"):]
+	}
+	format := e.o.As
+	if format == "" || format == "auto" {
+		format = sniff(head)
+	}
+	return e.read(r, format, head)
+}
+
+// read reads r, in UTF-8, as a format. head is its beginning.
+func (e *emitter) read(r io.Reader, format string, head []byte) error {
+	if e.stats.Format == "" {
+		e.stats.Format = format
+	}
+	switch format {
+	case "json", "ndjson":
+		return e.readJSON(r, jsAssignment.Match(trimSpace(head[:min(len(head), 200)])))
+	case "html":
+		return e.readHTML(r)
+	case "xml":
+		return e.readXML(r)
+	case "yaml":
+		return e.readYAML(r)
+	}
+	l := newLiner(e)
+	l.tables = e.o.As != "text"
+	return l.read(r)
+}
+
+// nested reads a document inside a string of another one, if b is one.
+func (e *emitter) nested(b []byte) bool {
+	const shortest = 12
+	b = trimSpace(b)
+	if len(b) < shortest || e.depth >= maxDepth || b[0] != '{' && b[0] != '[' && b[0] != '<' {
+		return false
+	}
+	line := e.line
+	e.depth++
+	defer func() { e.depth--; e.line = line }()
+	switch sniff(b) {
+	case "json":
+		e.jsonBytes(b, false)
+	case "html":
+		e.htmlBytes(b)
+	case "xml":
+		return e.readXML(bytes.NewReader(b)) == nil
+	default:
+		return false
+	}
+	return true
 }

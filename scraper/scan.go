@@ -19,6 +19,8 @@ type scan struct {
 	have    bool // held is set
 	fixed   bool // its protocol stood before it
 	any     bool // something was found or refused
+	strict  bool // nothing is taken unless the line begins with an entry
+	count   int  // entries found
 }
 
 func (s *scan) run() {
@@ -42,7 +44,7 @@ func (s *scan) flush() {
 		return
 	}
 	s.have = false
-	if s.held.protos == 0 {
+	if s.l.bySection = s.held.protos == 0 && s.l.section != 0; s.l.bySection {
 		s.held.protos = s.l.section
 	}
 	s.l.en = s.held
@@ -51,6 +53,11 @@ func (s *scan) flush() {
 
 // found holds an entry that ends at end.
 func (s *scan) found(en entry, end int) {
+	if s.strict && s.count == 0 && !s.first {
+		s.i = end
+		return
+	}
+	s.count++
 	s.flush()
 	if s.fixed = en.protos != 0; !s.fixed {
 		en.protos, s.fixed = s.lead, s.lead != 0

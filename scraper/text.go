@@ -9,10 +9,16 @@ import (
 // liner reads text line by line. What it finds goes to put, which must not
 // keep the entry or what it points to.
 type liner struct {
-	e       *emitter
-	put     func(*entry)
-	section protoSet // of the heading above; 0: none
-	en      entry
+	e         *emitter
+	put       func(*entry)
+	section   protoSet // of the heading above; 0: none
+	bySection bool     // the protocol of the entry given is that of the heading
+	tables    bool     // lines may be rows of CSV or Markdown, or objects of JSON
+	delim     byte     // of the CSV that head belongs to
+	head      columns  // of CSV; nil: none
+	bars      columns  // of a table between bars
+	row       tableRow
+	en        entry
 }
 
 func newLiner(e *emitter) *liner {
@@ -37,6 +43,9 @@ func (l *liner) read(r io.Reader) error {
 
 // text reads lines that are in memory already. They count as one line.
 func (l *liner) text(b []byte) {
+	tables := l.tables
+	l.tables = true
+	defer func() { l.tables = tables }()
 	for len(b) > 0 && !l.e.done {
 		line := b
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {
@@ -82,6 +91,7 @@ func (l *liner) plain(line []byte) bool {
 		return false
 	}
 	l.e.stats.Rows++
+	l.bySection = l.section != 0
 	l.en = entry{host: host{netip.AddrFrom4(a), line[:n]}, port: port, protos: l.section}
 	l.put(&l.en)
 	return true
@@ -99,6 +109,9 @@ func (l *liner) part(line []byte, cont bool) {
 		}
 		return
 	}
+	if l.tables && !cont && (l.tabular(line) || line[0] == '{' && l.e.nested(line)) {
+		return
+	}
 	s := scan{l: l, b: line, first: !cont}
 	s.run()
 	if !s.any {
@@ -106,6 +119,14 @@ func (l *liner) part(line []byte, cont bool) {
 			l.section = p
 		}
 	}
+}
+
+// leading reads a string of which only an entry at its beginning counts, and
+// reports whether there was one.
+func (l *liner) leading(b []byte) bool {
+	s := scan{l: l, b: trimSpace(b), first: true, strict: true}
+	s.run()
+	return s.count > 0
 }
 
 // isComment reports whether a line is switched off in the ways that lists use.

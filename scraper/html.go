@@ -1,0 +1,343 @@
+package scraper
+
+import (
+	"bytes"
+	"io"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+const (
+	maxPage     = 8 << 20 // of HTML that is read as such
+	maxOpenTags = 256     // elements inside each other that are followed
+	maxAttrs    = 64      // of one element that are looked at
+	maxCloses   = 32      // how far up the element that an end tag closes is looked for
+)
+
+// htmlReader reads a page in one pass over its tokens, without a tree: what a
+// row is, is known from the tags around it, and pages of any depth and with
+// any errors cost the same.
+type htmlReader struct {
+	e      *emitter
+	z      *html.Tokenizer
+	facts  *pageFacts
+	flow   *flow
+	rows   *liner // for cells
+	open   []atom.Atom
+	over   int // elements below maxOpenTags
+	hidden int // how many elements were open when what is not shown began; 0: shown
+	text   []byte
+	cur    piece
+	cells  []piece
+	inRow  bool
+	inCell bool
+	hint   protoSet // from a link in the row
+	head   columns
+	row    tableRow
+	raw    atom.Atom // the element whose raw text comes next
+}
+
+// piece is a cell, or a stretch of text outside of tables between two tags
+// that break lines.
+type piece struct {
+	text span
+	alts [2]span
+	nalt int
+	role role
+	torn bool
+}
+
+// readHTML reads a page from a stream.
+func (e *emitter) readHTML(r io.Reader) error {
+	b, err := io.ReadAll(io.LimitReader(r, maxPage+1))
+	if len(b) > maxPage {
+		e.reject(nil, "a page over 8 MiB; the rest is not read")
+		b = b[:maxPage]
+	}
+	if len(e.o.HTML) > 0 && e.depth == 0 && e.selected(b) {
+		return err
+	}
+	e.htmlBytes(b)
+	return err
+}
+
+// htmlBytes reads a page, or a piece of one, that is in memory.
+func (e *emitter) htmlBytes(b []byte) {
+	h := &htmlReader{e: e, z: html.NewTokenizer(bytes.NewReader(b)), facts: readPageFacts(b), rows: newLiner(e)}
+	h.flow = newFlow(e)
+	h.z.SetMaxBuf(maxPage + 1)
+	for !e.done {
+		tt := h.z.Next()
+		if tt == html.ErrorToken {
+			break
+		}
+		if e.depth == 0 {
+			e.line += bytes.Count(h.z.Raw(), []byte("\n"))
+		}
+		switch tt {
+		case html.StartTagToken, html.SelfClosingTagToken:
+			h.start(tt == html.SelfClosingTagToken)
+		case html.EndTagToken:
+			h.end()
+		case html.TextToken:
+			h.words(h.z.Text())
+		}
+	}
+	h.endRow()
+	h.endSegment()
+	h.flow.flush()
+}
+
+// start acts on the beginning of an element.
+func (h *htmlReader) start(closed bool) {
+	name, more := h.z.TagName()
+	tag := atom.Lookup(name)
+	h.breakAt(tag)
+	h.raw = tag
+	if isVoid(tag) || closed {
+		if h.hidden == 0 && more {
+			h.attributes(tag)
+		}
+		return
+	}
+	if len(h.open) == maxOpenTags {
+		h.over++
+		return
+	}
+	h.open = append(h.open, tag)
+	if h.hidden > 0 {
+		return
+	}
+	h.begin(tag)
+	if more && h.attributes(tag) || tag == atom.Noscript || tag == atom.Template || tag == atom.Svg {
+		h.hidden = len(h.open)
+	}
+}
+
+// breakAt ends what a tag ends, at its beginning and at its end.
+func (h *htmlReader) breakAt(tag atom.Atom) {
+	switch tag {
+	case atom.Table, atom.Tr:
+		h.endRow()
+		h.endSegment()
+		h.flow.flush()
+		if tag == atom.Table {
+			h.head = nil
+		}
+	case atom.Td, atom.Th:
+		h.endCell()
+	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6, atom.Ul, atom.Ol, atom.Hr:
+		h.endBlock()
+		if !h.inRow {
+			h.flow.flush()
+		}
+	case atom.Br, atom.P, atom.Div, atom.Li, atom.Dd, atom.Dt, atom.Option, atom.Pre, atom.Section, atom.Article, atom.Textarea, atom.Body, atom.Header,
+		atom.Footer, atom.Nav, atom.Main, atom.Form, atom.Center, atom.Blockquote, atom.Title, atom.Label, atom.Fieldset, atom.Summary, atom.Details:
+		h.endBlock()
+	case atom.A, atom.Button, atom.Img, atom.Input:
+		h.text = append(h.text, ' ')
+	}
+}
+
+// endBlock ends a line of text: in a cell it goes on.
+func (h *htmlReader) endBlock() {
+	if h.inCell {
+		h.text = append(h.text, '\n')
+	} else {
+		h.endSegment()
+	}
+}
+
+// begin opens a row or a cell; cells may stand outside of tables and rows in
+// pieces of pages.
+func (h *htmlReader) begin(tag atom.Atom) {
+	switch tag {
+	case atom.Tr:
+		h.endSegment()
+		h.inRow = true
+	case atom.Td, atom.Th:
+		if !h.inRow {
+			h.endSegment()
+			h.flow.flush()
+		}
+		h.inRow, h.inCell = true, true
+		h.cur = piece{text: span{len(h.text), 0}}
+	}
+}
+
+// end acts on an end tag: it closes the innermost element of that name.
+func (h *htmlReader) end() {
+	name, _ := h.z.TagName()
+	tag := atom.Lookup(name)
+	if tag == atom.P || tag == atom.Br || h.hidden == 0 {
+		h.breakAt(tag)
+	}
+	if h.over > 0 {
+		h.over--
+		return
+	}
+	for i := len(h.open) - 1; i >= max(0, len(h.open)-maxCloses); i-- {
+		if h.open[i] == tag {
+			h.open = h.open[:i]
+			break
+		}
+	}
+	if len(h.open) < h.hidden {
+		h.hidden = 0
+	}
+}
+
+// isVoid knows the elements that have no end tag.
+func isVoid(tag atom.Atom) bool {
+	switch tag {
+	case atom.Area, atom.Base, atom.Br, atom.Col, atom.Embed, atom.Hr, atom.Img, atom.Input, atom.Link, atom.Meta, atom.Param, atom.Source, atom.Track, atom.Wbr:
+		return true
+	}
+	return false
+}
+
+// words takes text between tags.
+func (h *htmlReader) words(b []byte) {
+	raw := h.raw
+	h.raw = 0
+	if h.hidden > 0 {
+		return
+	}
+	switch raw {
+	case atom.Script:
+		h.script(b)
+	case atom.Style, atom.Title, atom.Noscript, atom.Iframe, atom.Noframes, atom.Xmp, atom.Noembed, atom.Plaintext:
+	default:
+		for {
+			i := bytes.Index(b, []byte("\u00a0"))
+			if i < 0 {
+				break
+			}
+			h.text = append(append(h.text, b[:i]...), ' ')
+			b = b[i+2:]
+		}
+		h.text = append(h.text, b...)
+	}
+}
+
+// script takes what a script writes as text. One that should have written but
+// is not understood leaves its cell torn, because a part of it is missing.
+func (h *htmlReader) script(src []byte) {
+	js := &h.facts.js
+	writes := bytes.Contains(src, []byte("document.write")) || len(src) < 300 && bytes.IndexByte(src, '(') > 0 && bytes.IndexByte(src, '{') < 0
+	if !writes {
+		if bytes.IndexByte(src, '{') >= 0 || bytes.IndexByte(src, '[') >= 0 {
+			h.data(src)
+		}
+		return
+	}
+	if len(src) > maxScriptRun || !js.run(string(src)) {
+		h.cur.torn = true
+		return
+	}
+	if out := js.wrote.String(); out != "" {
+		h.text = append(h.text, stripTags([]byte(out))...)
+	}
+}
+
+// data reads the JSON and the literals that a script holds.
+func (h *htmlReader) data(src []byte) {
+	if h.e.depth >= maxDepth {
+		return
+	}
+	h.e.depth++
+	line := h.e.line
+	h.e.jsonBytes(src, true)
+	h.e.line = line
+	h.e.depth--
+}
+
+// endCell ends a cell.
+func (h *htmlReader) endCell() {
+	if !h.inCell {
+		return
+	}
+	h.inCell = false
+	h.cur.text.to = len(h.text)
+	if len(h.cells) < maxCells {
+		h.cells = append(h.cells, h.cur)
+	}
+	h.cur = piece{}
+}
+
+// endRow ends a row and reads it.
+func (h *htmlReader) endRow() {
+	h.endCell()
+	if h.inRow && len(h.cells) > 0 {
+		h.readRow()
+		h.text = h.text[:0]
+	}
+	h.inRow, h.cells, h.hint = false, h.cells[:0], 0
+}
+
+func (h *htmlReader) readRow() {
+	t := &h.row
+	t.n = 0
+	for _, p := range h.cells {
+		h.fill(t.add(trimSpace(h.text[p.text.from:p.text.to])), p)
+	}
+	h.e.stats.Rows++
+	if head := headOf(t); head != nil {
+		h.head = head
+		return
+	}
+	h.rows.section = h.hint
+	if h.rows.section == 0 {
+		h.rows.section = h.flow.lines.section
+	}
+	if t.resolve(h.rows, h.head) {
+		return
+	}
+	for i := range t.n { // a table that lays out the page
+		if !t.cells[i].torn {
+			h.flow.read(t.cells[i].text, roleNone)
+		}
+	}
+	h.flow.flush()
+}
+
+func (h *htmlReader) fill(c *cell, p piece) {
+	c.role, c.torn = p.role, p.torn
+	for i := range p.nalt {
+		c.alts[i] = h.text[p.alts[i].from:p.alts[i].to]
+	}
+	if p.nalt > 0 && len(c.text) > 0 && p.alts[0].to <= p.text.to && p.alts[0].from >= p.text.from {
+		c.text = h.visible(p)
+	}
+}
+
+// visible is the text of a piece without the alternatives that stand in the
+// same memory.
+func (h *htmlReader) visible(p piece) []byte {
+	var out []byte
+	from := p.text.from
+	for i := range p.nalt {
+		out = append(out, h.text[from:p.alts[i].from]...)
+		from = p.alts[i].to
+	}
+	return trimSpace(append(out, h.text[from:p.text.to]...))
+}
+
+// endSegment ends a stretch of text outside of tables.
+func (h *htmlReader) endSegment() {
+	if h.inRow && !h.inCell { // text between cells
+		return
+	}
+	if h.inCell {
+		return
+	}
+	if len(h.text) > 0 && !h.cur.torn {
+		h.cur.text.to = len(h.text)
+		h.flow.read(h.visible(h.cur), h.cur.role)
+		for i := range h.cur.nalt {
+			h.flow.read(h.text[h.cur.alts[i].from:h.cur.alts[i].to], h.cur.role)
+		}
+	}
+	h.text, h.cur = h.text[:0], piece{}
+}

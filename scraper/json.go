@@ -1,0 +1,365 @@
+package scraper
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// jsonReader reads JSON, several documents of it in a row, and what comes
+// close: cut short, with missing commas, JavaScript literals. It never fails:
+// where the syntax breaks it goes on with what follows.
+type jsonReader struct {
+	e       *emitter
+	rec     *records
+	src     io.Reader // nil: all is in buf
+	buf     []byte
+	pos     int
+	end     int
+	err     error
+	wantKey bool   // in an object, at a place for a key
+	kinds   []bool // of what is open: true for arrays; at most maxNesting
+	over    int    // opened beyond that
+	scratch []byte // strings without their escapes
+	script  bool   // JavaScript: braces are not only objects
+}
+
+const (
+	jsonBuffer = 64 << 10
+	maxString  = 8 << 20 // the longest string that is looked at
+)
+
+// readJSON reads JSON from a stream, or JavaScript that holds it.
+func (e *emitter) readJSON(r io.Reader, script bool) error {
+	j := &jsonReader{e: e, rec: newRecords(e), src: r, buf: make([]byte, jsonBuffer), script: script}
+	j.rec.island = script
+	j.run()
+	if j.err == io.EOF {
+		return nil
+	}
+	return j.err
+}
+
+// jsonBytes reads JSON that is in memory; script says that it is JavaScript
+// which holds JSON or literals like it.
+func (e *emitter) jsonBytes(b []byte, script bool) {
+	j := &jsonReader{e: e, rec: newRecords(e), buf: b, end: len(b), err: io.EOF, script: script}
+	j.rec.island = script
+	j.run()
+}
+
+// more reads more input behind what begins at from, which it moves to the
+// front of the buffer; it returns by how much, and false at the end.
+func (j *jsonReader) more(from int) (moved int, ok bool) {
+	if j.err != nil {
+		return 0, false
+	}
+	if from > 0 {
+		j.end = copy(j.buf, j.buf[from:j.end])
+		j.pos -= from
+	}
+	if j.end == len(j.buf) {
+		j.buf = append(j.buf, make([]byte, len(j.buf))...)
+	}
+	for tries := 0; j.err == nil; tries++ {
+		var n int
+		n, j.err = j.src.Read(j.buf[j.end:])
+		j.end += n
+		if n > 0 {
+			return from, true
+		}
+		if tries > 100 {
+			j.err = io.ErrNoProgress
+		}
+	}
+	return from, false
+}
+
+func (j *jsonReader) run() {
+	for !j.e.done {
+		if j.pos == j.end {
+			if _, ok := j.more(j.pos); !ok {
+				break
+			}
+		}
+		j.token()
+	}
+	j.rec.close()
+}
+
+// token reads one token and acts on it.
+func (j *jsonReader) token() {
+	switch c := j.buf[j.pos]; c {
+	case '\n':
+		j.e.line++
+		j.pos++
+	case ' ', '\t', '\r', ';', ')', '(', 0:
+		j.pos++
+	case '{':
+		j.open(false)
+	case '[':
+		if len(j.kinds) == 0 && !j.script && j.isText() {
+			j.text()
+			return
+		}
+		j.open(true)
+	case '}', ']':
+		j.pos++
+		j.close(c == ']')
+	case ',':
+		j.pos++
+		j.wantKey = j.inObject()
+	case ':':
+		j.pos++
+		j.wantKey = false
+	case '"', '\'', '`':
+		j.str(c)
+	default:
+		if len(j.kinds) == 0 && !j.script {
+			j.text()
+			return
+		}
+		j.bare()
+	}
+}
+
+func (j *jsonReader) inObject() bool {
+	return len(j.kinds) > 0 && j.over == 0 && !j.kinds[len(j.kinds)-1]
+}
+
+func (j *jsonReader) open(array bool) {
+	j.pos++
+	if len(j.kinds) == maxNesting-1 {
+		j.over++
+		j.wantKey = false
+		return
+	}
+	if j.wantKey && !j.script { // the object before it was not closed
+		for j.inObject() {
+			j.pop()
+		}
+	}
+	j.kinds = append(j.kinds, array)
+	j.rec.enter(array)
+	j.wantKey = !array
+}
+
+// close closes the innermost open bracket of the kind and what is open inside it.
+func (j *jsonReader) close(array bool) {
+	if j.over > 0 {
+		j.over--
+		return
+	}
+	for i := len(j.kinds) - 1; i >= 0; i-- {
+		if j.kinds[i] == array {
+			for len(j.kinds) > i {
+				j.pop()
+			}
+			break
+		}
+	}
+	j.wantKey = false
+}
+
+func (j *jsonReader) pop() {
+	j.kinds = j.kinds[:len(j.kinds)-1]
+	j.rec.leave()
+}
+
+// str reads a string in quotes c.
+func (j *jsonReader) str(c byte) {
+	j.pos++
+	start, i, plain := j.pos, j.pos, true
+	for {
+		for i < j.end && j.buf[i] != c && j.buf[i] != '\\' && j.buf[i] != '\n' {
+			i++
+		}
+		switch {
+		case i == j.end || j.buf[i] == '\\' && i+1 == j.end:
+			moved, ok := j.more(start)
+			start, i = start-moved, i-moved
+			if !ok {
+				j.pos = j.end
+				j.scalar(j.unescape(j.buf[start:i], plain))
+				return
+			}
+			if i-start > maxString {
+				start = i // too long: only its end is read
+			}
+		case j.buf[i] == '\\':
+			plain = false
+			i += 2
+		case j.buf[i] == '\n' && c == '`':
+			i++
+		default: // a line break ends a string that was not closed
+			j.pos = i + 1
+			if j.buf[i] == '\n' {
+				j.pos = i
+			}
+			j.scalar(j.unescape(j.buf[start:i], plain))
+			return
+		}
+	}
+}
+
+// bare reads a word without quotes: a number, true, a key of JavaScript.
+func (j *jsonReader) bare() {
+	start, i := j.pos, j.pos
+	for {
+		for i < j.end && !isJSONMark(j.buf[i]) {
+			i++
+		}
+		if i < j.end || i-start >= maxCellText {
+			break
+		}
+		moved, ok := j.more(start)
+		start, i = start-moved, i-moved
+		if !ok {
+			break
+		}
+	}
+	j.pos = max(i, start+1)
+	word := j.buf[start:j.pos]
+	switch {
+	case j.over > 0:
+	case j.wantKey:
+		j.rec.key(word)
+		j.wantKey = false
+	case word[0] == '/' && len(word) > 1 && word[1] == '/' && len(j.kinds) > 0:
+		j.skipLine()
+	default:
+		j.rec.value(word, false)
+	}
+}
+
+func isJSONMark(c byte) bool {
+	switch c {
+	case ' ', '\t', '\r', '\n', ',', ':', '{', '}', '[', ']', '"', '\'', '`', ';', '(', ')':
+		return true
+	}
+	return false
+}
+
+// skipLine goes to the end of a comment.
+func (j *jsonReader) skipLine() {
+	for {
+		if i := bytes.IndexByte(j.buf[j.pos:j.end], '\n'); i >= 0 {
+			j.pos += i
+			return
+		}
+		j.pos = j.end
+		if _, ok := j.more(j.pos); !ok {
+			return
+		}
+	}
+}
+
+// scalar takes a string: a key where one may stand, else a value.
+func (j *jsonReader) scalar(b []byte) {
+	if j.over > 0 {
+		return
+	}
+	if j.wantKey {
+		j.wantKey = false
+		j.rec.key(b)
+		return
+	}
+	j.rec.value(b, true)
+}
+
+// isText reports whether "[" at a place for a document begins an address.
+func (j *jsonReader) isText() bool {
+	if j.end-j.pos < 6 {
+		j.more(j.pos)
+	}
+	return isIPv6Start(j.buf[j.pos:j.end])
+}
+
+// text reads what stands outside of any document as lines, up to the end of
+// the line or the next bracket.
+func (j *jsonReader) text() {
+	i := j.pos + 1
+	for {
+		for i < j.end && j.buf[i] != '\n' && j.buf[i] != '{' && (j.buf[i] != '[' || isIPv6Start(j.buf[i:j.end])) {
+			i++
+		}
+		if i < j.end || i-j.pos >= lineBuffer {
+			break
+		}
+		moved, ok := j.more(j.pos)
+		i -= moved
+		if !ok {
+			break
+		}
+	}
+	line := j.buf[j.pos:i]
+	j.pos = i
+	j.rec.lines.section = 0
+	j.rec.lines.line(line, false)
+}
+
+// unescape undoes the escapes of JSON and JavaScript.
+func (j *jsonReader) unescape(b []byte, plain bool) []byte {
+	if plain {
+		return b
+	}
+	out := j.scratch[:0]
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' || i+1 == len(b) {
+			out = append(out, b[i])
+			continue
+		}
+		i++
+		switch c := b[i]; c {
+		case 'n':
+			out = append(out, '\n')
+		case 't':
+			out = append(out, '\t')
+		case 'r':
+			out = append(out, '\r')
+		case 'b', 'f', 'v', '0':
+			out = append(out, ' ')
+		case 'u':
+			r, n := hexRune(b[i+1:], 4)
+			if r2, n2 := pairRune(b[i+1+n:]); utf16.IsSurrogate(r) && n2 > 0 {
+				r, n = utf16.DecodeRune(r, r2), n+n2
+			}
+			out = utf8.AppendRune(out, r)
+			i += n
+		case 'x':
+			r, n := hexRune(b[i+1:], 2)
+			out = utf8.AppendRune(out, r)
+			i += n
+		default:
+			out = append(out, c)
+		}
+	}
+	j.scratch = out
+	return out
+}
+
+// hexRune reads n hexadecimal digits; U+FFFD and 0 when they are not there.
+func hexRune(b []byte, n int) (rune, int) {
+	if len(b) < n {
+		return utf8.RuneError, 0
+	}
+	v, err := strconv.ParseUint(string(b[:n]), 16, 32)
+	if err != nil {
+		return utf8.RuneError, 0
+	}
+	return rune(v), n
+}
+
+// pairRune reads the second half of a surrogate pair, "\uDC00".
+func pairRune(b []byte) (rune, int) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, 0
+	}
+	r, n := hexRune(b[2:], 4)
+	if n == 0 {
+		return 0, 0
+	}
+	return r, n + 2
+}

@@ -1,0 +1,484 @@
+package scraper
+
+import (
+	"bytes"
+)
+
+// records builds entries out of keys and values, which readers of JSON, YAML
+// and XML give to it in the order of the input: enter and leave around objects
+// and arrays, key before what a key stands for, value for the rest. It keeps
+// only what the objects that are open need, so it can follow a stream.
+type records struct {
+	e      *emitter
+	lines  *liner
+	stack  []frame  // stack[0] stands for the document
+	n      int      // of stack in use
+	over   int      // objects and arrays below maxNesting, which are not looked at
+	next   role     // of the key before the next value
+	nextAs protoSet // the protocol that the key names
+	label  []byte   // the key itself, when its role is none
+	loose  bool     // any key may hold an entry: XML
+	island bool     // in a script: what is outside of objects and arrays is not looked at
+
+	whose *frame // whose wholes are being read
+	same  int    // ports of it that a whole named as well
+}
+
+// maxNesting is how deep objects and arrays are followed.
+const maxNesting = 64
+
+// frame is an object or array that is open.
+type frame struct {
+	array  bool
+	skip   bool     // nothing in it is a proxy
+	role   role     // of the key that it stands under
+	under  protoSet // what keys and objects around it say of the protocol
+	other  string   // or a protocol that is not spoken
+	text   []byte   // memory of the strings below; texts of closed frames are reused
+	label  span     // the key that it stands under, when that may be a host
+	host   span
+	rank   role // of the key that gave host
+	bad    span // what stood where a host should
+	user   span
+	pass   span
+	ports  []uint16
+	noPort bool // a port key held something else
+	protos protoSet
+	flags  protoSet // keys named for protocols that say yes
+	denied protoSet // and those that say no
+	tls    bool
+	wholes []span
+	cells  []span // scalars of an array that may be a row
+	kids   []kid  // ports of objects below, which have no host of their own
+}
+
+type span struct{ from, to int }
+
+type kid struct {
+	port   uint16
+	protos protoSet
+}
+
+func newRecords(e *emitter) *records {
+	r := &records{e: e, lines: newLiner(e)}
+	r.lines.put = r.take
+	r.reset()
+	return r
+}
+
+// reset forgets what is open.
+func (r *records) reset() {
+	r.n, r.over = 0, 0
+	r.push(true)
+}
+
+func (r *records) top() *frame { return &r.stack[r.n-1] }
+
+// push opens a frame, reusing the memory of one that was closed.
+func (r *records) push(array bool) *frame {
+	if r.n == len(r.stack) {
+		r.stack = append(r.stack, frame{})
+	}
+	f := &r.stack[r.n]
+	*f = frame{array: array, text: f.text[:0], ports: f.ports[:0], wholes: f.wholes[:0], cells: f.cells[:0], kids: f.kids[:0]}
+	r.n++
+	return f
+}
+
+func (f *frame) keep(b []byte) span {
+	from := len(f.text)
+	f.text = append(f.text, b...)
+	return span{from, len(f.text)}
+}
+
+func (f *frame) at(s span) []byte { return f.text[s.from:s.to] }
+func (s span) empty() bool        { return s.from == s.to }
+
+// key tells the key of the next value.
+func (r *records) key(b []byte) {
+	r.next, r.label = keyRole(b), r.label[:0]
+	r.nextAs = r.next.set()
+	if r.next == roleNone {
+		r.nextAs = protocolWord(b)
+		r.label = append(r.label, b[:min(len(b), maxCellText)]...)
+	}
+}
+
+func (r *records) noKey() { r.next, r.nextAs, r.label = roleNone, 0, r.label[:0] }
+
+// enter opens an object or array.
+func (r *records) enter(array bool) {
+	if r.n == maxNesting {
+		r.over++
+		return
+	}
+	parent := r.top()
+	under, other, skip, from := parent.under, parent.other, parent.skip, parent.role
+	if p := parent.said(); p != 0 {
+		under, other = p, ""
+	}
+	if r.nextAs != 0 {
+		under, other = r.nextAs, ""
+	}
+	f := r.push(array)
+	f.under, f.other, f.role, f.skip = under, other, r.next, skip || r.next == roleSkip
+	if f.role == roleNone && array && len(r.label) == 0 {
+		f.role = from // an array in an array
+	}
+	if f.role == roleNone && looksLikeHost(r.label) {
+		f.label = f.keep(r.label)
+	}
+	r.noKey()
+}
+
+// leave closes what was opened last.
+func (r *records) leave() {
+	if r.over > 0 {
+		r.over--
+		return
+	}
+	if r.n <= 1 {
+		return
+	}
+	f := r.top()
+	r.n--
+	r.noKey()
+	if f.skip {
+		return
+	}
+	if f.array {
+		r.row(f)
+	} else {
+		r.e.stats.Rows++
+		r.resolve(f, &r.stack[r.n-1])
+	}
+}
+
+// close closes everything; the document may be cut short.
+func (r *records) close() {
+	r.over = 0
+	for r.n > 1 {
+		r.leave()
+	}
+}
+
+// value takes a scalar. quoted says that it is a string.
+func (r *records) value(b []byte, quoted bool) {
+	f := r.top()
+	role, label := r.next, r.label
+	if r.over == 0 && !f.skip && len(b) > 0 && (quoted || string(b) != "null") {
+		switch {
+		case r.n == 1 && r.island:
+			r.e.nested(b)
+		case f.array:
+			r.element(f, b)
+		default:
+			r.field(f, role, label, b)
+		}
+	}
+	r.noKey()
+}
+
+// element takes a scalar of an array.
+func (r *records) element(f *frame, b []byte) {
+	parent := f
+	if r.n > 1 {
+		parent = &r.stack[r.n-2]
+	}
+	switch f.role {
+	case roleProto:
+		parent.protocol(b)
+	case rolePort:
+		parent.port(b)
+	case roleLink, roleUser, rolePass:
+	default:
+		if parent != f && !parent.host.empty() && len(parent.ports) > 0 && f.role != roleWhole {
+			return // what a proxy has, not other proxies
+		}
+		if !r.entries(b, f.under) && len(f.cells) < maxCells && len(b) <= maxCellText {
+			f.cells = append(f.cells, f.keep(b))
+		}
+	}
+}
+
+// field takes a scalar of an object.
+func (r *records) field(f *frame, role role, label, b []byte) {
+	switch {
+	case len(b) > maxCellText && role != roleNone && role != roleWhole && !role.isFlag():
+	case role.isHost():
+		f.setHost(role, b)
+	case role == rolePort:
+		f.port(b)
+	case role == roleProto:
+		f.protocol(b)
+	case role == roleUser:
+		f.user = f.keep(b)
+	case role == rolePass:
+		f.pass = f.keep(b)
+	case role == roleTLS:
+		f.tls = isYes(b)
+	case role.isFlag():
+		r.flag(f, role, b)
+	case role == roleWhole, role == roleLink && bytes.HasPrefix(bytes.ToLower(b[:min(len(b), 5)]), []byte("socks")):
+		r.whole(f, b)
+	case role != roleNone:
+	case string(label) == "enabled" && f.role == roleTLS && r.n > 1:
+		r.stack[r.n-2].tls = isYes(b)
+	case len(bytes.Trim(label, "0123456789")) == 0: // the index of a list
+		r.entries(b, f.said()|f.under)
+	case looksLikeHost(label):
+		r.labelled(label, b, f)
+	case r.loose:
+		r.whole(f, b)
+	default:
+		r.e.nested(b)
+	}
+}
+
+// flag takes a value under a key that is named for a protocol: whether the
+// proxy speaks it, or an entry.
+func (r *records) flag(f *frame, role role, b []byte) {
+	switch {
+	case isYes(b):
+		f.flags |= role.set()
+	case isNo(b):
+		f.denied |= role.set()
+	default:
+		r.entries(b, role.set())
+	}
+}
+
+// whole remembers a string that may be an entry until the object's protocol is
+// known; longer texts are read at once.
+func (r *records) whole(f *frame, b []byte) {
+	const most, longest = 8, 300
+	if len(b) > longest || bytes.IndexByte(b, '\n') >= 0 || b[0] == '{' || b[0] == '[' && !isIPv6Start(b) {
+		r.entries(b, f.said()|f.under)
+	} else if len(f.wholes) < most {
+		f.wholes = append(f.wholes, f.keep(b))
+	}
+}
+
+// labelled takes a pair such as "1.2.3.4:80": "http" or "1.2.3.4": 8080.
+func (r *records) labelled(label, b []byte, f *frame) {
+	var en entry
+	en.protos, _ = words(b)
+	if en.protos == 0 {
+		en.protos = f.said() | f.under
+	}
+	if h, n := parseHost(label); n == len(label) && n > 0 {
+		port, ok := wholePort(b)
+		if en.host, en.port = h, port; ok {
+			r.e.emit(&en)
+		}
+		return
+	}
+	r.entries(label, en.protos)
+}
+
+// entries reads a string as a line or lines of text and reports whether it
+// began with an entry. p is the protocol of those that name none.
+func (r *records) entries(b []byte, p protoSet) bool {
+	if len(b) < 5 {
+		return false
+	}
+	if c := b[0]; c == '{' || c == '<' || c == '[' && !isIPv6Start(b) {
+		return r.e.nested(b)
+	}
+	r.lines.section = p
+	if bytes.IndexByte(b, '\n') >= 0 {
+		r.lines.text(b)
+		return true
+	}
+	if r.lines.plain(b) {
+		return true
+	}
+	return (bytes.IndexByte(b, '.') > 0 || b[0] == '[') && r.lines.leading(b)
+}
+
+// row resolves an array whose scalars may be the cells of a row.
+func (r *records) row(f *frame) {
+	if len(f.cells) < 2 || len(f.cells) == maxCells {
+		return
+	}
+	var row tableRow
+	for _, c := range f.cells {
+		text := f.at(c)
+		if bytes.IndexByte(text, '<') >= 0 {
+			text = stripTags(text)
+		}
+		row.add(trimSpace(text))
+	}
+	r.lines.section = f.under
+	row.resolve(r.lines, nil)
+}
+
+// resolve gives the entries of an object that is complete.
+func (r *records) resolve(f, parent *frame) {
+	p := f.said()
+	if p == 0 {
+		p = f.under
+	}
+	if p == 0 && f.denied == setHTTPS {
+		p = r.e.notHTTPS()
+	}
+	if why := f.notSpoken(p); why != "" {
+		if !f.host.empty() {
+			r.e.reject(f.at(f.host), why)
+		}
+		return
+	}
+	r.same = 0
+	r.readWholes(f, p)
+	switch {
+	case !f.host.empty() && len(f.ports) > r.same:
+		r.pairs(f, f.at(f.host), p)
+	case !f.host.empty() && len(f.kids) > 0:
+		for _, k := range f.kids {
+			r.pair(f, f.at(f.host), k.port, k.protos|p)
+		}
+	case !f.host.empty() && f.noPort:
+		r.e.reject(f.at(f.host), "no port from 1 to 65535 with it")
+	case !f.bad.empty() && len(f.ports) > 0:
+		r.e.reject(f.at(f.bad), "not an address")
+	case f.host.empty() && len(f.ports) > 0 && !f.label.empty():
+		r.pairs(f, f.at(f.label), p)
+	case f.host.empty() && len(f.ports) > 0:
+		r.adopt(f, p)
+	}
+}
+
+// notSpoken says why an object of a protocol p, or of another one, is refused.
+func (f *frame) notSpoken(p protoSet) string {
+	switch {
+	case p == 0 && f.other != "":
+		return "protocol " + f.other + " is not spoken"
+	case f.tls && f.rank == roleHost && p != 0 && p&(setHTTP|setHTTPS) == 0:
+		return "SOCKS inside TLS is not spoken"
+	}
+	return ""
+}
+
+// readWholes reads the strings that hold address and port in one.
+func (r *records) readWholes(f *frame, p protoSet) {
+	r.whose, r.lines.section = f, p
+	for _, w := range f.wholes {
+		r.lines.leading(f.at(w))
+	}
+	if !f.label.empty() && bytes.IndexByte(f.at(f.label), ':') >= 0 {
+		r.lines.leading(f.at(f.label))
+	}
+	r.whose = nil
+}
+
+// take is where the lines of strings go.
+func (r *records) take(en *entry) {
+	if f := r.whose; f != nil {
+		for _, port := range f.ports {
+			if port == en.port && wholeHost(f.at(f.host)).same(en.host) {
+				r.same = len(f.ports)
+			}
+		}
+		if len(en.user) == 0 && !f.user.empty() && !f.pass.empty() {
+			en.user, en.pass = f.at(f.user), f.at(f.pass)
+		}
+	}
+	r.e.emit(en)
+}
+
+func (r *records) pairs(f *frame, text []byte, p protoSet) {
+	for _, port := range f.ports {
+		r.pair(f, text, port, p)
+	}
+}
+
+func (r *records) pair(f *frame, text []byte, port uint16, p protoSet) {
+	en := &r.lines.en
+	*en = entry{host: wholeHost(text), port: port, protos: p}
+	if !en.host.valid() {
+		return
+	}
+	if !f.user.empty() && !f.pass.empty() {
+		en.user, en.pass = f.at(f.user), f.at(f.pass)
+	}
+	r.e.emit(en)
+}
+
+// adopt gives the ports of an object without a host, such as
+// "socks5": {"port": 1080}, to the object around it.
+func (r *records) adopt(f *frame, p protoSet) {
+	const most = 64
+	fits := false
+	for i := r.n; i >= 1; i-- {
+		a := &r.stack[i]
+		if a != f && !a.array {
+			if fits && len(a.kids) < most {
+				for _, port := range f.ports {
+					a.kids = append(a.kids, kid{port, p})
+				}
+			}
+			return
+		}
+		fits = fits || a.role.isFlag() || a.role == rolePort || a.role == roleProto || a.role == roleWhole
+	}
+}
+
+// setHost takes the host of an object. Of several keys the best one wins.
+func (f *frame) setHost(role role, b []byte) {
+	b = trimSpace(b)
+	if bytes.IndexByte(b, '<') >= 0 {
+		b = stripTags(b)
+	}
+	var en entry
+	switch {
+	case len(b) == 0:
+	case hostPort(b, &en) || bytes.Contains(b, []byte("://")):
+		f.wholes = append(f.wholes, f.keep(b))
+	case wholeHost(b).valid():
+		if f.host.empty() || role > f.rank {
+			f.host, f.rank = f.keep(b), role
+		}
+	default:
+		if d := decodeHost(b); d != nil {
+			f.setHost(role, d)
+		} else if f.bad.empty() && len(b) < maxCellText {
+			f.bad = f.keep(b)
+		}
+	}
+}
+
+// port takes a port of an object.
+func (f *frame) port(b []byte) {
+	const most = 64
+	b = trimSpace(b)
+	if bytes.IndexByte(b, '<') >= 0 {
+		b = stripTags(b)
+	}
+	if p, ok := wholePort(b); ok && len(f.ports) < most {
+		f.ports = append(f.ports, p)
+	} else {
+		f.noPort = true
+	}
+}
+
+// protocol takes the value of a protocol key.
+func (f *frame) protocol(b []byte) {
+	p, other := words(b)
+	f.protos |= p
+	if f.protos != 0 {
+		f.other = ""
+	} else if other != "" {
+		f.other, f.under = other, 0
+	}
+}
+
+// said is what the object itself says of its protocol so far.
+func (f *frame) said() protoSet {
+	switch {
+	case f.protos&setHTTP != 0 && f.tls && f.rank == roleHost: // Clash and sing-box
+		return f.protos&^setHTTP | setHTTPS
+	case f.protos != 0:
+		return f.protos
+	}
+	return f.flags
+}

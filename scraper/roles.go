@@ -1,0 +1,147 @@
+package scraper
+
+import (
+	"bytes"
+	"strings"
+)
+
+// role is what a key of an object or the head of a column says about its values.
+type role uint8
+
+const (
+	roleNone role = iota
+	roleName      // a host's name; what is above it is better
+	roleHost
+	roleAddr
+	roleIP
+	rolePort
+	roleProto
+	roleUser
+	rolePass
+	roleWhole // address and port in one
+	roleHTTP  // whether it speaks it, or what is under it does
+	roleHTTPS
+	roleSOCKS4
+	roleSOCKS5
+	roleTLS
+	roleLink // the address of something, seldom of a proxy
+	roleSkip // addresses that are not of proxies
+)
+
+func (r role) isHost() bool { return r >= roleName && r <= roleIP }
+func (r role) isFlag() bool { return r >= roleHTTP && r <= roleSOCKS5 }
+
+// set returns the protocol of a flag.
+func (r role) set() protoSet {
+	if !r.isFlag() {
+		return 0
+	}
+	return setHTTP << (r - roleHTTP)
+}
+
+// keyRole finds the role of a key or the head of a column, however it is
+// spelled: "ip_address", "IP Address", "ipAddress".
+func keyRole(key []byte) role {
+	var low [32]byte
+	n, beyond := 0, false
+	for _, c := range key {
+		switch {
+		case n == len(low):
+			return roleNone
+		case c >= 'A' && c <= 'Z':
+			c |= 0x20
+		case c >= 0x80:
+			beyond = true
+		case !isDigit(c) && !isLetter(c):
+			continue
+		}
+		low[n] = c
+		n++
+	}
+	if beyond {
+		return wordRole(bytes.ToLower(low[:n]))
+	}
+	return wordRole(low[:n])
+}
+
+// wordRole knows the words themselves, in lower case, without what is between
+// letters and digits.
+func wordRole(w []byte) role {
+	switch string(w) {
+	case "ip", "ipaddress", "ipaddr", "ipadress", "proxyip", "proxyipaddress", "ipv4", "ipv6", "serverip", "ip地址", "代理ip", "代理ip地址",
+		"ipадрес", "ipадреспрокси", "direcciónip", "adresseip", "ipadresse", "indirizzoip", "endereçoip":
+		return roleIP
+	case "addr", "address", "proxyaddress", "proxyaddr", "adresse", "adress", "адрес", "адреспрокси", "地址", "代理地址":
+		return roleAddr
+	case "host", "server", "proxyhost", "proxyserver", "serveraddress", "хост", "主机", "服务器":
+		return roleHost
+	case "hostname", "domain", "dnsname":
+		return roleName
+	case "port", "ports", "proxyport", "serverport", "portnumber", "端口", "端口号", "代理端口", "порт", "puerto", "porta", "porto":
+		return rolePort
+	case "protocol", "protocols", "proto", "protos", "type", "types", "proxytype", "proxytypes", "scheme", "schemes", "siteprotocol",
+		"protocoltype", "proxyprotocol", "version", "socksversion", "类型", "协议", "代理类型", "协议类型", "тип", "протокол", "протоколы", "tipo", "protocolo", "protocole":
+		return roleProto
+	case "user", "username", "login", "proxyuser", "proxyusername", "用户名", "логин":
+		return roleUser
+	case "pass", "password", "passwd", "pwd", "proxypass", "proxypassword", "密码", "пароль":
+		return rolePass
+	}
+	return moreRole(w)
+}
+
+func moreRole(w []byte) role {
+	switch string(w) {
+	case "proxy", "proxies", "proxyurl", "proxyurls", "proxyuri", "proxystring", "ipport", "ipandport", "ipaddressport", "hostport", "addressport", "addrport",
+		"endpoint", "endpoints", "connectstring", "connectionstring", "connection", "proxylist", "proxyipport", "uri", "value", "item", "line", "entry",
+		"raw", "full", "string", "list", "代理", "прокси":
+		return roleWhole
+	case "http":
+		return roleHTTP
+	case "https", "ssl", "supportshttps", "supporthttps", "httpssupport", "ishttps", "sslsupport":
+		return roleHTTPS
+	case "socks4", "socksv4":
+		return roleSOCKS4
+	case "socks5", "socksv5":
+		return roleSOCKS5
+	case "tls":
+		return roleTLS
+	case "url", "link", "href":
+		return roleLink
+	case "source", "sources", "query", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",
+		"yourip", "realip", "externalip", "outip", "outboundip", "outgoingip", "outgoing", "remoteaddr", "remoteip", "resolvedip", "lastip", "cidr", "route", "routes",
+		"rules", "ruleproviders", "proxyproviders", "hosts", "checker", "checkedby", "testurl", "urls", "xforwardedfor", "via", "headers", "resolver", "resolvers",
+		"defaultnameserver", "listen", "externalcontroller", "bind", "bindaddress", "detour", "subnet", "network", "networks", "gateway":
+		return roleSkip
+	}
+	for _, prefix := range []string{"exit", "export", "egress", "origin"} {
+		if strings.HasPrefix(string(w), prefix) {
+			return roleSkip
+		}
+	}
+	return roleNone
+}
+
+// words reads the protocols that a value of a protocol column names among other
+// words, such as "SOCKS4 SOCKS5 elite"; other is a protocol that is not spoken.
+func words(b []byte) (p protoSet, other string) {
+	if p = protocolWord(b); p != 0 {
+		return p, ""
+	}
+	for i := 0; i < len(b); {
+		j := wordEnd(b, i)
+		switch w := b[i:j]; {
+		case j == i:
+			j++
+		case otherProtocol(string(w)):
+			other = strings.ToLower(string(w))
+		default:
+			p |= protocolWord(w)
+		}
+		i = j
+	}
+	if p != 0 {
+		other = ""
+	}
+	return p, other
+}

@@ -1,0 +1,3 @@
+package scraper
+
+func (e *emitter) selected(b []byte) bool { return false }

@@ -1,0 +1,164 @@
+package scraper
+
+import (
+	"bytes"
+	"regexp"
+)
+
+// sniffWindow is how much of a list is looked at to find out its format.
+const sniffWindow = 32 << 10
+
+var (
+	jsAssignment = regexp.MustCompile(`^(?:(?:var|let|const)\s+)?[\w$.]{1,60}\s*[=(]\s*[\[{]`)
+	yamlItem     = regexp.MustCompile(`^- (?:\{|[A-Za-z_][\w-]*:(?: |$))`)
+	yamlKey      = regexp.MustCompile(`^[A-Za-z_][\w .-]*:\s*(?:#.*)?$`)
+	yamlPair     = regexp.MustCompile(`^[A-Za-z_][\w.-]*: +\S`)
+	tagStart     = regexp.MustCompile(`^<([A-Za-z][\w:.-]*)(?:[\s/>]|$)`)
+	markdownRule = regexp.MustCompile(`(?m)^\s*\|?\s*:?-{2,}:?\s*\|[\s|:-]*$`)
+)
+
+// sniff finds out the format of a list from its beginning, in UTF-8.
+func sniff(b []byte) string {
+	b = trimSpace(b)
+	switch {
+	case len(b) == 0:
+		return "text"
+	case isJSONStart(b) || jsAssignment.Match(b[:min(len(b), 200)]):
+		return "json"
+	case b[0] == '<':
+		if f := sniffMarkup(b); f != "" {
+			return f
+		}
+	}
+	switch {
+	case hasMarkdownRows(b):
+		return "markdown"
+	case holdsTags(b):
+		return "html"
+	case sniffYAML(b):
+		return "yaml"
+	}
+	return "text"
+}
+
+func isJSONStart(b []byte) bool {
+	if b[0] != '{' && b[0] != '[' {
+		return false
+	}
+	rest := bytes.TrimLeft(b[1:], " \t\r\n")
+	if len(rest) == 0 {
+		return true
+	}
+	switch c := rest[0]; {
+	case c == '"' || c == '\'' || c == '{' || c == '}' && b[0] == '{':
+		return true
+	case b[0] == '[':
+		return c == '[' || c == ']'
+	case isLetter(c) || c == '_':
+		i := wordEnd(rest, 0)
+		return i < len(rest) && rest[i] == ':'
+	}
+	return false
+}
+
+// sniffMarkup tells HTML from XML by the first tag; "" when it is neither.
+func sniffMarkup(b []byte) string {
+	low := bytes.ToLower(b[:min(len(b), 1024)])
+	switch {
+	case bytes.HasPrefix(low, []byte("<!doctype html")), bytes.Contains(low, []byte("<html")):
+		return "html"
+	case bytes.HasPrefix(low, []byte("<?xml")), bytes.HasPrefix(low, []byte("<![cdata[")):
+		return "xml"
+	case bytes.HasPrefix(low, []byte("<!--")):
+		if i := bytes.Index(b, []byte("-->")); i > 0 {
+			return sniff(b[i+3:])
+		}
+		return "html"
+	}
+	m := tagStart.FindSubmatch(low)
+	switch {
+	case m == nil:
+		return ""
+	case isHTMLTag(m[1]):
+		if hasMarkdownRows(b) {
+			return "markdown"
+		}
+		return "html"
+	}
+	return "xml"
+}
+
+func isHTMLTag(name []byte) bool {
+	switch string(name) {
+	case "html", "head", "body", "title", "meta", "link", "table", "thead", "tbody", "tfoot", "tr", "td", "th", "div", "span", "p", "br", "hr", "ul", "ol", "li",
+		"a", "script", "style", "font", "center", "pre", "form", "input", "button", "h1", "h2", "h3", "h4", "h5", "h6", "b", "i", "u", "em", "strong", "small",
+		"section", "main", "header", "footer", "nav", "article", "aside", "img", "textarea", "select", "option", "dl", "dt", "dd", "tt", "code", "noscript",
+		"label", "abbr", "caption", "blockquote", "iframe", "svg", "template", "figure", "details", "summary", "base", "frameset":
+		return true
+	}
+	return false
+}
+
+// holdsTags reports whether tags that structure a page stand anywhere in b.
+func holdsTags(b []byte) bool {
+	for {
+		i := bytes.IndexByte(b, '<')
+		if i < 0 || i+3 > len(b) {
+			return false
+		}
+		b = b[i:]
+		if m := tagStart.FindSubmatch(b[:min(len(b), 40)]); m != nil {
+			switch string(bytes.ToLower(m[1])) {
+			case "br", "td", "tr", "th", "table", "tbody", "li", "ul", "div", "p", "html", "body", "script", "pre", "textarea", "span", "font":
+				return true
+			}
+		}
+		b = b[1:]
+	}
+}
+
+// hasMarkdownRows looks for the rows of a table between bars.
+func hasMarkdownRows(b []byte) bool {
+	rows := 0
+	for line := range bytes.Lines(b) {
+		line = trimSpace(line)
+		if len(line) > 4 && line[0] == '|' && line[len(line)-1] == '|' && bytes.Count(line, []byte("|")) > 2 {
+			rows++
+		}
+	}
+	return rows > 0 || markdownRule.Match(b)
+}
+
+// sniffYAML looks for a mapping or a sequence of mappings. Lists of plain
+// strings are text as well and read as that.
+func sniffYAML(b []byte) bool {
+	const most = 200
+	n, pair, key := 0, false, false
+	for line := range bytes.Lines(b) {
+		line = bytes.TrimRight(line, " \t\r\n")
+		indented := len(line) > 0 && isSpace(line[0])
+		body := trimSpace(line)
+		if len(body) == 0 || body[0] == '#' || string(body) == "---" {
+			continue
+		}
+		if n++; n > most {
+			break
+		}
+		switch {
+		case key && (indented || bytes.HasPrefix(body, []byte("- "))):
+			return true
+		case n == 1 && yamlItem.Match(body):
+			return true
+		case indented:
+		case yamlKey.Match(line):
+			key = n == 1 || pair
+			continue
+		case yamlPair.Match(line):
+			pair = true
+		case n == 1:
+			return false
+		}
+		key = false
+	}
+	return false
+}

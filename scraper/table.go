@@ -1,0 +1,306 @@
+package scraper
+
+import (
+	"bytes"
+)
+
+const (
+	maxCells    = 64      // of a row; what is beyond is not looked at
+	maxCellText = 1 << 10 // of one cell that is no list of its own
+)
+
+// cell is one field of a row.
+type cell struct {
+	text []byte
+	alts [2][]byte // other texts that it may mean, from attributes
+	role role      // what the cell says of itself, by its class
+	torn bool      // holds a script that could not be read: its text is not all
+}
+
+// tableRow is a row of a table, whatever the format.
+type tableRow struct {
+	cells [maxCells]cell
+	n     int
+	en    entry
+}
+
+// add appends a cell; it is dropped when the row is full.
+func (t *tableRow) add(text []byte) *cell {
+	if t.n == maxCells {
+		t.n--
+	}
+	c := &t.cells[t.n]
+	*c = cell{text: text}
+	t.n++
+	return c
+}
+
+// columns is what the head of a table says.
+type columns []role
+
+// headOf reads a row as the head of a table: nil when it is none.
+func headOf(t *tableRow) columns {
+	head := make(columns, t.n)
+	host, other := false, 0
+	for i := range t.n {
+		text := trimMarks(t.cells[i].text)
+		if wholeHost(text).addr.IsValid() {
+			return nil
+		}
+		r := keyRole(text)
+		head[i] = r
+		host = host || r.isHost() || r == roleWhole
+		if r != roleNone {
+			other++
+		}
+	}
+	if !host || other < 2 {
+		return nil
+	}
+	return head
+}
+
+func (c columns) at(i int) role {
+	if i < len(c) {
+		return c[i]
+	}
+	return roleNone
+}
+
+func (c columns) has(want role) bool {
+	for _, r := range c {
+		if r == want {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve gives the entries of the row and reports whether there were any or
+// one was refused. under is the protocol of those that name none.
+func (t *tableRow) resolve(l *liner, head columns) bool {
+	p := t.protocols(l.e, head)
+	if p == 0 {
+		p = l.section
+	}
+	hostAt := t.findHost(head)
+	if hostAt >= 0 {
+		if h := t.hostOf(hostAt); !t.cells[hostAt].torn {
+			port, found := t.findPort(head, hostAt)
+			if found && port == 0 {
+				l.e.reject(t.cells[hostAt].text, "no port from 1 to 65535 with it")
+				return true
+			}
+			if found {
+				t.en = entry{host: h, port: port, protos: p}
+				t.login(head)
+				l.put(&t.en)
+				return true
+			}
+		} else {
+			l.e.reject(t.cells[hostAt].text, "its port is written by a script that is not understood")
+			return true
+		}
+	}
+	return t.wholes(l, head, p)
+}
+
+// findHost returns the cell that holds the host, -1 when there is none. A head
+// decides between several; without one it is the first address.
+func (t *tableRow) findHost(head columns) int {
+	best, rank := -1, roleNone
+	for i := range t.n {
+		r := head.at(i)
+		if r == roleNone || r == roleWhole {
+			r = max(r, t.cells[i].role)
+		}
+		if !r.isHost() && r != roleWhole && len(head) > 0 && (head.has(roleIP) || head.has(roleAddr)) {
+			continue
+		}
+		h := t.hostOf(i)
+		if !h.valid() || !h.addr.IsValid() && !r.isHost() {
+			continue
+		}
+		if !r.isHost() {
+			r = roleNone
+		}
+		if best < 0 || r > rank {
+			best, rank = i, r
+		}
+	}
+	return best
+}
+
+// hostOf reads the cell as a host, by its text or what its attributes hide.
+func (t *tableRow) hostOf(i int) host {
+	c := &t.cells[i]
+	if h := wholeHost(trimMarks(c.text)); h.valid() {
+		return h
+	}
+	for _, alt := range c.alts {
+		if h := wholeHost(alt); h.addr.IsValid() {
+			return h
+		}
+	}
+	return host{}
+}
+
+// findPort returns the port that belongs to the host in cell at. found with
+// port 0 means that the place for it holds something else.
+func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
+	for i := range t.n {
+		if i == at || head.at(i) != rolePort && t.cells[i].role != rolePort {
+			continue
+		}
+		if p := t.portOf(i); p != 0 || t.cells[i].torn || len(t.cells[i].text) > 0 {
+			return p, true
+		}
+	}
+	if head.has(rolePort) {
+		return 0, false
+	}
+	for _, i := range []int{at + 1, at - 1} {
+		if i >= 0 && i < t.n && !t.cells[i].torn && (i > at || t.n == 2) {
+			if p := t.portOf(i); p != 0 {
+				return p, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (t *tableRow) portOf(i int) uint16 {
+	c := &t.cells[i]
+	if c.torn {
+		return 0
+	}
+	if p, ok := wholePort(trimMarks(c.text)); ok {
+		return p
+	}
+	for _, alt := range c.alts {
+		if p, ok := wholePort(alt); ok {
+			return p
+		}
+	}
+	return 0
+}
+
+// protocols collects what the row says of its protocol: a column for it wins
+// over columns that are named for protocols; without a head, cells that
+// consist of nothing but protocols and grades of anonymity count.
+func (t *tableRow) protocols(e *emitter, head columns) protoSet {
+	var named, yes, no, bare protoSet
+	for i := range t.n {
+		text := trimMarks(t.cells[i].text)
+		switch r := head.at(i); {
+		case r == roleProto:
+			p, _ := words(text)
+			named |= p
+		case r.isFlag() && isYes(text):
+			yes |= r.set()
+		case r.isFlag() && isNo(text):
+			no |= r.set()
+		case r == roleNone && !head.has(roleProto):
+			bare |= protocolCell(text)
+		}
+	}
+	if bare == 0 && len(head) == 0 {
+		bare = t.httpsAnswer(e)
+	}
+	switch {
+	case named != 0:
+		return named
+	case yes != 0:
+		return yes
+	case bare == 0 && no == setHTTPS:
+		return e.notHTTPS()
+	}
+	return bare
+}
+
+// protocolCell reads a cell that says nothing but a protocol, as in "HTTPS",
+// "SOCKS4, SOCKS5" or "HTTP elite".
+func protocolCell(b []byte) protoSet {
+	if len(b) < 4 || len(b) > longestProtocol {
+		return 0
+	}
+	var all protoSet
+	for i := 0; i < len(b); {
+		j := wordEnd(b, i)
+		if j == i {
+			i++
+			continue
+		}
+		p := protocolWord(b[i:j])
+		if p == 0 && (all == 0 || !isGrade(b[i:j])) && !(all != 0 && b[i-1] == '(') {
+			return 0
+		}
+		all |= p
+		i = j
+	}
+	return all
+}
+
+// httpsAnswer reads rows of a table that has lost its head and whose shape
+// many sites share: ..., anonymity, Google yes/no, Https yes/no, ...
+func (t *tableRow) httpsAnswer(e *emitter) protoSet {
+	for i := 3; i+2 < t.n; i++ {
+		grade, google, https := t.cells[i].text, t.cells[i+1].text, t.cells[i+2].text
+		if !isGrade(grade[:wordEnd(grade, 0)]) || !isYes(google) && !isNo(google) {
+			continue
+		}
+		switch {
+		case isYes(https):
+			return setHTTPS
+		case isNo(https):
+			return e.notHTTPS()
+		}
+	}
+	return 0
+}
+
+// login takes user and password from columns of their own.
+func (t *tableRow) login(head columns) {
+	var user, pass []byte
+	for i := range t.n {
+		switch head.at(i) {
+		case roleUser:
+			user = trimMarks(t.cells[i].text)
+		case rolePass:
+			pass = trimMarks(t.cells[i].text)
+		}
+	}
+	if len(user) > 0 && len(pass) > 0 {
+		t.en.user, t.en.pass = user, pass
+	}
+}
+
+// wholes reads cells that hold address and port in one.
+func (t *tableRow) wholes(l *liner, head columns, p protoSet) bool {
+	section := l.section
+	l.section = p
+	defer func() { l.section = section }()
+	any := false
+	for i := range t.n {
+		r := head.at(i)
+		if r != roleNone && r != roleWhole && !r.isHost() || r == roleSkip {
+			continue
+		}
+		c := &t.cells[i]
+		if c.torn {
+			continue
+		}
+		for _, text := range [...][]byte{c.text, c.alts[0], c.alts[1]} {
+			if len(text) > 0 && l.leading(trimMarks(text)) {
+				any = true
+				break
+			}
+		}
+	}
+	return any
+}
+
+// trimMarks drops spaces, quotes and the marks of Markdown around a cell.
+func trimMarks(b []byte) []byte {
+	return bytes.Trim(b, " \t\r\n\"'`*_")
+}

@@ -1,0 +1,217 @@
+package scraper
+
+import (
+	"bytes"
+	"io"
+
+	"go.yaml.in/yaml/v4"
+)
+
+const (
+	maxYAMLItem  = 8 << 20   // of one top-level entry that is read as YAML
+	maxYAMLNodes = 1_000_000 // of one, aliases followed
+)
+
+// yamlReader reads YAML an item at a time: a file is cut at its top-level keys
+// and at the items of lists under them, each of which is a small document. So a
+// mistake costs one item, and memory does not grow with the file.
+type yamlReader struct {
+	e     *emitter
+	rec   *records
+	lines *liner // for items that are plain strings, and what is no YAML
+	key   []byte // the top-level key that we are under
+	list  int    // indentation of the items of its list; -1: not known
+	item  []byte
+	first int // line of the item
+	inKey bool
+	nodes int
+	dead  bool // the list under key is not of proxies
+}
+
+// readYAML reads YAML from a stream.
+func (e *emitter) readYAML(r io.Reader) error {
+	y := &yamlReader{e: e, rec: newRecords(e), lines: newLiner(e), list: -1}
+	lr := newLineReader(r)
+	for !e.done {
+		line, cont, ok := lr.next()
+		if !ok {
+			break
+		}
+		if !cont {
+			e.line++
+		}
+		y.line(bytes.TrimRight(line, " \t\r\n"), cont)
+	}
+	y.flush()
+	y.endKey()
+	y.rec.close()
+	return lr.failure()
+}
+
+// line adds a line to the item that it belongs to, or begins another.
+func (y *yamlReader) line(line []byte, cont bool) {
+	body := trimSpace(line)
+	indent := len(line) - len(bytes.TrimLeft(line, " \t"))
+	dash := len(body) > 0 && body[0] == '-' && (len(body) == 1 || body[1] == ' ')
+	switch {
+	case cont:
+		y.add(line, false)
+	case len(body) == 0 || body[0] == '#':
+		y.add(nil, true)
+	case indent == 0 && (string(body) == "---" || string(body) == "..."):
+		y.flush()
+		y.endKey()
+	case dash && len(y.item) == 0 && y.list < 0, dash && indent == y.list:
+		y.flush()
+		y.list = indent
+		y.begin(line)
+	case indent == 0 && !(y.list < 0 && isClosing(body)):
+		y.flush()
+		y.endKey()
+		y.top(line)
+	case y.list >= 0 && indent < y.list:
+		y.flush()
+		y.begin(line)
+	default:
+		if len(y.item) == 0 {
+			y.first = y.e.line
+		}
+		y.add(line, true)
+	}
+}
+
+// isClosing reports whether a line at the margin still belongs to what is
+// above it: the end of a flow collection.
+func isClosing(body []byte) bool { return body[0] == ']' || body[0] == '}' || body[0] == '{' }
+
+// top begins a top-level entry: a key with nothing behind it may have a list.
+func (y *yamlReader) top(line []byte) {
+	body := line
+	if i := bytes.Index(body, []byte(" #")); i > 0 {
+		body = bytes.TrimRight(body[:i], " ")
+	}
+	if n := len(body); n > 1 && body[n-1] == ':' {
+		y.key = append(y.key[:0], bytes.Trim(body[:n-1], "\"' ")...)
+		y.inKey, y.list = true, -1
+		y.rec.key(y.key)
+		y.rec.enter(true)
+		return
+	}
+	y.begin(line)
+}
+
+func (y *yamlReader) begin(line []byte) {
+	y.first = y.e.line
+	y.add(line, true)
+}
+
+func (y *yamlReader) add(line []byte, end bool) {
+	if len(y.item) == 0 && len(line) == 0 || len(y.item)+len(line) > maxYAMLItem {
+		return
+	}
+	y.item = append(y.item, line...)
+	if end {
+		y.item = append(y.item, '\n')
+	}
+}
+
+// endKey ends the top-level key.
+func (y *yamlReader) endKey() {
+	if y.inKey {
+		y.rec.leave()
+	}
+	y.inKey, y.list = false, -1
+}
+
+// flush reads the item that is complete.
+func (y *yamlReader) flush() {
+	item := y.item
+	y.item = y.item[:0]
+	if len(item) == 0 || y.rec.top().skip {
+		return
+	}
+	if y.plain(item) {
+		return
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(item, &doc); err != nil || len(doc.Content) == 0 {
+		y.text(item)
+		return
+	}
+	y.nodes = 0
+	line := y.e.line
+	y.e.line = y.first
+	root := doc.Content[0]
+	if y.inKey && root.Kind == yaml.SequenceNode && y.list >= 0 {
+		for _, n := range root.Content {
+			y.walk(n, 0)
+		}
+	} else if y.inKey && root.Kind == yaml.MappingNode { // the object that the key stands for
+		y.rec.key(y.key)
+		y.walk(root, 0)
+	} else {
+		y.walk(root, 0)
+	}
+	y.e.line = line
+}
+
+// plain reads "- 1.2.3.4:80" without a YAML parser.
+func (y *yamlReader) plain(item []byte) bool {
+	body := trimSpace(item)
+	if len(body) < 3 || body[0] != '-' || bytes.IndexByte(body, '\n') >= 0 {
+		return false
+	}
+	body = bytes.Trim(trimSpace(body[1:]), "\"'")
+	y.lines.section = y.rec.top().under
+	return y.lines.plain(body)
+}
+
+// text reads as lines what is no YAML.
+func (y *yamlReader) text(item []byte) {
+	line := y.e.line
+	y.e.line = y.first
+	y.lines.section = y.rec.top().under
+	y.lines.text(item)
+	y.e.line = line
+}
+
+// walk gives a node to the records. Aliases are followed where they stand for
+// a scalar or are merged into a mapping; others would only repeat what the
+// anchor has given already.
+func (y *yamlReader) walk(n *yaml.Node, deep int) {
+	if y.nodes++; y.nodes > maxYAMLNodes || deep > maxNesting || y.e.done {
+		return
+	}
+	switch n.Kind {
+	case yaml.ScalarNode:
+		y.rec.value([]byte(n.Value), n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0)
+	case yaml.AliasNode:
+		if n.Alias != nil && n.Alias.Kind == yaml.ScalarNode {
+			y.walk(n.Alias, deep+1)
+		} else {
+			y.rec.noKey()
+		}
+	case yaml.SequenceNode:
+		y.rec.enter(true)
+		for _, c := range n.Content {
+			y.walk(c, deep+1)
+		}
+		y.rec.leave()
+	case yaml.MappingNode:
+		y.rec.enter(false)
+		y.pairs(n, deep)
+		y.rec.leave()
+	}
+}
+
+func (y *yamlReader) pairs(n *yaml.Node, deep int) {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Value == "<<" && v.Kind == yaml.AliasNode && v.Alias != nil && v.Alias.Kind == yaml.MappingNode && deep < 8 {
+			y.pairs(v.Alias, deep+4)
+			continue
+		}
+		y.rec.key([]byte(k.Value))
+		y.walk(v, deep+1)
+	}
+}
