@@ -11,19 +11,25 @@ import (
 	"strings"
 
 	"freeway/api"
+	"freeway/checker"
+	"freeway/gateway"
+	"freeway/pool"
 	"freeway/scraper"
 )
 
 // Config is the whole configuration, a section for each part.
 type Config struct {
-	Store   Store           `yaml:"store"`
-	Admin   api.Config      `yaml:"admin"`
-	Scraper scraper.Config  `yaml:"scraper"`
-	Sources scraper.Sources `yaml:"sources"`
-	Network Network         `yaml:"network"`
-	Geo     Geo             `yaml:"geo"`
-	Log     Log             `yaml:"log"`
-	Audit   Audit           `yaml:"audit"`
+	Store   Store             `yaml:"store"`
+	Gateway gateway.Config    `yaml:"gateway"`
+	Admin   api.Config        `yaml:"admin"`
+	Scraper scraper.Config    `yaml:"scraper"`
+	Sources scraper.Sources   `yaml:"sources"`
+	Checker checker.Config    `yaml:"checker"`
+	Filter  pool.FilterConfig `yaml:"filter"`
+	Network Network           `yaml:"network"`
+	Geo     Geo               `yaml:"geo"`
+	Log     Log               `yaml:"log"`
+	Audit   Audit             `yaml:"audit"`
 }
 
 // Store is the `store:` section.
@@ -56,11 +62,13 @@ type Audit struct {
 // Default returns the configuration that holds when nothing is said.
 func Default() Config {
 	return Config{
-		Store: Store{Path: "freeway.db"},
-		Admin: api.Config{Listen: api.DefaultListen},
+		Store:   Store{Path: "freeway.db"},
+		Gateway: gateway.DefaultConfig(),
+		Admin:   api.Config{Listen: api.DefaultListen},
 		Scraper: scraper.Config{Schedule: scraper.DefaultSchedule, Concurrency: scraper.DefaultConcurrency,
 			Timeout: scraper.DefaultTimeout, MaxBytes: scraper.DefaultMaxBytes},
 		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},
+		Checker: checker.DefaultConfig(),
 		Log:     Log{Level: "info", Format: "text"},
 	}
 }
@@ -111,7 +119,11 @@ func (l Log) Validate() error {
 // crossCheck finds what is wrong between sections.
 func (c Config) crossCheck(errs *Errors) {
 	type listener struct{ path, addr string }
-	all := []listener{{"admin.listen", c.Admin.Listen}}
+	all := []listener{{"gateway.listen", c.Gateway.Listen}, {"gateway.tls.listen", c.Gateway.TLS.Listen}}
+	for i, l := range c.Gateway.Listeners {
+		all = append(all, listener{fmt.Sprintf("gateway.listeners[%d].listen", i), l.Listen})
+	}
+	all = append(all, listener{"admin.listen", c.Admin.Listen})
 	for i, a := range all {
 		for _, b := range all[:i] {
 			if sameListener(a.addr, b.addr) {

@@ -29,7 +29,7 @@ gateway.retry.attempts           upstreams tried for one request, the first incl
 gateway.retry.methods            methods that may be sent again once bytes went out
 gateway.retry.on_status          answers of the target after which one more exit is tried
 gateway.retry.body_buffer        largest request body that is kept for a second attempt
-gateway.hedge                    A second tunnel set-up beside a slow one.
+gateway.hedge                    A second tunnel set-up beside a slow one. Not supported yet: other values are refused.
 gateway.hedge.enabled            true or false
 gateway.hedge.min_delay          never sooner than this
 gateway.hedge.budget             hedges per request, over the last minute
@@ -46,8 +46,8 @@ gateway.tunnel                   Tunnels.
 gateway.tunnel.max_age           cut after this time; 0s: never
 gateway.ban                      What means "this exit is banned by this target".
 gateway.ban.status               of plain HTTP answers
-gateway.ban.body                 texts in plain HTTP answers
-gateway.targets                  per registrable domain, for example [{domain: example.com, rate: 2}]
+gateway.ban.body                 texts in plain HTTP answers; not supported yet
+gateway.targets                  rules per registrable domain; not supported yet
 gateway.deny_ports               ports that are never tunnelled to: mail, because of spam
 gateway.plain_http               allow, or refuse: nothing unencrypted goes through public upstreams
 gateway.plaintext_credentials    refuse, or allow an Authorization header in plain HTTP through a public upstream

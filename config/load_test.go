@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -48,7 +49,8 @@ func write(t testing.TB, text string) string {
 
 func load(t testing.TB, text string, opt config.LoadOptions) (config.Config, error) {
 	t.Helper()
-	opt.Path = write(t, text)
+	opt.Path = "freeway.yaml"
+	opt.Open = func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
 	return config.Load(opt)
 }
 

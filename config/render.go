@@ -23,9 +23,23 @@ Lengths of time are written like 300ms, 5s, 10m or 24h, sizes like 256KiB or 32M
 func InitText() string {
 	r := renderer{about: descriptionTable()}
 	doc := r.section(reflect.ValueOf(Default()), "")
-	doc.HeadComment = comment(initHead) + "\n\n" + doc.Content[0].HeadComment
-	doc.Content[0].HeadComment = ""
-	return r.text(doc)
+	first := doc.Content[0] // a comment there and one before the document would merge
+	doc.HeadComment, first.HeadComment = comment(initHead)+"\n\n"+first.HeadComment, ""
+	return airy(r.text(doc))
+}
+
+// airy puts an empty line before each section's comment.
+func airy(text string) string {
+	var b strings.Builder
+	before := ""
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "#") && before != "" && !strings.HasPrefix(before, "#") && strings.TrimSpace(before) != "" {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line)
+		before = line
+	}
+	return b.String()
 }
 
 // Show prints the configuration as YAML with secrets masked.
@@ -57,6 +71,15 @@ func Value(c Config, path string) string {
 		return n.Value
 	}
 	return strings.TrimSpace(r.text(n))
+}
+
+// Field returns the value at one of Paths, nil for another path.
+func Field(c Config, path string) any {
+	v, ok := field(reflect.ValueOf(c), path)
+	if !ok {
+		return nil
+	}
+	return v.Interface()
 }
 
 // renderer turns values into YAML nodes. about holds comments; nil: none.

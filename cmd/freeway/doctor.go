@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"freeway/config"
+	"freeway/store"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "doctor",
+		Short:   "Look for what would keep the server from working; nothing is sent anywhere",
+		Example: "  freeway doctor",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return a.doctor() },
+	}
+}
+
+// finding is one line of the doctor. A bad one makes the exit code 1.
+type finding struct {
+	what, says string
+	bad        bool
+}
+
+func (a *app) doctor() error {
+	cfg, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	where := orDefault(a.loadOptions(nil).Path, "no file, defaults")
+	all := []finding{{what: "configuration", says: where}, checkFiles(), checkStore(cfg)}
+	for _, l := range []struct{ what, addr string }{{"gateway", cfg.Gateway.Listen}, {"admin", cfg.Admin.Listen}} {
+		all = append(all, checkPort(l.what, l.addr))
+	}
+	all = append(all, checkSources(cfg), checkJudges(cfg), checkPlaces(cfg))
+	rows := make([][]string, len(all))
+	bad := false
+	for i, f := range all {
+		mark := "ok"
+		if f.bad {
+			mark, bad = "BAD", true
+		}
+		rows[i] = []string{mark, f.what, f.says}
+	}
+	if err := columns(a.stdout, rows); err != nil {
+		return err
+	}
+	if bad {
+		return errQuiet
+	}
+	return nil
+}
+
+// minFiles is what a small pool with a few clients needs.
+const minFiles = 1024
+
+func checkFiles() finding {
+	f := finding{what: "open files"}
+	limit, ok := fileLimit()
+	switch {
+	case !ok:
+		f.says = "no limit known"
+	case limit < minFiles:
+		f.says, f.bad = fmt.Sprintf("at most %d; raise it with ulimit -n, every check and every client needs some", limit), true
+	default:
+		f.says = fmt.Sprintf("at most %d", limit)
+	}
+	return f
+}
+
+func checkStore(cfg config.Config) finding {
+	f := finding{what: "store", says: cfg.Store.Path}
+	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
+		return checkFolder(f, filepath.Dir(cfg.Store.Path))
+	}
+	st, err := store.Open(cfg.Store.Path, store.Options{ReadOnly: true})
+	var locked *store.LockedError
+	switch {
+	case errors.As(err, &locked):
+		f.says = "in use: " + err.Error()
+		return f
+	case err == nil:
+		err = st.Close()
+	}
+	if err != nil {
+		f.says, f.bad = err.Error(), true
+	}
+	return f
+}
+
+// checkFolder tries whether a store can be made there.
+func checkFolder(f finding, dir string) finding {
+	probe, err := os.CreateTemp(dir, ".freeway-doctor-")
+	if err != nil {
+		f.says, f.bad = err.Error(), true
+		return f
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	f.says += " (will be made)"
+	return f
+}
+
+func checkPort(what, addr string) finding {
+	f := finding{what: what, says: addr + " is free"}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		f.says, f.bad = err.Error()+"; is a server running already?", true
+		return f
+	}
+	l.Close()
+	return f
+}
+
+func checkSources(cfg config.Config) finding {
+	n := 0
+	for _, s := range allSources(cfg) {
+		if enabled(cfg, s) {
+			n++
+		}
+	}
+	f := finding{what: "sources", says: fmt.Sprintf("%d enabled", n)}
+	if cfg.Sources.Dir != "" {
+		f.says += " and those in " + cfg.Sources.Dir
+	} else if n == 0 {
+		f.says, f.bad = "none is enabled, so there is nothing to check", true
+	}
+	for _, s := range cfg.Sources.List {
+		if _, err := os.Stat(s.File); s.File != "" && err != nil && s.On() {
+			f.says, f.bad = err.Error(), true
+		}
+	}
+	return f
+}
+
+func checkJudges(cfg config.Config) finding {
+	if n := len(cfg.Checker.Judges); n > 0 {
+		return finding{what: "judges", says: fmt.Sprintf("%d of your own", n)}
+	}
+	return finding{what: "judges", says: "public ones, at most 2 requests a second each; \"freeway judge\" on a host of yours has no limit"}
+}
+
+func checkPlaces(cfg config.Config) finding {
+	f := finding{what: "places", says: "unknown: geo.database is not set"}
+	if path := cfg.Geo.Database; path != "" {
+		f.says = path
+		if _, err := os.Stat(path); err != nil {
+			f.says, f.bad = err.Error(), true
+		}
+	} else if len(cfg.Filter.Countries)+len(cfg.Filter.DenyCountries)+len(cfg.Filter.DenyASNs) > 0 {
+		f.says, f.bad = "filters name countries or networks, but geo.database is not set", true
+	}
+	return f
+}

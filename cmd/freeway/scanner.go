@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"freeway/checker"
+	"freeway/config"
+	"freeway/dial"
+	"freeway/internal/geo"
+	"freeway/pool"
+	"freeway/proxy"
+	"freeway/store"
+)
+
+// scan is one run of the scan command. It is the checker's queue: jobs come
+// from a pool in memory, and verdicts pass through here on their way back.
+type scan struct {
+	app     *app
+	flags   *scanFlags
+	cfg     config.Config
+	filter  proxy.Filter
+	policy  proxy.AddrPolicy
+	printer printer
+
+	pool *pool.Pool // in memory, every entry is due once
+	keep *pool.Pool // over the store, for --save; nil: nothing is kept
+	stop context.CancelFunc
+
+	mu      sync.Mutex // protects the fields below
+	bar     *bar
+	printed map[proxy.Endpoint]bool
+	live    int
+	checked int
+	broken  error // the output cannot be written any more
+}
+
+// run reads the inputs, checks what they name and says what came of it.
+func (s *scan) run(ctx context.Context, args []string) (err error) {
+	s.printed = map[proxy.Endpoint]bool{}
+	s.policy = proxy.NewAddrPolicy(s.cfg.Network.AllowUpstreams...)
+	if err := s.openPool(ctx); err != nil {
+		return err
+	}
+	if s.flags.save {
+		keep, done, err := s.app.openStored(ctx, s.cfg)
+		if err != nil {
+			return err
+		}
+		s.keep = keep
+		defer func() { err = errors.Join(err, done()) }()
+	}
+	if err := s.gather(ctx, args); err != nil {
+		return err
+	}
+	total := s.pool.Stats().Total
+	if total == 0 {
+		s.app.note("nothing to scan: the inputs name no proxy")
+		return s.finish(ctx)
+	}
+	if err := s.check(ctx, total); err != nil {
+		return err
+	}
+	return s.finish(ctx)
+}
+
+// openPool makes the pool that holds the scan.
+func (s *scan) openPool(ctx context.Context) error {
+	cfg := poolConfig(s.cfg)
+	cfg.Once = true
+	env := pool.Env{Policy: s.policy}
+	if path := s.cfg.Geo.Database; path != "" {
+		db, err := geo.Open(path)
+		if err != nil {
+			return err
+		}
+		env.Geo = db.Lookup // closed with the process: the pool may ask until the end
+	}
+	p, err := pool.Open(ctx, cfg, env)
+	s.pool = p
+	return err
+}
+
+// gather puts everything into the pool that the inputs name.
+func (s *scan) gather(ctx context.Context, args []string) error {
+	r := &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto", protocols: s.flags.protocols}
+	for _, arg := range args {
+		var found []proxy.Candidate
+		n, err := r.read(ctx, arg, func(c proxy.Candidate) bool {
+			found = append(found, c)
+			return true
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil // nothing was found so far
+		case err != nil && n == 0 && len(args) == 1:
+			return err
+		case err != nil:
+			s.app.complain(err) // and go on with the others
+		}
+		if err := s.add(ctx, sourceName(arg), found); err != nil {
+			return err
+		}
+	}
+	if s.flags.sources {
+		if err := s.gatherSources(ctx, r); err != nil {
+			return err
+		}
+	}
+	if s.flags.store {
+		return s.gatherStore(ctx)
+	}
+	return nil
+}
+
+func (s *scan) add(ctx context.Context, source string, found []proxy.Candidate) error {
+	if _, err := s.pool.Add(ctx, source, found); err != nil {
+		return err
+	}
+	if s.keep == nil {
+		return nil
+	}
+	_, err := s.keep.Add(ctx, source, found)
+	return err
+}
+
+// gatherSources fetches every enabled source; one that fails is reported.
+func (s *scan) gatherSources(ctx context.Context, r *reader) error {
+	for _, src := range allSources(s.cfg) {
+		if !enabled(s.cfg, src) || ctx.Err() != nil {
+			continue
+		}
+		var found []proxy.Candidate
+		_, err := r.fetch(ctx, src, func(c proxy.Candidate) bool {
+			found = append(found, c)
+			return true
+		})
+		if err != nil {
+			s.app.complain(fmt.Errorf("source %s: %w", src.Name, err))
+		}
+		if err := s.add(ctx, src.Name, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatherStore takes what the store holds, apart from what must never be used.
+func (s *scan) gatherStore(ctx context.Context) error {
+	p := s.keep
+	if p == nil {
+		st, err := store.Open(s.cfg.Store.Path, store.Options{ReadOnly: true})
+		if err != nil {
+			return lockedHint(err)
+		}
+		defer st.Close()
+		if p, err = pool.Open(ctx, poolConfig(s.cfg), pool.Env{Store: st, Policy: s.policy}); err != nil {
+			return err
+		}
+	}
+	var found []proxy.Candidate
+	for e := range p.All(proxy.Filter{}) {
+		if e.State != proxy.Unsafe {
+			found = append(found, proxy.Candidate{Endpoint: e.Endpoint, Password: e.Password, Guess: e.Guess, Pool: e.Pool})
+		}
+	}
+	_, err := s.pool.Add(ctx, "store", found)
+	return err
+}
+
+// check runs the checker over the pool until everything has a verdict, enough
+// is live, or ctx ends.
+func (s *scan) check(ctx context.Context, total int) error {
+	ctx, s.stop = context.WithCancel(ctx)
+	defer s.stop()
+	roots, err := trusted(s.cfg.Checker.JudgeCA)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	logCfg := s.cfg.Log
+	if s.app.logLevel == "" {
+		logCfg.Level = "warn"
+	}
+	dialer := dial.New(dial.Config{Connect: s.cfg.Checker.ConnectTimeout, Handshake: s.cfg.Checker.Timeout}, dial.Env{Policy: s.policy, Roots: roots})
+	c, err := checker.Open(s.cfg.Checker, checker.Env{Queue: s, Dialer: dialer, Log: s.app.logger(logCfg, level), Roots: roots})
+	if err != nil {
+		return err
+	}
+	s.announce(total, c)
+	s.bar = s.app.newBar(total)
+	defer s.bar.end()
+	judgeless := make(chan error, 1)
+	go func() { judgeless <- s.watchJudges(ctx, c) }()
+	err = c.Run(ctx)
+	s.stop()
+	return errors.Join(err, <-judgeless, s.broken)
+}
+
+// announce says what is about to happen.
+func (s *scan) announce(total int, c *checker.Checker) {
+	judges := "public judges, at most 2 requests a second each"
+	if n := len(s.cfg.Checker.Judges); n > 0 {
+		judges = fmt.Sprintf("%d judges of your own", n)
+	}
+	rate := "without a limit on connections"
+	if r := s.cfg.Checker.Rate; r > 0 {
+		rate = fmt.Sprintf("at most %g connections a second", r)
+	}
+	s.app.note("scanning %d proxies with %s, %s, timeout %v", total, judges, rate, s.cfg.Checker.Timeout)
+}
+
+// watchJudges ends a scan that cannot begin because no judge can be reached.
+func (s *scan) watchJudges(ctx context.Context, c *checker.Checker) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := judgeless(c.Status()); err != nil {
+			s.mu.Lock()
+			begun := s.checked > 0
+			s.mu.Unlock()
+			if begun {
+				continue // it was a judge that went away; the checker tries again
+			}
+			s.stop()
+			return err
+		}
+	}
+}
+
+// Next gives the checker its next job.
+func (s *scan) Next(ctx context.Context) (proxy.Job, error) { return s.pool.Next(ctx) }
+
+// Report takes a verdict, prints what it found and counts.
+func (s *scan) Report(v proxy.Verdict) {
+	s.pool.Report(v)
+	if len(v.Outcomes) == 0 {
+		return // given back unjudged
+	}
+	if s.keep != nil {
+		s.keep.Report(v)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checked += len(v.Job.Entries)
+	for _, o := range v.Outcomes {
+		if e, ok := s.pool.Find(o.Endpoint); ok {
+			s.show(e)
+		}
+	}
+	s.bar.advance(len(v.Job.Entries), s.live)
+	if s.flags.limit > 0 && s.live >= s.flags.limit || s.broken != nil {
+		s.stop()
+	}
+}
+
+// show prints an entry once, when it is wanted. s.mu is held.
+func (s *scan) show(e proxy.Entry) {
+	good := e.State == proxy.Live && s.filter.Match(&e) && s.reached(e)
+	if s.printed[e.Endpoint] || !good && !s.flags.all || s.broken != nil {
+		return
+	}
+	if good && s.flags.limit > 0 && s.live >= s.flags.limit {
+		return // found while the others were being stopped
+	}
+	s.printed[e.Endpoint] = true
+	if good {
+		s.live++
+	}
+	s.broken = s.printer.print(e)
+}
+
+// finish completes the output and judges the result.
+func (s *scan) finish(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(s.broken, s.printer.close()); err != nil {
+		return err
+	}
+	ended := ""
+	if ctx.Err() != nil {
+		ended = ", interrupted"
+	}
+	s.app.note("%d live of %d checked%s", s.live, s.checked, ended)
+	if s.live < s.flags.minLive {
+		return fmt.Errorf("%d live, fewer than the %d of --min-live", s.live, s.flags.minLive)
+	}
+	return nil
+}
+
+// screen is where rows go: above the progress bar when both share a terminal.
+func (s *scan) screen(out io.Writer) io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		if s.bar.shares(out) {
+			return s.bar.Write(p)
+		}
+		return out.Write(p)
+	})
+}
+
+type writerFunc func([]byte) (int, error)
+
+// Write calls the function.
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// reached reports whether the entry passed the checks of --target.
+func (s *scan) reached(proxy.Entry) bool { return true }
+
+// judgeless returns why nothing can be checked, nil while that is not sure.
+func judgeless(checker.Status) error { return nil }

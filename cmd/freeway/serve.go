@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"freeway/config"
+)
+
+// firstStart is said when there is no store yet.
+const firstStart = `Free proxies are run by strangers: each sees which hosts you visit, and all that is not encrypted, and may change it.
+Freeway finds many that tamper, not all: never send passwords or cookies over plain HTTP.
+Whether you may scan these proxies and crawl your targets is between you, the law and their owners.`
+
+func (a *app) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run scraper, checker, gateway and admin API, until SIGTERM",
+		Long: `Read the lists, check what they name, and serve the gateway and the admin API until
+SIGTERM. Running requests may then finish until gateway.drain has passed.
+
+Every key of the configuration is a flag here. SIGHUP, or a change of the file, reads
+the configuration again; a bad one is reported and the old one stays.`,
+		Example: "  freeway serve\n  freeway serve --gateway.listen 127.0.0.1:3128 --store.path /var/lib/freeway/freeway.db\n  curl -x http://127.0.0.1:8080 https://example.com/",
+		Args:    cobra.NoArgs,
+	}
+	given := configFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), given()) }
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, flags []config.Flag) error {
+	cfg, err := a.load(flags)
+	if err != nil {
+		return err
+	}
+	level := new(slog.LevelVar)
+	log := a.logger(cfg.Log, level)
+	from := a.loadOptions(flags)
+	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
+		a.note("%s", firstStart)
+	}
+	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, watch: from.Path,
+		load: func() (config.Config, error) { return config.Load(from) }})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "version", versionText(), "gateway", s.gateway.Addr().String(), "admin", s.admin.Addr().String(),
+		"store", cfg.Store.Path, "config", from.Path)
+	err = s.run(ctx)
+	if err = errors.Join(err, s.close()); err == nil {
+		log.Info("stopped")
+	}
+	return err
+}

@@ -1,0 +1,343 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freeway/api"
+	"freeway/checker"
+	"freeway/config"
+	"freeway/dial"
+	"freeway/gateway"
+	"freeway/internal/geo"
+	"freeway/pool"
+	"freeway/proxy"
+	"freeway/scraper"
+	"freeway/store"
+	"freeway/web"
+)
+
+// serverOptions is what serve and demo bring besides a configuration.
+type serverOptions struct {
+	log     *slog.Logger
+	level   *slog.LevelVar                                         // of log, follows log.level on reload
+	control func(network, address string, c syscall.RawConn) error // has the last word on every connection; nil: the policy alone
+	load    func() (config.Config, error)                          // reads the configuration again; nil: no reload
+	watch   string                                                 // the file to watch; "": none
+	demo    bool
+}
+
+// server is the whole of Freeway, wired: the only place where its parts meet.
+type server struct {
+	opt      serverOptions
+	log      *slog.Logger
+	registry *prometheus.Registry
+	metrics  *serverMetrics
+	policy   proxy.AddrPolicy
+	roots    *x509.CertPool
+
+	store   *store.Store // nil: memory only
+	geo     *geo.Database
+	audit   *auditLog // nil: none
+	pool    *pool.Pool
+	dialer  *dial.Dialer
+	scraper *scraper.Scraper
+	checker *checker.Checker
+	gateway *gateway.Gateway
+	api     *api.API
+	admin   net.Listener
+
+	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
+	stopping atomic.Bool
+
+	mu  sync.Mutex // protects cfg; held during a reload
+	cfg config.Config
+}
+
+// openServer builds everything and binds the listeners. With an error nothing
+// is left open.
+func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (s *server, err error) {
+	s = &server{opt: opt, log: opt.log, cfg: cfg, policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+			s = nil
+		}
+	}()
+	s.registry, s.metrics = newRegistry()
+	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openFiles opens what is on disk, apart from the store.
+func (s *server) openFiles(context.Context) (err error) {
+	if path := s.cfg.Geo.Database; path != "" {
+		if s.geo, err = geo.Open(path); err != nil {
+			return err
+		}
+	}
+	if path := s.cfg.Audit.Path; path != "" {
+		if s.audit, err = openAudit(path, s.log, s.metrics.auditLost); err != nil {
+			return err
+		}
+	}
+	s.roots, err = trusted(s.cfg.Checker.JudgeCA)
+	return err
+}
+
+// trusted returns the system's authorities and those in the file, nil for the
+// system's alone.
+func trusted(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("judge_ca: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without authorities
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("judge_ca: %s holds no certificate", file)
+	}
+	return roots, nil
+}
+
+func (s *server) openPool(ctx context.Context) error {
+	st, err := store.Open(s.cfg.Store.Path, store.Options{Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.store = st
+	for _, w := range st.Warnings() {
+		s.log.Warn("store", "warning", w)
+	}
+	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry}
+	if s.geo != nil {
+		env.Geo = s.geo.Lookup
+	}
+	s.pool, err = pool.Open(ctx, poolConfig(s.cfg), env)
+	return err
+}
+
+// poolConfig collects what other sections say about the pool.
+func poolConfig(cfg config.Config) pool.Config {
+	return pool.Config{Rotation: cfg.Gateway.Rotation, SessionTTL: cfg.Gateway.Session.TTL, Filter: cfg.Filter, Recheck: cfg.Checker.Recheck}
+}
+
+func (s *server) openDialer(context.Context) error {
+	t := s.cfg.Gateway.Timeouts
+	s.dialer = dial.New(dial.Config{Connect: t.Connect, Handshake: t.Handshake},
+		dial.Env{Policy: s.policy, Forbid: s.isOwn, Control: s.opt.control, Roots: s.roots})
+	return nil
+}
+
+// isOwn reports whether an address is one of our listeners: an upstream there
+// would be a loop.
+func (s *server) isOwn(ap netip.AddrPort) bool {
+	own := s.own.Load()
+	if own == nil {
+		return false
+	}
+	addr := ap.Addr().Unmap()
+	for _, l := range *own {
+		if l.Port() == ap.Port() && (l.Addr() == addr || l.Addr().IsUnspecified() && isLocal(addr)) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocal reports whether an address is one of this machine's.
+func isLocal(a netip.Addr) bool {
+	if a.IsLoopback() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return true // to be on the safe side
+	}
+	for _, x := range addrs {
+		if n, ok := x.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && ip.Unmap() == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *server) openScraper(context.Context) (err error) {
+	s.scraper, err = scraper.Open(s.cfg.Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
+		Metrics: s.registry, Control: s.opt.control, UserAgent: userAgent()})
+	return err
+}
+
+func (s *server) openChecker(context.Context) (err error) {
+	s.checker, err = checker.Open(s.cfg.Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Control: s.opt.control, Log: s.log,
+		Metrics: s.registry, Roots: s.roots})
+	return err
+}
+
+// openGateway binds its listeners, too.
+func (s *server) openGateway(context.Context) (err error) {
+	var picker gateway.Picker = s.pool
+	if s.audit != nil {
+		picker = auditPicker{s.pool, s.audit}
+	}
+	s.gateway, err = gateway.Open(s.cfg.Gateway, gateway.Env{Picker: picker, Dialer: s.dialer,
+		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry})
+	if err != nil {
+		return err
+	}
+	return s.gateway.Listen()
+}
+
+// openAPI binds the admin listener.
+func (s *server) openAPI(context.Context) (err error) {
+	token, err := adminToken(s.cfg)
+	if err != nil {
+		return err
+	}
+	dashboard, err := web.Handler(web.Env{Version: versionText(), Gateway: s.gateway.Addr().String(), Demo: s.opt.demo})
+	if err != nil {
+		return err
+	}
+	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: dashboard, Ready: s.ready, Explain: s.explain,
+		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText()}
+	if s.opt.load != nil {
+		env.Reload = func(context.Context) error { return s.reload() }
+	}
+	if s.api, err = api.Open(s.cfg.Admin, token, env); err != nil {
+		return err
+	}
+	if s.admin, err = net.Listen("tcp", s.cfg.Admin.Listen); err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	var own []netip.AddrPort
+	for _, a := range append(s.gateway.Addrs(), s.admin.Addr()) {
+		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+			own = append(own, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+		}
+	}
+	s.own.Store(&own)
+	return nil
+}
+
+// adminToken is the token of the configuration or of its file.
+func adminToken(cfg config.Config) (proxy.Secret, error) {
+	if cfg.Admin.TokenFile == "" {
+		return cfg.Admin.Token, nil
+	}
+	text, err := os.ReadFile(cfg.Admin.TokenFile)
+	if err != nil {
+		return proxy.Secret{}, fmt.Errorf("admin.token_file: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return proxy.Secret{}, fmt.Errorf("admin.token_file: %s is empty", cfg.Admin.TokenFile)
+	}
+	return proxy.NewSecret(token), nil
+}
+
+// current returns the configuration in force.
+func (s *server) current() config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+// ready says whether traffic should come.
+func (s *server) ready() (bool, []string) {
+	var reasons []string
+	if s.stopping.Load() {
+		reasons = append(reasons, "stopping")
+	}
+	if s.pool.Stats().Live == 0 {
+		reasons = append(reasons, "no proxy is live yet")
+	}
+	return len(reasons) == 0, reasons
+}
+
+// explain answers "which upstreams would this request get?".
+func (s *server) explain(user, url string) (any, error) {
+	want, err := s.gateway.Want(user, url)
+	if err != nil {
+		return nil, err
+	}
+	return s.pool.Explain(want), nil
+}
+
+// readinessGrace is how long a server in reach of others goes on after it has
+// said that it is not ready, so that those who send traffic can notice.
+const readinessGrace = time.Second
+
+// run serves until ctx ends and then stops in order: not ready, no more
+// scraping and checking, the gateway drains, the admin API ends, the pool is
+// saved. The caller closes the store with close.
+func (s *server) run(ctx context.Context) error {
+	work := []part{{"scraper", s.scraper.Run}, {"checker", s.checker.Run}}
+	if s.opt.load != nil {
+		work = append(work, part{"reload", s.reloadOnSignal})
+		if s.opt.watch != "" {
+			work = append(work, part{"watch", s.reloadOnChange})
+		}
+	}
+	keep := []part{{"pool", s.pool.Run}}
+	if s.audit != nil {
+		keep = append(keep, part{"audit", s.audit.run})
+	}
+	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}}, keep)
+}
+
+func (s *server) announceStop() {
+	s.stopping.Store(true)
+	s.log.Info("stopping: running requests may finish", "deadline", s.current().Gateway.Drain)
+	if a, err := netip.ParseAddrPort(s.admin.Addr().String()); err == nil && !a.Addr().IsLoopback() {
+		time.Sleep(readinessGrace)
+	}
+}
+
+func (s *server) serveAdmin(ctx context.Context) error {
+	return serveHTTP(ctx, s.api.Server(), s.admin)
+}
+
+// close releases files and listeners that are still open. It is the last call.
+func (s *server) close() error {
+	var errs []error
+	if s.admin != nil {
+		if err := s.admin.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.audit != nil {
+		errs = append(errs, s.audit.close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	if s.geo != nil {
+		errs = append(errs, s.geo.Close())
+	}
+	return errors.Join(errs...)
+}
