@@ -305,7 +305,7 @@ func TestAPanicStaysInItsSource(t *testing.T) {
 			}
 			return scraper.Parse(strings.NewReader(string(text)), o)
 		})
-		run(t, r, time.Hour)
+		run(t, r, 55*time.Minute)
 		if got := len(d.of("/good")); got != 6 {
 			t.Errorf("the neighbour was read %d times, want 6", got)
 		}

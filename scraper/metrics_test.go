@@ -1,0 +1,52 @@
+package scraper_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"freeway/proxy"
+	"freeway/scraper"
+)
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, entries(0, 30)) })
+	reg := prometheus.NewPedanticRegistry()
+	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}, scraper.Source{Name: "never", URL: url}), func(e *scraper.Env) { e.Metrics = reg })
+	r.pool.worth["a"] = proxy.Worth{Listed: 30, Live: 4, EverLive: 9, Checked: 20}
+	if _, err := r.once(t, "a"); err != nil {
+		t.Fatal(err)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatalf("Gather() = %v", err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if len(m.GetLabel()) > 0 && m.GetLabel()[len(m.GetLabel())-1].GetValue() == "never" {
+				t.Errorf("%s is there for a source that never ran", f.GetName())
+			}
+			got[f.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{
+		"freeway_scraper_runs_total": 1, "freeway_scraper_candidates": 30, "freeway_scraper_live": 4, "freeway_scraper_ever_live": 9,
+		"freeway_scraper_checked": 20, "freeway_scraper_listed": 30, "freeway_scraper_failures": 0, "freeway_scraper_read_bytes_total": float64(len(entries(0, 30))),
+	} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("%s = %v, want %v", name, v, want)
+		}
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	if _, err := scraper.Open(scraper.Config{}, scraper.Sources{}, scraper.Env{Metrics: reg}); err == nil {
+		t.Error("Open() with a taken registry = nil, want an error")
+	}
+}
