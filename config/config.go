@@ -68,8 +68,9 @@ func Default() Config {
 		Scraper: scraper.Config{Schedule: scraper.DefaultSchedule, Concurrency: scraper.DefaultConcurrency,
 			Timeout: scraper.DefaultTimeout, MaxBytes: scraper.DefaultMaxBytes},
 		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},
-		Checker: checker.DefaultConfig(),
-		Log:     Log{Level: "info", Format: "text"},
+		Checker: checker.Config{Rate: checker.DefaultRate, ConnectTimeout: checker.DefaultConnectTimeout, Timeout: checker.DefaultTimeout,
+			Recheck: checker.DefaultRecheck},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -77,11 +77,11 @@ checker                          How entries are tested.
 checker.concurrency              addresses tested at the same time; 0: as the file limit allows, at most 1000
 checker.rate                     connections a second; 0: no limit
 checker.connect_timeout          TCP to the proxy
-checker.timeout                  for each step behind it
+checker.timeout                  for all steps of one protocol together
 checker.judges                   empty: public ones. Yours, for example [{url: "https://judge.example.com/", key_file: /run/secrets/judge}]
-checker.judge_ca                 PEM file of the authorities that are trusted for judges besides the system's
+checker.judge_ca                 PEM file of authorities to trust for judges, targets and proxies behind TLS, besides the system's
 checker.own_ips                  your public addresses; empty: found out with the judges
-checker.targets                  further pages that a proxy must reach, for example [{name: shop, url: "https://shop.example.com/"}]
+checker.targets                  further pages to reach, for example [{name: shop, url: "https://shop.example.com/", required: true}]
 checker.recheck                  how often a working proxy is tested again
 
 filter                           Which proxies are used at all.

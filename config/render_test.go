@@ -49,6 +49,7 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 
 const secretive = `
 admin: {token: hunter2}
+gateway: {users: [{name: bob, password: hunter2}]}
 sources:
   list:
     - {name: a, url: "https://bob:hunter2@example.com/list?api_key=hunter2&page=1", headers: {X-Key: hunter2}}

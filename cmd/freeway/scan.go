@@ -64,7 +64,7 @@ func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.judges, "judge", nil, "`URL` of a judge (repeatable; default: those of the configuration, else public ones)")
 	flags.StringVar(&f.judgeCA, "judge-ca", "", "PEM `FILE` of authorities to trust for judges and for proxies behind TLS, besides the system's")
 	flags.StringArrayVar(&f.targets, "target", nil, "`URL` that must also be reached (repeatable)")
-	flags.DurationVar(&f.timeout, "timeout", 0, "for each step behind the connection (default 10s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "for all steps of one protocol together (default 10s)")
 	flags.DurationVar(&f.connectTimeout, "connect-timeout", 0, "for the connection to the proxy (default 5s)")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "addresses checked at the same time; 0: as the file limit allows")
 	flags.Float64Var(&f.rate, "rate", 1000, "connections a second; 0: no limit")
@@ -85,14 +85,14 @@ func (f *scanFlags) config(cfg *config.Config) error {
 		return usagef("limits, numbers and times are not negative")
 	}
 	c := &cfg.Checker
-	for _, u := range f.judges {
-		c.Judges = append(c.Judges[:len(c.Judges):len(c.Judges)], checker.Judge{URL: u})
-	}
 	if len(f.judges) > 0 {
-		c.Judges = c.Judges[len(c.Judges)-len(f.judges):] // flags replace, they do not add
+		c.Judges = nil // flags replace, they do not add
 	}
-	for i, u := range f.targets {
-		c.Targets = append(c.Targets, checker.TargetCheck{Name: fmt.Sprintf("target-%d", i+1), URL: u})
+	for _, u := range f.judges {
+		c.Judges = append(c.Judges, checker.Judge{URL: u})
+	}
+	for i, u := range f.targets { // beside those of the configuration
+		c.Targets = append(c.Targets, checker.TargetCheck{Name: fmt.Sprintf("target-%d", i+1), URL: u, Required: true})
 	}
 	if f.judgeCA != "" {
 		c.JudgeCA = f.judgeCA

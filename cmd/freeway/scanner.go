@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -266,7 +267,7 @@ func (s *scan) Report(v proxy.Verdict) {
 
 // show prints an entry once, when it is wanted. s.mu is held.
 func (s *scan) show(e proxy.Entry) {
-	good := e.State == proxy.Live && s.filter.Match(&e) && s.reached(e)
+	good := e.State == proxy.Live && s.filter.Match(&e)
 	if s.printed[e.Endpoint] || !good && !s.flags.all || s.broken != nil {
 		return
 	}
@@ -313,8 +314,17 @@ type writerFunc func([]byte) (int, error)
 // Write calls the function.
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// reached reports whether the entry passed the checks of --target.
-func (s *scan) reached(proxy.Entry) bool { return true }
-
 // judgeless returns why nothing can be checked, nil while that is not sure.
-func judgeless(checker.Status) error { return nil }
+func judgeless(st checker.Status) error {
+	if !st.Frozen || len(st.Judges) == 0 {
+		return nil
+	}
+	var why []string
+	for _, j := range st.Judges {
+		if j.Up || j.LastProbe.IsZero() {
+			return nil
+		}
+		why = append(why, fmt.Sprintf("%s: %s", j.URL, j.Error))
+	}
+	return fmt.Errorf("no judge can be used: %s", strings.Join(why, "; "))
+}
