@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	acceptMin = 5 * time.Millisecond // first pause after a failed accept, doubled up to acceptMax
+	acceptMax = 500 * time.Millisecond
+	shedBatch = 16 // idle connections closed at a time when descriptors run out
+	spareConn = 64 // connections over the limit that are still told so
+)
+
+// accept takes connections until the listener is closed. No other error ends
+// it: out of descriptors or memory passes, and so do connections that are
+// reset before they are taken.
+func (g *Gateway) accept(ctx context.Context, l *listener) {
+	pause := acceptMin
+	for {
+		conn, err := l.Accept()
+		if err == nil {
+			pause = acceptMin
+			g.admit(ctx, l, conn)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) || g.ending.Load() {
+			return
+		}
+		g.m.acceptErrors.Inc()
+		g.env.Log.Warn("accept failed", "listener", l.key, "error", err)
+		g.shed(shedBatch, longAgo)
+		time.Sleep(pause)
+		pause = min(2*pause, acceptMax)
+	}
+}
+
+// admit registers a connection and serves it in its own goroutine. Beyond the
+// limit an idle connection makes room; when there is none the client is told.
+func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
+	limit := g.set.Load().maxConns
+	c := newClient(g, l, conn)
+	g.mu.Lock()
+	g.clients[c] = struct{}{}
+	n := len(g.clients)
+	g.mu.Unlock()
+	if n > limit {
+		c.excess = g.shed(1, longAgo) == 0
+	}
+	if c.excess && n > limit+spareConn {
+		g.forget(c)
+		return
+	}
+	g.m.connections.Inc()
+	g.wg.Go(func() {
+		defer g.forget(c)
+		defer g.recover()
+		c.serve(ctx)
+	})
+}
+
+// forget closes the connection and gives back what it held.
+func (g *Gateway) forget(c *client) {
+	_ = c.raw.Close()
+	g.mu.Lock()
+	delete(g.clients, c)
+	g.mu.Unlock()
+	c.release()
+}
+
+// recover keeps a mistake in one connection from ending the others.
+func (g *Gateway) recover() {
+	if p := recover(); p != nil {
+		g.m.panics.Inc()
+		g.env.Log.Error("panic while serving a connection", "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// shed makes up to n connections that wait for a request close at the given
+// time unless a request comes before it; n < 0: all. It returns how many.
+func (g *Gateway) shed(n int, when time.Time) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	done := 0
+	for c := range g.clients {
+		if done == n {
+			break
+		}
+		if c.idle.CompareAndSwap(true, false) {
+			_ = c.raw.SetReadDeadline(when)
+			done++
+		}
+	}
+	return done
+}
+
+// longAgo as a deadline wakes up whoever waits.
+var longAgo = time.Unix(1, 0)
+
+// handshake does the TLS handshake of a TLS listener.
+func (c *client) handshake(ctx context.Context) error {
+	if c.l.tls == nil {
+		return nil
+	}
+	t := tls.Server(c.raw, c.l.tls)
+	if err := c.raw.SetDeadline(time.Now().Add(headTime)); err != nil {
+		return err
+	}
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	if err := c.raw.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.conn = t
+	c.r.Reset(t)
+	return nil
+}

@@ -1,0 +1,239 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"freeway/dial"
+	"freeway/internal/http1"
+	"freeway/proxy"
+)
+
+// exchange is one request of a client with everything that was tried for it.
+// The goroutine of the client owns it.
+type exchange struct {
+	c      *client
+	s      *settings
+	who    who
+	want   proxy.Want
+	trace  proxy.Trace
+	until  time.Time // overall deadline until the answer begins
+	most   int       // upstreams that may be tried
+	faults []string  // what went wrong, in order, for the client
+	leave  func()
+}
+
+// begin makes the exchange for an admitted client.
+func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain bool) *exchange {
+	now := time.Now()
+	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), most: s.cfg.Retry.Attempts}
+	if w.opt.Retry > 0 {
+		x.most = w.opt.Retry
+	}
+	x.want = proxy.Want{Filter: w.opt.Filter, Target: t, Need: t.Needs(plain), Pools: s.cfg.Pools,
+		SessionTTL: w.opt.TTL, Soft: w.opt.Soft, Strict: w.opt.Strict}
+	if len(w.opt.Filter.Pools) > 0 {
+		x.want.Pools = w.opt.Filter.Pools
+	}
+	if w.opt.Session != "" && !w.opt.Rotate {
+		x.want.Session = proxy.SessionKey{User: w.name, ID: w.opt.Session}
+		if x.want.SessionTTL == 0 {
+			x.want.SessionTTL = s.cfg.Session.TTL
+		}
+	}
+	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
+		Session: x.want.Session.ID, Method: method, Target: t}
+	c.g.running.Add(1)
+	return x
+}
+
+// end records the request. r is nil when the target's answer was passed on.
+func (x *exchange) end(r *refusal) {
+	g := x.c.g
+	g.running.Add(-1)
+	if x.leave != nil {
+		x.leave()
+	}
+	if r != nil {
+		x.trace.Code = r.code
+		if x.trace.Status == 0 {
+			x.trace.Status = r.httpStatus()
+		}
+		g.m.refused.WithLabelValues(r.code).Inc()
+	}
+	if len(x.trace.Attempts) > 1 {
+		g.m.failovers.Inc()
+	}
+	g.m.bytes.WithLabelValues("up").Add(float64(x.trace.Up))
+	g.m.bytes.WithLabelValues("down").Add(float64(x.trace.Down))
+	x.trace.Took = g.env.Now().Sub(x.trace.At)
+	g.env.Picker.Record(x.trace)
+}
+
+// avoidPublic keeps the request away from public upstreams. It reports false
+// when nothing else may be used.
+func (x *exchange) avoidPublic() bool {
+	x.want.Pools = slices.DeleteFunc(slices.Clone(x.want.Pools), func(p string) bool { return p == proxy.PublicPool })
+	return len(x.want.Pools) > 0
+}
+
+// try is one upstream in use for an exchange.
+type try struct {
+	x       *exchange
+	lease   proxy.Lease
+	began   time.Time
+	phases  proxy.Phases
+	settled bool // it was reported
+}
+
+// next picks the upstream of the next try.
+func (x *exchange) next(ctx context.Context) (*try, *refusal) {
+	if len(x.trace.Attempts) >= x.most {
+		return nil, x.exhausted()
+	}
+	if r := x.overdue(ctx); r != nil {
+		return nil, r
+	}
+	lease, err := x.pick(ctx)
+	switch {
+	case err == nil:
+		return &try{x: x, lease: lease, began: time.Now()}, nil
+	case errors.Is(err, proxy.ErrNone) && len(x.trace.Attempts) > 0:
+		return nil, x.exhausted()
+	}
+	if r := x.overdue(ctx); r != nil {
+		return nil, r
+	}
+	return nil, refusePick(err)
+}
+
+// pick asks the Picker, again and again only while the gateway warms up.
+func (x *exchange) pick(ctx context.Context) (proxy.Lease, error) {
+	const every = 100 * time.Millisecond
+	for {
+		lease, err := x.c.g.env.Picker.Pick(ctx, x.want)
+		left := x.s.cfg.Timeouts.Warmup - x.c.g.env.Now().Sub(x.c.g.opened)
+		if err == nil || !errors.Is(err, proxy.ErrNone) || left <= 0 {
+			return lease, err
+		}
+		select {
+		case <-time.After(min(every, left)):
+		case <-ctx.Done():
+			return lease, err
+		}
+	}
+}
+
+// overdue says why nothing more is tried, nil when more may be.
+func (x *exchange) overdue(ctx context.Context) *refusal {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return errGone
+	case ctx.Err() != nil, !time.Now().Before(x.until):
+		return refusef(codeDeadline, "no upstream delivered in time"+x.history())
+	}
+	return nil
+}
+
+func (x *exchange) exhausted() *refusal {
+	return refusef(codeFailed, "no upstream delivered"+x.history())
+}
+
+// history lists what went wrong without naming anybody.
+func (x *exchange) history() string {
+	if len(x.faults) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(x.faults, ", ")
+}
+
+func (t *try) via() *dial.Via {
+	return t.x.s.dialer.Via(t.lease.Entry.Endpoint, t.lease.Entry.Password)
+}
+
+// report tells the pool and the trace how the try went, once.
+func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfter time.Duration) {
+	if t.settled {
+		return
+	}
+	t.settled = true
+	x, e := t.x, &t.lease.Entry
+	if t.lease.Report != nil {
+		t.lease.Report(proxy.Outcome{Endpoint: e.Endpoint, Target: x.want.Target, At: x.c.g.env.Now(), Stage: stage, Class: class,
+			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic})
+	}
+	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
+		Why: t.lease.Why, Stage: stage, Class: class, Status: status, Took: time.Since(t.began)})
+	x.c.g.m.attempts.WithLabelValues(e.Endpoint.Protocol.String(), class.String()).Inc()
+}
+
+// fail reports a failure and keeps the rest of the request away from this exit.
+func (t *try) fail(ctx context.Context, stage proxy.Stage, err error) {
+	class, status := classOf(err), 0
+	if e, ok := errors.AsType[*dial.Error](err); ok {
+		stage, class, status = e.Stage, e.Class, e.Status
+		t.phases = e.Phases
+	}
+	if t.innocent(ctx, class) {
+		class = proxy.Canceled
+	}
+	t.failAs(stage, class, status)
+}
+
+func (t *try) failAs(stage proxy.Stage, class proxy.Class, status int) {
+	t.report(stage, class, status, 0)
+	t.avoid()
+	fault := stage.String() + " " + class.String()
+	if status != 0 {
+		fault += " " + strconv.Itoa(status)
+	}
+	t.x.faults = append(t.x.faults, fault)
+}
+
+// avoid keeps later tries away from this exit. A session has only one exit, so
+// there only the endpoint is avoided: another one may leave from the same.
+func (t *try) avoid() {
+	e, w := &t.lease.Entry, &t.x.want
+	w.Avoid = append(w.Avoid, e.Endpoint)
+	if e.Traits.ExitIP.IsValid() && w.Session == (proxy.SessionKey{}) {
+		w.AvoidExits = append(w.AvoidExits, e.Traits.ExitIP)
+	}
+}
+
+// innocent reports whether a failure says nothing about the upstream: the
+// client went away, or the request's time was up before the upstream had had
+// its own.
+func (t *try) innocent(ctx context.Context, class proxy.Class) bool {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return true
+	}
+	late := ctx.Err() != nil || !time.Now().Before(t.x.until)
+	return late && class == proxy.Timeout && time.Since(t.began) < t.x.s.cfg.Timeouts.Connect
+}
+
+// close gives the lease back. What was not reported counts for nobody.
+func (t *try) close() {
+	t.report(proxy.StageRequest, proxy.Canceled, 0, 0)
+	if t.lease.Close != nil {
+		t.lease.Close()
+	}
+}
+
+// exit is the address that the target sees, for headers.
+func (t *try) exit() netip.Addr { return t.lease.Entry.Traits.ExitIP }
+
+// classOf names an error that did not come from package dial.
+func classOf(err error) proxy.Class {
+	if _, ok := errors.AsType[*http1.Error](err); ok {
+		return proxy.Garbage
+	}
+	if errors.Is(err, http1.ErrTruncated) {
+		return proxy.EOF
+	}
+	return dial.Classify(err)
+}

@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"freeway/internal/http1"
+	"freeway/proxy"
+)
+
+// login is what a client says of itself.
+type login struct {
+	user, password string
+	given          bool
+	nopass         bool // the protocol carries no password: SOCKS4
+}
+
+// who is the client of one request, admitted.
+type who struct {
+	name string // configured, or as the client says where nobody needs a user
+	user *user  // nil: none configured, or let in by address
+	opt  Options
+}
+
+// basicLogin reads the Proxy-Authorization field.
+func basicLogin(h http1.Header) (login, *refusal) {
+	switch h.Count("Proxy-Authorization") {
+	case 0:
+		return login{}, nil
+	case 1:
+	default:
+		return login{}, refusef(codeBadRequest, "Proxy-Authorization is given twice")
+	}
+	scheme, coded, _ := strings.Cut(h.Get("Proxy-Authorization"), " ")
+	text, err := base64.StdEncoding.DecodeString(strings.TrimLeft(coded, " "))
+	user, password, ok := strings.Cut(string(text), ":")
+	if !http1.EqualFold(scheme, "Basic") || err != nil || !ok {
+		return login{}, refusef(codeAuth, "Proxy-Authorization is not readable; use Basic")
+	}
+	return login{user: user, password: password, given: true}, nil
+}
+
+// authorize decides who the client is and what it asks for. header is the
+// value of Freeway-Options.
+func (c *client) authorize(s *settings, l login, header string) (who, *refusal) {
+	w := who{}
+	free := s.users == nil && len(s.cfg.AllowClients) == 0 || contains(s.cfg.AllowClients, c.ip)
+	if !l.given && !free {
+		return w, refusef(codeAuth, "a user is needed")
+	}
+	var err error
+	if l.given {
+		var own Options
+		w.name, own, err = parseUser(l.user, s.known())
+		w.user, w.opt = s.users[w.name], own
+		if r := c.verify(w, l, free); r != nil {
+			return w, r
+		}
+	}
+	if err != nil {
+		return w, refusef(codeBadOptions, err.Error())
+	}
+	return w, w.addOptions(header, s.options(c.l.key))
+}
+
+// addOptions joins the options of the user name with those of the header, the
+// listener and what the user is bound to.
+func (w *who) addOptions(header string, fixed Options) *refusal {
+	more, err := parseOptions(header)
+	if err != nil {
+		return refusef(codeBadOptions, err.Error())
+	}
+	opt, ok := w.opt.and(more)
+	if !ok {
+		return refusef(codeBadOptions, "the options of the user name and of Freeway-Options contradict each other")
+	}
+	if opt, ok = opt.and(fixed); !ok {
+		return refusef(codeOptions, "the options contradict those of this port")
+	}
+	if w.user != nil {
+		if opt, ok = opt.and(w.user.require); !ok {
+			return refusef(codeOptions, "the options contradict what is required of this user")
+		}
+	}
+	w.opt = opt
+	return nil
+}
+
+// verify checks the password. Where the client needs no user a name that is
+// not configured is only a name.
+func (c *client) verify(w who, l login, free bool) *refusal {
+	if w.user == nil && free {
+		return nil
+	}
+	if wait := c.g.guard.wait(c.ip, c.g.env.Now()); wait > 0 {
+		return &refusal{code: codeQuota, msg: "too many wrong logins from this address", retryAfter: wait}
+	}
+	want := proxy.Secret{}
+	if w.user != nil {
+		want = w.user.password
+	}
+	if same := want.Equal(l.password); same && w.user != nil && (!l.nopass || want.IsZero()) {
+		return nil
+	}
+	c.g.guard.failed(c.ip, c.g.env.Now())
+	return refusef(codeAuth, "wrong user or password")
+}
+
+// enter applies the user's limits. leave must be called when the request ends.
+func (w who) enter() (leave func(), r *refusal) {
+	u := w.user
+	if u == nil {
+		return func() {}, nil
+	}
+	if u.rate != nil && !u.rate.Allow() {
+		return nil, &refusal{code: codeQuota, msg: "too many requests of this user", retryAfter: time.Second}
+	}
+	if n := u.running.Add(1); u.most > 0 && n > u.most {
+		u.running.Add(-1)
+		return nil, &refusal{code: codeQuota, msg: "too many requests of this user at a time", retryAfter: time.Second}
+	}
+	return func() { u.running.Add(-1) }, nil
+}
+
+func contains(list []netip.Prefix, a netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	guessBurst = 10              // wrong logins of one address before it has to wait
+	guessEvery = 6 * time.Second // one more is allowed after this
+	guessKept  = 8192            // addresses remembered
+)
+
+// guard slows the guessing of passwords down, by address.
+type guard struct {
+	mu     sync.Mutex // protects the field below
+	recent map[netip.Prefix]guesses
+}
+
+// guesses is a bucket that wrong logins fill and time empties.
+type guesses struct {
+	count float64
+	at    time.Time
+}
+
+func newGuard() *guard { return &guard{recent: map[netip.Prefix]guesses{}} }
+
+// network is the address, or the /64 that one IPv6 user has whole.
+func network(a netip.Addr) netip.Prefix {
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+func (b guesses) now(t time.Time) float64 {
+	return max(0, b.count-float64(max(0, t.Sub(b.at)))/float64(guessEvery))
+}
+
+// wait returns how long logins of the address are refused, 0 for not.
+func (g *guard) wait(a netip.Addr, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	over := g.recent[network(a)].now(now) - (guessBurst - 1)
+	if over <= 0 {
+		return 0
+	}
+	return time.Duration(over * float64(guessEvery))
+}
+
+func (g *guard) failed(a netip.Addr, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.recent) >= guessKept {
+		g.prune(now)
+	}
+	p := network(a)
+	g.recent[p] = guesses{g.recent[p].now(now) + 1, now}
+}
+
+// prune forgets addresses that are no longer slowed down, and any when all are.
+func (g *guard) prune(now time.Time) {
+	for p, b := range g.recent {
+		if b.now(now) == 0 || len(g.recent) >= guessKept {
+			delete(g.recent, p)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"freeway/internal/http1"
+)
+
+const (
+	headTime  = 10 * time.Second       // for a request head, a SOCKS handshake, a TLS handshake, and the first byte at all
+	stallTime = 60 * time.Second       // without a byte moving in a body, either way
+	lastCall  = 250 * time.Millisecond // how long idle connections may still begin a request when the gateway ends
+	headLimit = 64 << 10               // bytes of a request head
+	readSize  = 4 << 10                // of the buffer in front of a client
+)
+
+// client is one connection of a client. Its goroutine owns it; other
+// goroutines touch only raw and idle.
+type client struct {
+	g      *Gateway
+	l      *listener
+	raw    net.Conn // below TLS; safe for all goroutines
+	conn   net.Conn
+	r      *bufio.Reader
+	ip     netip.Addr
+	keep   bool        // the client wants the connection kept after the current request
+	excess bool        // over the connection limit: told so and closed
+	idle   atomic.Bool // waits for a request
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
+
+func newClient(g *Gateway, l *listener, conn net.Conn) *client {
+	c := &client{g: g, l: l, raw: conn, conn: conn, r: readers.Get().(*bufio.Reader)}
+	c.r.Reset(conn)
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		c.ip = a.AddrPort().Addr().Unmap()
+	}
+	return c
+}
+
+// release gives the reader back; it must be empty. The client can still be
+// read from conn.
+func (c *client) release() {
+	if c.r != nil {
+		c.r.Reset(nil)
+		readers.Put(c.r)
+		c.r = nil
+	}
+}
+
+// serve tells the protocol by the first byte and speaks it until the end.
+func (c *client) serve(ctx context.Context) {
+	if err := c.handshake(ctx); err != nil {
+		return
+	}
+	first, err := c.await(headTime)
+	if err != nil {
+		return
+	}
+	switch first {
+	case 4, 5:
+		c.serveSOCKS(ctx, first)
+	default:
+		c.serveHTTP(ctx, first)
+	}
+}
+
+// await waits for the next request and returns its first byte. While it waits
+// the connection may be shed.
+func (c *client) await(patience time.Duration) (byte, error) {
+	if c.r.Buffered() == 0 {
+		_ = c.raw.SetReadDeadline(time.Now().Add(patience))
+		c.idle.Store(true)
+		if c.g.ending.Load() && c.idle.CompareAndSwap(true, false) {
+			_ = c.raw.SetReadDeadline(time.Now().Add(lastCall))
+		}
+	}
+	first, err := c.r.Peek(1)
+	c.idle.Store(false)
+	if err != nil {
+		return 0, err
+	}
+	return first[0], c.raw.SetReadDeadline(time.Now().Add(headTime))
+}
+
+// serveHTTP serves one request after the other.
+func (c *client) serveHTTP(ctx context.Context, first byte) {
+	if first <= ' ' && first != '\r' || first >= 0x7f {
+		c.refuseHead(&http1.Error{Status: 400, Msg: "this port speaks HTTP, SOCKS4 and SOCKS5"})
+		return
+	}
+	for {
+		if c.excess {
+			c.refuseExcess()
+			return
+		}
+		q, err := http1.ReadRequest(c.r, headLimit)
+		if err != nil {
+			c.refuseHead(err)
+			return
+		}
+		if !c.serveRequest(ctx, q) {
+			return
+		}
+		if _, err := c.await(c.g.set.Load().cfg.Timeouts.Idle); err != nil {
+			return
+		}
+	}
+}
+
+// refuseHead answers a head that cannot be served and ends the connection.
+func (c *client) refuseHead(err error) {
+	broken, ok := errors.AsType[*http1.Error](err)
+	switch {
+	case ok:
+		c.answerBare(&refusal{code: codeBadRequest, status: broken.Status, msg: broken.Msg})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.answerBare(&refusal{code: codeSlow, msg: "the request head did not come in time"})
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		c.answerBare(&refusal{code: codeBadRequest, msg: "the request head is cut short"})
+	}
+}
+
+// answerBare sends a refusal for which there is no request, then closes.
+func (c *client) answerBare(r *refusal) {
+	_ = c.write(r.appendTo(nil, newID(), false, false))
+	c.linger()
+}
+
+func (c *client) refuseExcess() {
+	c.g.m.refused.WithLabelValues(codeOverload).Inc()
+	c.answerBare(&refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second})
+}
+
+// write sends b whole, or reports that the client does not take it.
+func (c *client) write(b []byte) error {
+	_ = c.raw.SetWriteDeadline(time.Now().Add(stallTime))
+	_, err := c.conn.Write(b)
+	return err
+}
+
+// linger ends a connection on which the client may still be sending: closing
+// at once would reset it and could take the answer away before it is read.
+func (c *client) linger() {
+	const most, patience = 256 << 10, time.Second
+	if w, ok := c.conn.(interface{ CloseWrite() error }); !ok || w.CloseWrite() != nil {
+		return
+	}
+	_ = c.raw.SetReadDeadline(time.Now().Add(patience))
+	_, _ = io.CopyN(io.Discard, c.r, most)
+}
+
+// reset makes the close that follows visible as an error.
+func (c *client) reset() {
+	if t, ok := c.raw.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+}
+
+// watch calls gone when the client resets the connection while nothing else
+// reads from it. The mere end of its sending counts only with ended: a client
+// may half-close and still want its answer. The function that watch returns
+// must be called before anything reads from the client again.
+func (c *client) watch(gone func(), ended bool) (stop func()) {
+	const soon = 200 * time.Millisecond // most requests are done by then and need no watching
+	done := make(chan struct{})
+	_ = c.raw.SetReadDeadline(time.Time{})
+	t := time.AfterFunc(soon, func() {
+		defer close(done)
+		_, err := c.r.Peek(1)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (ended || !errors.Is(err, io.EOF)) {
+			gone()
+		}
+	})
+	return func() {
+		if !t.Stop() {
+			_ = c.raw.SetReadDeadline(longAgo)
+			<-done
+			_ = c.raw.SetReadDeadline(time.Time{})
+		}
+	}
+}

@@ -1,0 +1,293 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"freeway/dial"
+	"freeway/internal/http1"
+	"freeway/proxy"
+)
+
+const (
+	answerLimit = 64 << 10 // bytes of the head of an answer
+	maxInterim  = 8        // 1xx answers before the final one
+)
+
+// reply is the head of an answer on its connection.
+type reply struct {
+	head    *http1.Response
+	framing http1.Framing
+	up      *dial.Conn
+	r       *bufio.Reader
+	upload  *upload     // of a body that is not held; nil when there is none
+	unhook  func() bool // the connection is no longer closed when the request's context ends
+}
+
+func (p *reply) close() {
+	p.unhook()
+	_ = p.up.Close()
+	if p.upload != nil {
+		p.upload.stop()
+	}
+	p.r.Reset(nil)
+	replyReaders.Put(p.r)
+}
+
+var replyReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8<<10) }}
+
+// plain gets the answer through one upstream after the other and passes it on.
+// The refusal is nil when an answer was passed on, whole or not; keep says
+// whether the connection may serve another request.
+func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusal) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timed, stop := context.WithDeadline(ctx, x.until)
+	defer stop()
+	unwatch, whole := func() {}, false
+	if o.whole {
+		unwatch = x.c.watch(cancel, false)
+	}
+	t, p, r := x.fetch(ctx, timed, o)
+	if p != nil && p.head.Status == 101 {
+		unwatch()
+		return false, x.switchOver(ctx, t, p, o)
+	}
+	if r == nil {
+		keep, whole = x.give(t, p, o)
+		p.close()
+		t.close()
+	}
+	unwatch()
+	if whole && !keep {
+		x.c.linger()
+	}
+	return keep, r
+}
+
+// fetch tries upstreams until one delivers the head of an answer.
+func (x *exchange) fetch(ctx, timed context.Context, o *outgoing) (*try, *reply, *refusal) {
+	t, r := x.next(timed)
+	for r == nil {
+		p := t.send(ctx, timed, o)
+		if p != nil {
+			next := x.oneMore(timed, t, p, o)
+			if next == nil {
+				return t, p, nil
+			}
+			p.close()
+			t.close()
+			t = next
+			continue
+		}
+		t.close()
+		if !o.safe() {
+			return nil, nil, x.unsafe(timed, o)
+		}
+		t, r = x.next(timed)
+	}
+	return nil, nil, r
+}
+
+// unsafe is the refusal when the request may have reached the target and must
+// not be sent again.
+func (x *exchange) unsafe(timed context.Context, o *outgoing) *refusal {
+	if r := o.broken; r != nil {
+		return r
+	}
+	if r := x.overdue(timed); r != nil {
+		return r
+	}
+	return refusef(codeFailed, "the upstream failed when the request may have reached the target, and it is not sent twice"+x.history())
+}
+
+// oneMore returns a try at another exit when the answer's status is one of
+// Retry.OnStatus, once. nil: the answer is passed on.
+func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing) *try {
+	if !x.s.again[p.head.Status] || o.another || !o.safe() {
+		return nil
+	}
+	o.another = true
+	t.reportAnswer(p)
+	t.avoid()
+	next, r := x.next(timed)
+	if r != nil {
+		return nil
+	}
+	return next
+}
+
+// send sends the request through the upstream and reads the head of the final
+// answer. A failure is reported, and nil returned.
+func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
+	up, forward, err := t.open(timed, o)
+	if err != nil {
+		t.fail(timed, proxy.StageConnect, err)
+		return nil
+	}
+	t.phases = up.Phases()
+	p := &reply{up: up, r: replyReaders.Get().(*bufio.Reader), unhook: context.AfterFunc(ctx, func() { _ = up.Close() })}
+	p.r.Reset(up)
+	err = t.write(p, o, forward)
+	if err == nil {
+		sent := time.Now()
+		err = t.readHead(p, o)
+		t.phases.FirstByte = time.Since(sent)
+	}
+	if err == nil && !t.ownPage(p, forward) {
+		return p
+	}
+	p.close()
+	switch {
+	case o.broken != nil || errors.Is(err, errClientGone):
+		t.report(proxy.StageRequest, proxy.Canceled, 0, 0)
+	case err != nil:
+		t.fail(timed, proxy.StageRequest, err)
+	}
+	return nil
+}
+
+// open connects to the upstream: for the absolute form where it is an HTTP
+// proxy, else, and for WebSocket, through a tunnel.
+func (t *try) open(ctx context.Context, o *outgoing) (up *dial.Conn, forward bool, err error) {
+	if t.lease.Entry.Endpoint.Protocol.IsSOCKS() || o.upgrade {
+		up, err = t.via().Tunnel(ctx, t.x.want.Target)
+		return up, false, err
+	}
+	up, err = t.via().Forward(ctx)
+	return up, true, err
+}
+
+// write sends the head and a body that is held; a body that is not held begins
+// to flow.
+func (t *try) write(p *reply, o *outgoing, forward bool) error {
+	buf := large.Get().(*[]byte)
+	defer large.Put(buf)
+	credentials := ""
+	if forward {
+		credentials = t.via().ProxyAuthorization()
+	}
+	b := o.appendHead((*buf)[:0], forward, credentials)
+	if o.whole && len(b)+len(o.held) <= cap(*buf) {
+		b = append(b, o.held...)
+	}
+	if err := o.proceed(t.x.c); err != nil {
+		return errClientGone
+	}
+	_ = p.up.SetWriteDeadline(time.Now().Add(t.x.s.cfg.Timeouts.FirstByte))
+	n, err := p.up.Write(b)
+	// Inside TLS a failed write may have sent a part that is not counted.
+	o.written = o.written || n > 0 || err == nil || t.lease.Entry.Endpoint.Protocol == proxy.HTTPS
+	if err != nil {
+		return err
+	}
+	if !o.whole {
+		p.upload = t.x.startUpload(p.up, o)
+		return nil
+	}
+	if len(o.held) > 0 && len(b)+len(o.held) > cap(*buf) {
+		_, err = p.up.Write(o.held)
+	}
+	return err
+}
+
+var errClientGone = errors.New("the client went away")
+
+// readHead reads answers until the final one, passing interim ones on.
+func (t *try) readHead(p *reply, o *outgoing) (err error) {
+	x := t.x
+	if o.whole {
+		until := time.Now().Add(x.s.cfg.Timeouts.FirstByte)
+		if x.until.Before(until) {
+			until = x.until
+		}
+		_ = p.up.SetReadDeadline(until)
+	}
+	for n := 0; ; n++ {
+		p.head, err = http1.ReadResponse(p.r, answerLimit)
+		switch {
+		case err != nil:
+			return err
+		case p.head.Status == 101 && !o.upgrade, n == maxInterim:
+			return &http1.Error{Status: 502, Msg: "an interim answer too many"}
+		case p.head.Status >= 200 || p.head.Status == 101:
+			p.framing, err = p.head.BodyKind(o.q.Method)
+			return err
+		case p.head.Status == 100 || o.old:
+			continue
+		}
+		clean(&p.head.Header, hopByHop)
+		p.head.Header.Del("Content-Length")
+		o.given = true
+		if x.c.write(p.head.AppendTo(nil)) != nil {
+			return errClientGone
+		}
+	}
+}
+
+// ownPage reports whether the answer is the upstream's own, as far as it can
+// be told, and reports that as the failure it is. A 407 is never the target's:
+// it speaks to proxies.
+func (t *try) ownPage(p *reply, forward bool) bool {
+	status := p.head.Status
+	class := proxy.OK
+	switch {
+	case status == 407 && forward:
+		class = proxy.AuthRequired
+	case status == 407:
+		class = proxy.TargetFailed
+	case status < 400 || !forward || !signedByProxy(p.head.Header):
+		return false
+	case status == 502 || status == 503 || status == 504:
+		class = proxy.BadGateway
+	default:
+		class = proxy.Rejected
+	}
+	t.failAs(proxy.StageRequest, class, status)
+	return true
+}
+
+// proxyServers are the products that sign their own error pages in Server; as
+// mere forwarders they leave the target's field alone.
+var proxyServers = []string{"squid", "tinyproxy", "mikrotik", "privoxy", "3proxy", "polipo", "freeproxy", "ccproxy", "wingate"}
+
+func signedByProxy(h http1.Header) bool {
+	if h.Has("X-Squid-Error") || h.Has("Proxy-Authenticate") || strings.Contains(h.Get("Proxy-Status"), "error=") {
+		return true
+	}
+	server := strings.ToLower(h.Get("Server"))
+	for _, name := range proxyServers {
+		if strings.HasPrefix(server, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// reportAnswer reports a target's answer that came through: a ban where the
+// configuration calls its status one, else a success.
+func (t *try) reportAnswer(p *reply) {
+	class, wait := proxy.OK, time.Duration(0)
+	if t.x.s.banned[p.head.Status] {
+		class, wait = proxy.Banned, retryAfter(p.head.Header.Get("Retry-After"), t.x.c.g.env.Now())
+	}
+	t.report(proxy.StageBody, class, p.head.Status, wait)
+}
+
+// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 for none.
+func retryAfter(s string, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return min(time.Duration(n)*time.Second, most)
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return min(max(at.Sub(now), 0), most)
+	}
+	return 0
+}

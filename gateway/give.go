@@ -1,0 +1,166 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"freeway/internal/http1"
+	"freeway/proxy"
+)
+
+// writer puts a deadline in front of each write to the client and counts.
+type writer struct {
+	c *client
+	n int64
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	_ = w.c.raw.SetWriteDeadline(time.Now().Add(stallTime))
+	n, err := w.c.conn.Write(p)
+	w.n += int64(n)
+	return n, err
+}
+
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 16<<10) }}
+
+// give passes an answer on in normal form and reports whether the connection
+// may serve another request, and whether the answer is whole. A body that was
+// cut ends without the end that its framing promised.
+func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
+	x.trace.Status = p.head.Status
+	if x.s.banned[p.head.Status] {
+		t.reportAnswer(p) // known already, whatever the body does
+	}
+	framing := o.answerFraming(p)
+	keep = x.c.keeps() && framing != http1.UntilClose && (o.whole || p.upload != nil && p.upload.finished())
+	x.finishHead(t, p, o, framing, keep)
+	o.given = true
+	w := &writer{c: x.c}
+	bw := writers.Get().(*bufio.Writer)
+	bw.Reset(w)
+	defer func() {
+		bw.Reset(nil)
+		writers.Put(bw)
+	}()
+	buf := large.Get().(*[]byte)
+	defer large.Put(buf)
+	_, _ = bw.Write(p.head.AppendTo((*buf)[:0]))
+	source, sink := x.copyBody(p, bw, framing, *buf)
+	x.trace.Up, x.trace.Down = o.sent(p), w.n
+	switch {
+	case sink != nil:
+		t.report(proxy.StageBody, proxy.Canceled, p.head.Status, 0)
+	case source != nil:
+		t.report(proxy.StageBody, proxy.Truncated, p.head.Status, 0)
+		if framing == http1.UntilClose {
+			x.c.reset() // nothing else tells the client
+		}
+	default:
+		t.reportAnswer(p)
+		return keep, true
+	}
+	return false, false
+}
+
+// answerFraming returns how the body reaches the client. Where only the end of
+// the connection would tell the end of the body, HTTP/1.1 clients get chunks,
+// so that they can tell an end from a cut.
+func (o *outgoing) answerFraming(p *reply) http1.Kind {
+	switch k := p.framing.Kind; {
+	case k == http1.NoBody || k == http1.Length:
+		return k
+	case o.old:
+		return http1.UntilClose
+	}
+	return http1.Chunked
+}
+
+// finishHead puts the head into normal form.
+func (x *exchange) finishHead(t *try, p *reply, o *outgoing, framing http1.Kind, keep bool) {
+	h := &p.head.Header
+	clean(h, hopByHop)
+	switch {
+	case framing == http1.Chunked:
+		h.Add("Transfer-Encoding", "chunked")
+	case framing == http1.NoBody && (p.head.Status == 204 || h.Count("Content-Length") != 1):
+		h.Del("Content-Length")
+	}
+	p.head.Minor = 1
+	switch {
+	case !keep:
+		h.Add("Connection", "close")
+	case o.old:
+		h.Add("Connection", "keep-alive")
+	}
+	x.expose(h, t)
+}
+
+// copyBody copies the body. source is the error of the upstream, sink that of the client.
+func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf []byte) (source, sink error) {
+	body := http1.NewBody(p.r, p.framing)
+	var out io.Writer = bw
+	chunks := http1.NewChunkedWriter(bw)
+	if framing == http1.Chunked {
+		out = chunks
+	}
+	for {
+		if p.r.Buffered() == 0 {
+			_ = p.up.SetReadDeadline(time.Now().Add(stallTime))
+		}
+		n, err := body.Read(buf)
+		if _, sink = out.Write(buf[:n]); sink != nil {
+			return nil, sink
+		}
+		if errors.Is(err, io.EOF) {
+			if framing == http1.Chunked {
+				_ = chunks.Close() // an error stays in bw
+			}
+			return nil, bw.Flush()
+		}
+		if err != nil {
+			return err, bw.Flush()
+		}
+		if p.r.Buffered() == 0 {
+			if sink = bw.Flush(); sink != nil {
+				return nil, sink
+			}
+		}
+	}
+}
+
+// sent returns how many bytes of the request body went out.
+func (o *outgoing) sent(p *reply) int64 {
+	if p.upload != nil {
+		return p.upload.n.Load()
+	}
+	return int64(len(o.held))
+}
+
+// switchOver passes 101 on and turns the exchange into a tunnel.
+func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing) *refusal {
+	x.trace.Status = 101
+	o.given = true
+	t.report(proxy.StageRequest, proxy.OK, 101, 0)
+	clean(&p.head.Header, hopByHop)
+	p.head.Minor = 1
+	p.head.Header.Add("Connection", "Upgrade")
+	p.head.Header.Add("Upgrade", "websocket")
+	b := p.head.AppendTo(nil)
+	behind, _ := p.r.Peek(p.r.Buffered())
+	err := x.c.write(append(b, behind...))
+	p.unhook()
+	p.r.Reset(nil)
+	replyReaders.Put(p.r)
+	if err != nil {
+		_ = p.up.Close()
+		t.close()
+		return errGone
+	}
+	_ = p.up.SetDeadline(time.Time{})
+	x.carry(ctx, t, p.up, open)
+	return nil
+}

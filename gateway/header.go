@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"strings"
+
+	"freeway/internal/http1"
+)
+
+// normal writes a field name in lower case with - for _ into buf. Longer names
+// than buf are cut: no name that matters is that long.
+func normal(buf []byte, name string) []byte {
+	n := copy(buf, name)
+	for i, c := range buf[:n] {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			buf[i] = c + 'a' - 'A'
+		case c == '_':
+			buf[i] = '-'
+		}
+	}
+	return buf[:n]
+}
+
+// forProxies reports whether a request field is for the gateway or tells about
+// the client, in any spelling, and so never reaches an upstream.
+func forProxies(name string) bool {
+	var buf [32]byte
+	switch n := string(normal(buf[:], name)); n {
+	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded", "x-real-ip":
+		return true
+	default:
+		return strings.HasPrefix(n, "proxy-") || strings.HasPrefix(n, "x-forwarded") || strings.HasPrefix(n, "freeway-")
+	}
+}
+
+// hopByHop reports whether an answer's field ends at the gateway. Proxy-Status
+// passes: it may be the target's side that speaks.
+func hopByHop(name string) bool {
+	var buf [32]byte
+	switch n := string(normal(buf[:], name)); n {
+	case "connection", "keep-alive", "te", "trailer", "upgrade", "transfer-encoding":
+		return true
+	case "proxy-status":
+		return false
+	default:
+		return strings.HasPrefix(n, "proxy-") || strings.HasPrefix(n, "freeway-")
+	}
+}
+
+// framingField reports whether a field cannot be dropped by naming it in Connection.
+func framingField(name string) bool {
+	return http1.EqualFold(name, "Host") || http1.EqualFold(name, "Content-Length") || http1.EqualFold(name, "Transfer-Encoding")
+}
+
+// clean removes the fields that drop names and those listed in Connection. The
+// list is read before anything is removed.
+func clean(h *http1.Header, drop func(string) bool) {
+	var listed []string
+	for name := range h.Tokens("Connection") {
+		if !framingField(name) {
+			listed = append(listed, name)
+		}
+	}
+	h.DelFunc(func(name string) bool {
+		for _, l := range listed {
+			if http1.EqualFold(l, name) {
+				return true
+			}
+		}
+		return drop(name)
+	})
+}

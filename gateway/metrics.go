@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics never has an address, a host or a user as a label.
+type metrics struct {
+	connections  prometheus.Counter
+	acceptErrors prometheus.Counter
+	panics       prometheus.Counter
+	refused      *prometheus.CounterVec // by code
+	requests     *prometheus.CounterVec // by protocol of the client
+	attempts     *prometheus.CounterVec // by protocol of the upstream and class
+	failovers    prometheus.Counter
+	replays      prometheus.Counter
+	bytes        *prometheus.CounterVec // by direction, as the client sees it
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := promauto.With(r)
+	counter := func(name, help string) prometheus.Counter {
+		return f.NewCounter(prometheus.CounterOpts{Namespace: "freeway", Subsystem: "gateway", Name: name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "freeway", Subsystem: "gateway", Name: name, Help: help}, labels)
+	}
+	return &metrics{
+		connections:  counter("connections_total", "Connections of clients."),
+		acceptErrors: counter("accept_errors_total", "Failed accepts; the listener goes on."),
+		panics:       counter("panics_total", "Connections that ended in a panic."),
+		refused:      vector("refused_total", "Answers of the gateway's own.", "code"),
+		requests:     vector("requests_total", "Requests of clients.", "protocol"),
+		attempts:     vector("attempts_total", "Uses of upstreams.", "protocol", "class"),
+		failovers:    counter("failovers_total", "Requests that went on to another upstream."),
+		replays:      counter("replays_total", "TLS first flights sent to another upstream."),
+		bytes:        vector("bytes_total", "Payload bytes.", "direction"),
+	}
+}
+
+// observe registers gauges that are read from the gateway when asked for.
+func (g *Gateway) observe(r prometheus.Registerer) {
+	f := promauto.With(r)
+	gauge := func(name, help string, value func() int) {
+		f.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "freeway", Subsystem: "gateway", Name: name, Help: help},
+			func() float64 { return float64(value()) })
+	}
+	gauge("open_connections", "Connections of clients now.", func() int { n, _, _ := g.Counts(); return n })
+	gauge("open_tunnels", "Tunnels now.", func() int { _, n, _ := g.Counts(); return n })
+	gauge("running_requests", "Requests now, tunnels included.", func() int { _, _, n := g.Counts(); return n })
+}

@@ -1,0 +1,245 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"freeway/internal/http1"
+	"freeway/proxy"
+)
+
+// outgoing is a plain HTTP request on its way to the target.
+type outgoing struct {
+	q         *http1.Request // as received, hop-by-hop fields removed, one Host
+	authority string         // as the client wrote it
+	path      string         // with query; what an origin server is asked for
+	framing   http1.Framing
+	body      *http1.Body // of the client
+	held      []byte      // the body, when whole
+	whole     bool        // nothing is left to read from the client
+	repeats   bool        // the method may be sent twice
+	upgrade   bool        // to WebSocket
+	expects   bool        // the client waits for 100 before it sends the body
+	written   bool        // bytes of the request went to an upstream
+	given     bool        // bytes of an answer went to the client
+	bare      bool        // the target had no path
+	old       bool        // the client speaks HTTP/1.0
+	another   bool        // one more exit was tried because of Retry.OnStatus
+	broken    *refusal    // set by an upload when the client's body is to blame
+}
+
+// safe reports whether another upstream may be tried.
+func (o *outgoing) safe() bool { return !o.given && (!o.written || o.repeats && o.whole) }
+
+// servePlain serves a request in absolute form.
+func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Request) bool {
+	o, t, r := newOutgoing(q)
+	if r != nil {
+		return c.refuseRequest(q, r, bodiless(q))
+	}
+	x, r := c.enter(s, w, q.Method, t, true)
+	if r == nil {
+		r = x.checkPlain(o)
+	}
+	if r != nil {
+		x.end(r)
+		return c.answerRefusal(q, r, x.trace.ID, o.whole)
+	}
+	keep, r := x.plain(ctx, o)
+	if r != nil && !o.given {
+		keep = c.answerRefusal(q, r, x.trace.ID, o.whole)
+	}
+	x.end(r)
+	return keep
+}
+
+// newOutgoing takes a request apart. TLS is never opened here, so https and
+// what is not a proxy request at all are refused.
+func newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusal) {
+	const prefix = "http://"
+	switch {
+	case len(q.Target) > len(prefix) && http1.EqualFold(q.Target[:len(prefix)], prefix):
+	case q.Target[0] == '/' || q.Target == "*":
+		return nil, proxy.Target{}, refusef(codeBadRequest, "this is a proxy; give it to a client as proxy URL")
+	default:
+		return nil, proxy.Target{}, refusef(codeBadRequest, "only http:// here; https needs CONNECT")
+	}
+	o := &outgoing{q: q, authority: q.Target[len(prefix):]}
+	if i := strings.IndexAny(o.authority, "/?"); i >= 0 {
+		o.authority, o.path = o.authority[:i], o.authority[i:]
+	}
+	if o.bare = o.path == ""; o.bare || o.path[0] == '?' {
+		o.path = "/" + o.path
+	}
+	if !oneAuthority(o.authority) {
+		return nil, proxy.Target{}, refusef(codeBadRequest, "a bad authority in the target")
+	}
+	t, err := proxy.ParseTarget(o.authority, 80)
+	if err != nil {
+		return nil, proxy.Target{}, refusef(codeBadRequest, err.Error())
+	}
+	t.TLS = false
+	return o, t, o.readHead()
+}
+
+// oneAuthority refuses user information and brackets or colons that readers
+// take differently. ParseTarget checks the rest.
+func oneAuthority(s string) bool {
+	if strings.ContainsAny(s, "@%") {
+		return false
+	}
+	if strings.ContainsAny(s, "[]") {
+		end := strings.IndexByte(s, ']')
+		return s[0] == '[' && end == strings.LastIndexByte(s, ']') && strings.LastIndexByte(s, '[') == 0 &&
+			(end == len(s)-1 || s[end+1] == ':')
+	}
+	return strings.Count(s, ":") <= 1
+}
+
+// readHead settles framing, Expect and Upgrade and cleans the header.
+func (o *outgoing) readHead() *refusal {
+	q := o.q
+	o.framing, _ = q.BodyKind() // checkHead has read it
+	o.whole, o.old = bodiless(q), q.Minor == 0
+	if expect := q.Header.Get("Expect"); expect != "" && q.Minor > 0 {
+		if !http1.EqualFold(expect, "100-continue") {
+			return refusef(codeExpectation, "only 100-continue can be expected")
+		}
+		o.expects = !o.whole
+	}
+	o.upgrade = o.whole && q.Method == "GET" && q.Minor > 0 && q.Header.HasToken("Connection", "upgrade") &&
+		http1.EqualFold(q.Header.Get("Upgrade"), "websocket")
+	return nil
+}
+
+// checkPlain applies the rules for what is not encrypted, then prepares the body.
+func (x *exchange) checkPlain(o *outgoing) *refusal {
+	cfg, c := &x.s.cfg, x.c
+	if cfg.PlainHTTP == refuse && !x.avoidPublic() {
+		return refusef(codePlain, "plain HTTP through public upstreams is refused (plain_http)")
+	}
+	if cfg.PlaintextCredentials == refuse && o.q.Header.Has("Authorization") && !x.avoidPublic() {
+		return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
+	}
+	o.body = http1.NewBody(c.r, o.framing)
+	o.repeats = slices.Contains(cfg.Retry.Methods, o.q.Method)
+	if o.repeats && !o.whole {
+		if r := x.hold(o); r != nil {
+			return r
+		}
+	}
+	o.normalise()
+	return nil
+}
+
+// normalise cleans the header and gives it one Host and one framing.
+func (o *outgoing) normalise() {
+	q := o.q
+	clean(&q.Header, forProxies)
+	if q.Header.Has("Host") {
+		q.Header.Set("Host", o.authority)
+	} else {
+		q.Header = slices.Insert(q.Header, 0, http1.Field{Name: "Host", Value: o.authority})
+	}
+	switch o.framing.Kind {
+	case http1.Chunked:
+		q.Header.Set("Transfer-Encoding", "chunked")
+	case http1.Length:
+		q.Header.Del("Transfer-Encoding")
+		q.Header.Set("Content-Length", strconv.FormatInt(o.framing.Length, 10))
+	}
+	if o.upgrade {
+		q.Header.Add("Connection", "Upgrade")
+		q.Header.Add("Upgrade", "websocket")
+	}
+	q.Minor = 1
+}
+
+// appendHead appends the head for an upstream: in absolute form with the
+// upstream's own credentials, or in origin form through a tunnel.
+func (o *outgoing) appendHead(b []byte, forward bool, credentials string) []byte {
+	q := *o.q
+	switch {
+	case !forward && q.Method == "OPTIONS" && o.bare:
+		q.Target = "*" // RFC 9112 section 3.2.4
+	case !forward:
+		q.Target = o.path
+	case o.bare && q.Method == "OPTIONS":
+		q.Target = "http://" + o.authority
+	default:
+		q.Target = "http://" + o.authority + o.path
+	}
+	if credentials != "" {
+		q.Header = q.Header.Clone()
+		q.Header.Add("Proxy-Authorization", credentials)
+	}
+	return q.AppendTo(b)
+}
+
+// hold reads the body whole when it fits, so that it can be sent again.
+func (x *exchange) hold(o *outgoing) *refusal {
+	most := int64(x.s.cfg.Retry.BodyBuffer)
+	if o.framing.Kind == http1.Length && o.framing.Length > most {
+		return nil
+	}
+	if err := o.proceed(x.c); err != nil {
+		return errGone
+	}
+	var buf bytes.Buffer
+	_, err := io.CopyN(&buf, &stallReader{x.c, o.body, nil}, most+1)
+	switch {
+	case errors.Is(err, io.EOF):
+		o.held, o.whole = buf.Bytes(), true
+		o.framing = http1.Framing{Kind: http1.Length, Length: int64(buf.Len())}
+	case err != nil:
+		return bodyRefusal(err)
+	default:
+		o.held = buf.Bytes() // too large: goes out in front of the rest, once
+	}
+	return nil
+}
+
+// bodyRefusal says what is wrong with a request body that could not be read.
+func bodyRefusal(err error) *refusal {
+	if broken, ok := errors.AsType[*http1.Error](err); ok {
+		return refusef(codeBadRequest, broken.Msg)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return refusef(codeSlow, "the request body did not come in time")
+	}
+	return errGone
+}
+
+// proceed tells a client that waits for it to send the body.
+func (o *outgoing) proceed(c *client) error {
+	if !o.expects {
+		return nil
+	}
+	o.expects = false
+	return c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+}
+
+// stallReader reads from the client with a deadline for each read.
+type stallReader struct {
+	c    *client
+	r    io.Reader
+	stop *atomic.Bool // once set, reads end at once; nil: never
+}
+
+func (s *stallReader) Read(p []byte) (int, error) {
+	if s.c.r.Buffered() == 0 {
+		_ = s.c.raw.SetReadDeadline(time.Now().Add(stallTime))
+		if s.stop != nil && s.stop.Load() {
+			_ = s.c.raw.SetReadDeadline(longAgo)
+		}
+	}
+	return s.r.Read(p)
+}

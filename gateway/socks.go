@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"freeway/internal/socks"
+	"freeway/proxy"
+)
+
+// serveSOCKS serves the one request of a SOCKS connection. await has set the
+// deadline for the whole handshake.
+func (c *client) serveSOCKS(ctx context.Context, version byte) {
+	c.g.m.requests.WithLabelValues("socks" + strconv.Itoa(int(version))).Inc()
+	if c.excess {
+		c.g.m.refused.WithLabelValues(codeOverload).Inc()
+		return
+	}
+	_ = c.raw.SetWriteDeadline(time.Now().Add(headTime))
+	if version == 4 {
+		c.serveSOCKS4(ctx)
+		return
+	}
+	s := c.g.set.Load()
+	w, ok := c.greet5(s)
+	if !ok {
+		c.linger()
+		return
+	}
+	q, err := socks.ReadRequest5(c.r)
+	switch {
+	case errors.Is(err, socks.ErrAddressType):
+		c.reply5(socks.AddressNotSupported)
+	case errors.Is(err, socks.ErrProtocol):
+		c.reply5(socks.GeneralFailure)
+	case err != nil: // it went away, or was too slow
+	case q.Command != socks.CmdConnect:
+		c.reply5(socks.CommandNotSupported)
+	default:
+		c.connectSOCKS(ctx, s, w, "SOCKS5", q.Addr, c.reply5)
+		return
+	}
+	c.linger()
+}
+
+// greet5 settles the method and the login. A client that can log in is asked
+// to, because its options ride in the user name.
+func (c *client) greet5(s *settings) (who, bool) {
+	methods, err := socks.ReadGreeting5(c.r)
+	if err != nil {
+		return who{}, false
+	}
+	if bytes.IndexByte(methods, socks.UserPass) < 0 {
+		w, r := c.authorize(s, login{}, "")
+		if r != nil || bytes.IndexByte(methods, socks.NoAuth) < 0 {
+			_ = socks.WriteMethod5(c.conn, socks.NoAcceptable)
+			return who{}, false
+		}
+		return w, socks.WriteMethod5(c.conn, socks.NoAuth) == nil
+	}
+	if socks.WriteMethod5(c.conn, socks.UserPass) != nil {
+		return who{}, false
+	}
+	user, password, err := socks.ReadLogin5(c.r)
+	if err != nil {
+		if errors.Is(err, socks.ErrProtocol) {
+			_ = socks.WriteLogin5(c.conn, false)
+		}
+		return who{}, false
+	}
+	w, r := c.authorize(s, login{user: user, password: password, given: true}, "")
+	if r != nil {
+		c.g.m.refused.WithLabelValues(r.code).Inc()
+	}
+	return w, socks.WriteLogin5(c.conn, r == nil) == nil && r == nil
+}
+
+func (c *client) serveSOCKS4(ctx context.Context) {
+	s := c.g.set.Load()
+	q, err := socks.ReadRequest4(c.r)
+	if err != nil {
+		if errors.Is(err, socks.ErrProtocol) {
+			c.reply4(socks.GeneralFailure)
+		}
+		c.linger()
+		return
+	}
+	w, r := c.authorize(s, login{user: q.User, given: q.User != "", nopass: true}, "")
+	switch {
+	case r != nil:
+		c.g.m.refused.WithLabelValues(r.code).Inc()
+		_ = socks.WriteReply4(c.conn, socks.BadIdent)
+	case q.Command != socks.CmdConnect:
+		c.reply4(socks.CommandNotSupported)
+	default:
+		c.connectSOCKS(ctx, s, w, "SOCKS4", q.Addr, c.reply4)
+		return
+	}
+	c.linger()
+}
+
+// connectSOCKS serves a well-formed request to connect.
+func (c *client) connectSOCKS(ctx context.Context, s *settings, w who, method string, addr socks.Addr, reply func(socks.Reply)) {
+	t, err := proxy.ParseTarget(addr.String(), 0)
+	if err != nil {
+		c.g.m.refused.WithLabelValues(codeBadRequest).Inc()
+		reply(socks.GeneralFailure)
+		c.linger()
+		return
+	}
+	x, r := c.enter(s, w, method, t, false)
+	refuse := func(r *refusal) {
+		x.trace.Status = int(answers[r.code].reply)
+		reply(answers[r.code].reply)
+		c.linger()
+	}
+	if r != nil {
+		refuse(r)
+		x.end(r)
+		return
+	}
+	x.tunnel(ctx, func(*try) error { reply(socks.Succeeded); return nil }, refuse)
+}
+
+// replyWriter gives each reply a deadline and notes nothing: a client that
+// does not take it is found out by the tunnel.
+func (c *client) replyWriter() io.Writer {
+	_ = c.raw.SetWriteDeadline(time.Now().Add(headTime))
+	return c.conn
+}
+
+func (c *client) reply5(code socks.Reply) {
+	_ = socks.WriteReply5(c.replyWriter(), code, socks.Addr{})
+}
+
+func (c *client) reply4(code socks.Reply) {
+	four := socks.Rejected
+	if code == socks.Succeeded {
+		four = socks.Granted
+	}
+	_ = socks.WriteReply4(c.replyWriter(), four)
+}

@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"freeway/dial"
+	"freeway/proxy"
+)
+
+// dialTunnel brings a tunnel to the target up, through one upstream after the
+// other. Nothing has been given to the client and nothing of its data was
+// sent, so any failure may go on to the next.
+func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) {
+	for {
+		t, r := x.next(ctx)
+		if r != nil {
+			return nil, nil, r
+		}
+		up, err := t.via().Tunnel(ctx, x.want.Target)
+		if err == nil {
+			t.phases = up.Phases()
+			return t, up, nil
+		}
+		t.fail(ctx, proxy.StageHandshake, err)
+		t.close()
+	}
+}
+
+// tunnel serves one CONNECT or SOCKS request. succeed tells the client that
+// the tunnel is up, refuse that it is not. The connection is used up afterwards.
+func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse func(*refusal)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	timed, stopTimer := context.WithDeadline(ctx, x.until)
+	defer stopTimer()
+	unwatch := x.c.watch(cancel, true)
+	t, up, r := x.dialTunnel(timed)
+	unwatch()
+	if r != nil {
+		refuse(r)
+		x.end(r)
+		return
+	}
+	if err := succeed(t); err != nil {
+		_ = up.Close()
+		t.close()
+		x.end(errGone)
+		return
+	}
+	x.carry(ctx, t, up, waiting)
+	x.end(nil)
+}
+
+// carry runs a tunnel that is up until its end.
+func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32) {
+	x.c.g.tunnels.Add(1)
+	defer x.c.g.tunnels.Add(-1)
+	f := &flow{x: x, idle: x.s.cfg.Timeouts.Idle, left: max(time.Until(x.until), time.Millisecond)}
+	f.lastMoved.Store(time.Now().UnixNano())
+	f.start(t, up, state)
+	if age := x.s.cfg.Tunnel.MaxAge; age > 0 {
+		defer time.AfterFunc(age, f.abort).Stop()
+	}
+	defer context.AfterFunc(ctx, f.abort)()
+	f.run(ctx)
+	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
+}

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"freeway/dial"
+	"freeway/internal/http1"
+)
+
+// upload is a request body on its way from the client to an upstream while the
+// answer is awaited. Its goroutine ends when the body does, when either side
+// fails, or by stop.
+type upload struct {
+	c     *client
+	n     atomic.Int64 // bytes sent
+	ok    atomic.Bool  // the whole body was sent
+	ended atomic.Bool  // nobody wants the rest
+	done  chan struct{}
+}
+
+// startUpload sends what is held of the body and then the rest.
+func (x *exchange) startUpload(up *dial.Conn, o *outgoing) *upload {
+	u := &upload{c: x.c, done: make(chan struct{})}
+	go func() {
+		defer close(u.done)
+		defer x.c.g.recover()
+		if r := u.run(up, o); r != nil {
+			o.broken = r
+			_ = up.Close() // a body that is not whole must not look so
+			return
+		}
+		_ = up.SetReadDeadline(time.Now().Add(x.s.cfg.Timeouts.FirstByte))
+	}()
+	return u
+}
+
+// run returns the refusal when the client is to blame. An upstream that takes
+// no more may still have answered: the reader of the answer will see.
+func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
+	bw := bufio.NewWriterSize(&upstreamWriter{up, u}, 16<<10)
+	var out io.Writer = bw
+	chunks := http1.NewChunkedWriter(bw)
+	if o.framing.Kind == http1.Chunked {
+		out = chunks
+	}
+	buf := large.Get().(*[]byte)
+	defer large.Put(buf)
+	in := io.MultiReader(bytes.NewReader(o.held), &stallReader{u.c, o.body, &u.ended})
+	for {
+		n, err := in.Read(*buf)
+		if _, werr := out.Write((*buf)[:n]); werr != nil {
+			return nil
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return bodyRefusal(err)
+		}
+		if u.c.r.Buffered() == 0 && bw.Flush() != nil {
+			return nil
+		}
+	}
+	if o.framing.Kind == http1.Chunked {
+		_ = chunks.Close() // an error stays in bw
+	}
+	if bw.Flush() == nil {
+		u.ok.Store(true)
+	}
+	return nil
+}
+
+// finished reports whether the whole body was sent.
+func (u *upload) finished() bool {
+	select {
+	case <-u.done:
+		return u.ok.Load()
+	default:
+		return false
+	}
+}
+
+// stop ends the upload and waits for its goroutine. The upstream is closed
+// before; a client that is being read from is woken.
+func (u *upload) stop() {
+	select {
+	case <-u.done:
+		return
+	default:
+	}
+	u.ended.Store(true)
+	_ = u.c.raw.SetReadDeadline(longAgo)
+	<-u.done
+}
+
+// upstreamWriter puts a deadline in front of each write.
+type upstreamWriter struct {
+	up *dial.Conn
+	u  *upload
+}
+
+func (w *upstreamWriter) Write(p []byte) (int, error) {
+	_ = w.up.SetWriteDeadline(time.Now().Add(stallTime))
+	n, err := w.up.Write(p)
+	w.u.n.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"freeway/internal/http1"
+)
+
+// Validate reports every mistake, each beginning with the key it is about. It
+// looks at nothing but the values: files may be missing.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	c.validateListeners(fail)
+	c.validateUsers(fail)
+	c.validateRetry(fail)
+	c.validateTimes(fail)
+	c.validateChoices(fail)
+	c.validateUnsupported(fail)
+	return errors.Join(errs...)
+}
+
+type failFunc func(format string, args ...any)
+
+func (c Config) validateListeners(fail failFunc) {
+	open := len(c.Users) == 0 && len(c.AllowClients) == 0
+	seen := map[string]string{}
+	one := func(key, listen string) {
+		loopback, err := checkListen(listen)
+		switch {
+		case err != nil:
+			fail("%s: %w", key, err)
+		case !loopback && open:
+			fail("%s: %s can be reached by others and nobody needs a user: configure users or allow_clients, or listen on 127.0.0.1", key, listen)
+		case seen[listen] != "" && !strings.HasSuffix(listen, ":0"):
+			fail("%s: %s is taken by %s", key, listen, seen[listen])
+		}
+		seen[listen] = key
+	}
+	one("listen", c.Listen)
+	for i, l := range c.Listeners {
+		key := fmt.Sprintf("listeners[%d]", i)
+		one(key+".listen", l.Listen)
+		if _, err := parseOptions(l.Options); err != nil {
+			fail("%s.options: %w", key, err)
+		}
+	}
+	if c.TLS.Listen == "" {
+		if c.TLS.Cert != "" || c.TLS.Key != "" {
+			fail("tls.listen: a certificate is given but no address to listen on")
+		}
+		return
+	}
+	one("tls.listen", c.TLS.Listen)
+	if c.TLS.Cert == "" || c.TLS.Key == "" {
+		fail("tls.cert: cert and key are both needed")
+	}
+}
+
+// checkListen reports whether an address is reachable from this machine only.
+func checkListen(listen string) (loopback bool, err error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return false, fmt.Errorf("bad address %q; write host:port", listen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return false, fmt.Errorf("bad port in %q", listen)
+	}
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback() || host == "localhost", nil
+}
+
+func (c Config) validateUsers(fail failFunc) {
+	seen := map[string]bool{}
+	for i, u := range c.Users {
+		key := fmt.Sprintf("users[%d]", i)
+		switch {
+		case u.Name == "" || len(u.Name) > 255 || strings.ContainsAny(u.Name, ":%") || !printable(u.Name):
+			fail("%s.name: 1 to 255 characters without : and %%", key)
+		case seen[u.Name]:
+			fail("%s.name: %q is configured twice", key, u.Name)
+		}
+		seen[u.Name] = true
+		if !u.Password.IsZero() && u.PasswordFile != "" {
+			fail("%s.password_file: password is given as well", key)
+		}
+		if u.Rate < 0 || u.Burst < 0 || u.Concurrency < 0 {
+			fail("%s.rate: rate, burst and concurrency are not negative", key)
+		}
+		if o, err := parseOptions(u.Require); err != nil {
+			fail("%s.require: %w", key, err)
+		} else if !o.filtersOnly() {
+			fail("%s.require: only filters can be required", key)
+		}
+		if u.DailyBytes != 0 {
+			fail("%s.daily_bytes: not supported yet", key)
+		}
+		if u.Style != "" {
+			fail("%s.style: not supported yet", key)
+		}
+	}
+}
+
+func (c Config) validateRetry(fail failFunc) {
+	if c.Retry.Attempts < 1 || c.Retry.Attempts > maxAttempts {
+		fail("retry.attempts: %d is not between 1 and %d", c.Retry.Attempts, maxAttempts)
+	}
+	for i, m := range c.Retry.Methods {
+		if !http1.IsToken(m) || m == "CONNECT" {
+			fail("retry.methods[%d]: bad method %q", i, m)
+		}
+	}
+	if c.Retry.BodyBuffer < 0 || c.Retry.BodyBuffer > 64<<20 {
+		fail("retry.body_buffer: %v is not between 0 and 64MiB", c.Retry.BodyBuffer)
+	}
+	for i, s := range c.Retry.OnStatus {
+		if s < 200 || s > 599 {
+			fail("retry.on_status[%d]: %d is not a final status", i, s)
+		}
+	}
+	for i, s := range c.Ban.Status {
+		if s < 200 || s > 599 {
+			fail("ban.status[%d]: %d is not a final status", i, s)
+		}
+	}
+}
+
+func (c Config) validateTimes(fail failFunc) {
+	const day = 24 * time.Hour
+	for _, d := range []struct {
+		key      string
+		v        time.Duration
+		min, max time.Duration
+	}{
+		{"timeouts.connect", c.Timeouts.Connect, time.Millisecond, time.Hour},
+		{"timeouts.handshake", c.Timeouts.Handshake, time.Millisecond, time.Hour},
+		{"timeouts.first_byte", c.Timeouts.FirstByte, time.Millisecond, time.Hour},
+		{"timeouts.total", c.Timeouts.Total, time.Millisecond, time.Hour},
+		{"timeouts.idle", c.Timeouts.Idle, time.Millisecond, day},
+		{"timeouts.warmup", c.Timeouts.Warmup, 0, time.Hour},
+		{"session.ttl", c.Session.TTL, minTTL, maxTTL},
+		{"tunnel.max_age", c.Tunnel.MaxAge, 0, 365 * day},
+		{"drain", c.Drain, 0, time.Hour},
+	} {
+		if d.v < d.min || d.v > d.max {
+			fail("%s: %v is not between %v and %v", d.key, d.v, d.min, d.max)
+		}
+	}
+}
+
+func (c Config) validateChoices(fail failFunc) {
+	for _, v := range []struct {
+		key, val string
+		of       []string
+	}{
+		{"rotation", c.Rotation, []string{"adaptive", "round-robin", "random", "least-used", "fastest"}},
+		{"plain_http", c.PlainHTTP, []string{allow, refuse}},
+		{"plaintext_credentials", c.PlaintextCredentials, []string{refuse, allow}},
+	} {
+		if !slices.Contains(v.of, v.val) {
+			fail("%s: %q is none of %s", v.key, v.val, strings.Join(v.of, ", "))
+		}
+	}
+	if c.MaxConnections < 0 {
+		fail("max_connections: %d is negative", c.MaxConnections)
+	}
+	for i, p := range c.Pools {
+		if p == "" {
+			fail("pools[%d]: empty", i)
+		}
+	}
+}
+
+// validateUnsupported names the keys that would change nothing yet.
+func (c Config) validateUnsupported(fail failFunc) {
+	if c.Hedge.Enabled && c.Hedge != DefaultConfig().Hedge {
+		fail("hedge: not supported yet; leave it out or set enabled: false")
+	}
+	if len(c.Targets) > 0 {
+		fail("targets: not supported yet")
+	}
+	if len(c.Ban.Body) > 0 {
+		fail("ban.body: not supported yet")
+	}
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
