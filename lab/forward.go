@@ -51,7 +51,7 @@ func (s *session) request(h *head) bool {
 	}
 	authority, path, ok := splitAbsolute(h.first[1])
 	host, port, ok2 := splitTarget(authority, 80)
-	if !ok || !ok2 {
+	if _, err := h.requestBody(); err != nil || !ok || !ok2 {
 		return s.turnBack(h, "HTTP/1.1 400 Bad Request")
 	}
 	if !s.think() {

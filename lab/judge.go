@@ -2,19 +2,34 @@ package lab
 
 import (
 	"net/http"
+	"strings"
+
+	"freeway/internal/judge"
 )
 
-// judgeHandler answers as the judges do.
+// judgeHandler is both kinds of judges: Freeway's own format, signed with the
+// lab's key, and at /get that of httpbin.
 func (l *Lab) judgeHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := map[string]string{}
-		for k := range r.Header {
-			h[k] = r.Header.Get(k)
-		}
-		args := map[string]string{}
-		for k := range r.URL.Query() {
-			args[k] = r.URL.Query().Get(k)
-		}
-		writeJSON(w, map[string]any{"origin": seenAddr(r).String(), "headers": h, "args": args})
+	mux := http.NewServeMux()
+	mux.Handle("/", judge.Handler(judge.Options{Key: l.key, RemoteAddr: seenAddr}))
+	mux.HandleFunc("/get", serveHTTPBin)
+	return mux
+}
+
+// serveHTTPBin answers as httpbin's /get?show_env=1 does: no header is hidden.
+func serveHTTPBin(w http.ResponseWriter, r *http.Request) {
+	headers, args := map[string]string{"Host": r.Host}, map[string]string{}
+	for name, values := range r.Header {
+		headers[name] = strings.Join(values, ",")
+	}
+	for name, values := range r.URL.Query() {
+		args[name] = strings.Join(values, ",")
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	writeJSON(w, map[string]any{
+		"args": args, "headers": headers, "origin": seenAddr(r).String(), "url": scheme + r.Host + r.RequestURI,
 	})
 }

@@ -133,13 +133,16 @@ func (l *Lab) add(u Upstream, host netip.Addr) (*node, error) {
 	}
 	l.adding.Lock()
 	defer l.adding.Unlock()
+	if l.scope.Err() != nil {
+		return nil, errors.New("the lab is closed")
+	}
 	rng := mrand.New(mrand.NewPCG(l.cfg.Seed, uint64(len(l.all))+1))
 	n := newNode(u, rng)
-	if !host.IsValid() {
-		host = l.hostFor(u, rng)
+	if n.home = host; !host.IsValid() {
+		n.home = l.hostFor(u, rng)
 	}
-	l.giveExits(n, host, rng)
-	if err := l.place(n, host); err != nil {
+	l.giveExits(n, rng)
+	if err := l.place(n, n.home); err != nil {
 		return nil, err
 	}
 	ep, err := proxy.NewEndpoint(n.Protocol, n.addr.Addr().String(), n.addr.Port(), n.User)
@@ -169,7 +172,7 @@ func (l *Lab) hostFor(u Upstream, rng *mrand.Rand) netip.Addr {
 // rotation is how many exits a RotatingExit has.
 const rotation = 5
 
-func (l *Lab) giveExits(n *node, host netip.Addr, rng *mrand.Rand) {
+func (l *Lab) giveExits(n *node, rng *mrand.Rand) {
 	switch {
 	case n.Exit.IsValid():
 		n.exits = []netip.Addr{n.Exit.Unmap()}
@@ -178,7 +181,7 @@ func (l *Lab) giveExits(n *node, host netip.Addr, rng *mrand.Rand) {
 			n.exits = append(n.exits, l.drawHost(rng))
 		}
 	default:
-		n.exits = []netip.Addr{host}
+		n.exits = []netip.Addr{n.home}
 	}
 }
 
@@ -202,11 +205,12 @@ func (l *Lab) HTTPName() string { return "http://" + hostNames()[0] }
 func (l *Lab) HTTPSName() string { return "https://" + hostNames()[0] }
 
 // JudgeHTTP returns the base URL of the plain judge, "http://127.0.0.1:port". Upstreams also
-// reach it as http://judge.lab.test and http://judge.other.test.
+// reach it as http://judge.lab.test and http://judge.other.test. At /get it answers like httpbin,
+// at every other path in Freeway's own format.
 func (l *Lab) JudgeHTTP() string { return "http://" + l.servers.judge.String() }
 
 // JudgeHTTPS returns the base URL of the TLS judge, "https://127.0.0.1:port". Upstreams also
-// reach it as https://judge.lab.test and https://judge.other.test.
+// reach it as https://judge.lab.test and https://judge.other.test. See JudgeHTTP for its formats.
 func (l *Lab) JudgeHTTPS() string { return "https://" + l.servers.judgeTLS.String() }
 
 // JudgeKey returns the key with which the judges sign, 32 bytes.

@@ -16,6 +16,7 @@ type node struct {
 	Upstream
 	ep     proxy.Endpoint
 	addr   netip.AddrPort // where it listens
+	home   netip.Addr     // the address that it has or, in PerPort, pretends to have
 	exits  []netip.Addr   // where it leaves from; several for RotatingExit
 	born   time.Time
 	plan   *plan      // nil: always up

@@ -77,7 +77,7 @@ func (l *Lab) populate(cfg Config) error {
 			return err
 		}
 		if m.farm != nil && !host.IsValid() {
-			*m.farm = n.addr.Addr()
+			*m.farm = n.home
 		}
 	}
 	return nil
