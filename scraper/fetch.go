@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -186,19 +187,19 @@ func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, le
 		return nil, nil, ctx.Err()
 	}
 	timed, cancel := context.WithTimeout(ctx, left)
-	reached := false
+	var reached atomic.Bool
 	end := func(unreached error) {
 		cancel()
 		<-q.slots
 		leave(unreached)
 	}
-	trace := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached = true }})
+	trace := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }})
 	resp, err := w.send(trace, q, own, u, hop)
 	if err == nil {
 		return resp, func() { resp.Body.Close(); end(nil) }, nil
 	}
 	err = explain(timed, err, q.timeout)
-	if reached || ctx.Err() != nil {
+	if reached.Load() || ctx.Err() != nil {
 		end(nil)
 	} else {
 		end(err)
@@ -238,12 +239,12 @@ func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*
 	return w.first.RoundTrip(r)
 }
 
-// explain says what a deadline means; other errors pass.
+// explain says what an error behind the deadline means; others pass.
 func explain(ctx context.Context, err error, timeout time.Duration) error {
-	if errors.Is(err, context.DeadlineExceeded) && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("not finished within %v: %w", timeout, context.DeadlineExceeded)
+	if err == nil || errors.Is(err, errTooLarge) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
 	}
-	return err
+	return fmt.Errorf("not finished within %v: %w", timeout, context.DeadlineExceeded)
 }
 
 // accept sorts the last answer: a list, nothing new, or an error.
@@ -262,6 +263,7 @@ func (w *web) accept(q request, u *url.URL, resp *http.Response, done func()) (*
 	}
 	body, err := decode(resp.Body, resp.Header.Get("Content-Encoding"), q.limit)
 	if err != nil {
+		err = explain(resp.Request.Context(), err, q.timeout)
 		done()
 		return nil, err
 	}

@@ -17,6 +17,8 @@ type Result struct {
 	Status      int            `json:"status"`            // HTTP status of the last answer; 0: none, or a file
 	NotModified bool           `json:"not_modified"`      // unchanged since the run before
 	Bytes       int64          `json:"bytes"`             // decoded
+	Runs        int            `json:"runs"`              // so far, failed ones too
+	TotalBytes  int64          `json:"total_bytes"`       // of all runs, decoded
 	Pages       int            `json:"pages"`             // requests that were answered
 	Format      string         `json:"format"`            // as which the list was read last
 	Rows        int            `json:"rows"`              // lines, rows or objects seen

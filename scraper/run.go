@@ -23,6 +23,9 @@ type outcome struct {
 	err            error
 }
 
+// errPanic is in the error of a list that the reader could not stand.
+var errPanic = errors.New("the reader panicked")
+
 // read fetches and parses a source and never panics. m is what is known of the
 // copy at hand; samples is how many refusals to keep.
 func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o outcome) {
@@ -32,7 +35,7 @@ func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o 
 	o.Format = src.As
 	defer func() {
 		if r := recover(); r != nil {
-			o.err = fmt.Errorf("the reader panicked: %v", r)
+			o.err = fmt.Errorf("%w: %v", errPanic, r)
 			s.env.Log.Error("a reader panicked", "source", src.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 		o.Took = time.Since(began)
@@ -233,7 +236,9 @@ func (s *Scraper) settle(st *state, o outcome, own bool) {
 	}
 	st = now
 	m := &st.memo
+	runs, total := m.Last.Runs, m.Last.TotalBytes
 	m.Last = o.Result
+	m.Last.Runs, m.Last.TotalBytes = runs+1, total+o.Bytes
 	m.Last.Worth = s.env.Sink.Worth(st.src.Name)
 	if o.err == nil {
 		m.Failures, m.NotBefore, m.Asked = 0, time.Time{}, time.Time{}
@@ -302,7 +307,12 @@ func mayPass(err error) bool {
 	if errors.As(err, &status) {
 		return status.status >= 500 || status.status == http.StatusRequestTimeout || status.status == http.StatusTooManyRequests
 	}
-	return !errors.Is(err, errAlarm) && !errors.Is(err, errRefused) && !errors.Is(err, errTooLarge)
+	for _, lasting := range []error{errAlarm, errRefused, errTooLarge, errPanic} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	return true
 }
 
 // plain makes an error fit for a terminal: control characters that a server

@@ -1,8 +1,10 @@
 package scraper
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,13 +121,14 @@ func (s *Scraper) due() (ready []*state, wait time.Duration) {
 		}
 		wait = min(wait, st.next.Sub(now))
 	}
+	slices.SortFunc(ready, byYield)
 	return ready, max(wait, time.Millisecond)
 }
 
 // plan returns the turn after now. The caller holds mu.
 func (s *Scraper) plan(st *state, now time.Time) time.Time {
 	next := st.sched.Next(now)
-	switch p := paceOf(st.memo.Last.Worth, st.memo.Mirror != ""); {
+	switch p := paceOf(st.memo.Last.Worth, s.isMirror(st)); {
 	case p == paceSlow:
 		for range slow - 1 {
 			next = st.sched.Next(next)
@@ -139,6 +142,19 @@ func (s *Scraper) plan(st *state, now time.Time) time.Time {
 		return next
 	}
 	return next.Add(s.env.Jitter(min(gap(st.sched, now)/jitterPart, maxJitter)))
+}
+
+// isMirror reports whether another source gives what st would and is well. The
+// caller holds mu.
+func (s *Scraper) isMirror(st *state) bool {
+	const troubled = 3 // failures in a row
+	other := s.states[st.memo.Mirror]
+	return other != nil && other.on && other.memo.Failures < troubled
+}
+
+// byYield sorts sources, those that gave the most working endpoints first.
+func byYield(a, b *state) int {
+	return cmp.Or(cmp.Compare(b.memo.Last.Worth.Yield(), a.memo.Last.Worth.Yield()), cmp.Compare(a.rank, b.rank))
 }
 
 // gap is the time between the next two turns of a schedule.

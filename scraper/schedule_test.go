@@ -310,7 +310,7 @@ func TestAPanicStaysInItsSource(t *testing.T) {
 			t.Errorf("the neighbour was read %d times, want 6", got)
 		}
 		for _, res := range r.Results() {
-			if bad := res.Name == "bad"; bad != strings.Contains(res.Err, "panicked") || bad != (res.Failures > 3) || strings.Contains(res.Err, "\x1b") {
+			if bad := res.Name == "bad"; bad != strings.Contains(res.Err, "panicked") || bad != (res.Failures >= 3) || strings.Contains(res.Err, "\x1b") {
 				t.Errorf("%s: %q after %d failures", res.Name, res.Err, res.Failures)
 			}
 		}
