@@ -122,8 +122,8 @@ const (
 	version4   = 4
 	version5   = 5
 	maxName    = 255 // what the length byte of SOCKS5 can say; taken for the strings of SOCKS4 as well
-	firstAscii = '!' // visible ASCII begins here
-	lastAscii  = '~'
+	firstASCII = '!' // visible ASCII begins here
+	lastASCII  = '~'
 )
 
 // protocolError is ErrProtocol with what was wrong. msg holds no bytes of the peer.
@@ -141,7 +141,7 @@ func readRest(r io.Reader, b []byte) error {
 // validName refuses what could end a line or a string further on, and what no host name holds.
 func validName(s string) bool {
 	for i := range len(s) {
-		if s[i] < firstAscii || s[i] > lastAscii {
+		if s[i] < firstASCII || s[i] > lastASCII {
 			return false
 		}
 	}
