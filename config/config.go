@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"freeway/api"
@@ -120,16 +119,14 @@ func (l Log) Validate() error {
 // crossCheck finds what is wrong between sections.
 func (c Config) crossCheck(errs *Errors) {
 	type listener struct{ path, addr string }
-	all := []listener{{"gateway.listen", c.Gateway.Listen}, {"gateway.tls.listen", c.Gateway.TLS.Listen}}
+	taken := []listener{{"gateway.listen", c.Gateway.Listen}, {"gateway.tls.listen", c.Gateway.TLS.Listen}}
 	for i, l := range c.Gateway.Listeners {
-		all = append(all, listener{fmt.Sprintf("gateway.listeners[%d].listen", i), l.Listen})
+		taken = append(taken, listener{fmt.Sprintf("gateway.listeners[%d].listen", i), l.Listen})
 	}
-	all = append(all, listener{"admin.listen", c.Admin.Listen})
-	for i, a := range all {
-		for _, b := range all[:i] {
-			if sameListener(a.addr, b.addr) {
-				errs.add("", a.path, "%s is taken by %s", clip(a.addr), b.path)
-			}
+	for _, l := range taken { // the gateway itself has compared its own
+		if sameListener(c.Admin.Listen, l.addr) {
+			errs.add("", "admin.listen", "%s is taken by %s", clip(c.Admin.Listen), l.path)
+			return
 		}
 	}
 }
@@ -205,12 +202,4 @@ func parents(path string) []string {
 // variable returns the name of the environment variable for a path.
 func variable(path string) string {
 	return "FREEWAY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
-}
-
-func quoteList(items []string) string {
-	quoted := make([]string, len(items))
-	for i, s := range items {
-		quoted[i] = strconv.Quote(s)
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
 }

@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -114,36 +111,4 @@ var filterHelp = map[string]string{
 	"target":      "passed the per-target check of this `NAME`",
 	"state":       "`STATE` new, live, resting or dead; several by comma",
 	"url":         "just this proxy (`URL`)",
-}
-
-func (a *app) explainCommand() *cobra.Command {
-	var server string
-	cmd := &cobra.Command{
-		Use:     "explain USERNAME URL",
-		Short:   "Tell which upstreams a request would get, and what each filter removed",
-		Example: "  freeway explain bob-country-de-anonymity-elite https://example.com/",
-		Args:    cobra.ExactArgs(2),
-	}
-	serverFlag(cmd, &server)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.load(nil)
-		if err != nil {
-			return err
-		}
-		c, err := a.client(server, cfg)
-		if err != nil {
-			return err
-		}
-		body, err := c.get(cmd.Context(), "/api/explain", url.Values{"user": {args[0]}, "url": {args[1]}})
-		if err != nil {
-			return err
-		}
-		var pretty bytes.Buffer
-		if json.Indent(&pretty, body, "", "  ") != nil {
-			pretty.Write(body)
-		}
-		_, err = fmt.Fprintln(a.stdout, strings.TrimSpace(pretty.String()))
-		return err
-	}
-	return cmd
 }

@@ -42,13 +42,15 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	level := new(slog.LevelVar)
 	log := a.logger(cfg.Log, level)
 	from := a.loadOptions(flags)
-	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
-		a.note("%s", firstStart)
-	}
+	_, err = os.Stat(cfg.Store.Path)
+	first := errors.Is(err, fs.ErrNotExist)
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, watch: from.Path,
 		load: func() (config.Config, error) { return config.Load(from) }})
 	if err != nil {
 		return err
+	}
+	if first {
+		a.note("%s", firstStart)
 	}
 	log.Info("serving", "version", versionText(), "gateway", s.gateway.Addr().String(), "admin", s.admin.Addr().String(),
 		"store", cfg.Store.Path, "config", from.Path)

@@ -69,21 +69,25 @@ type server struct {
 
 // openServer builds everything and binds the listeners. With an error nothing
 // is left open.
-func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (s *server, err error) {
-	s = &server{opt: opt, log: opt.log, cfg: cfg, policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-			s = nil
-		}
-	}()
+func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
+	s := &server{opt: opt, log: opt.log, cfg: cfg, policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
 	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return nil, errors.Join(err, s.abandon(ctx))
 		}
 	}
 	return s, nil
+}
+
+// abandon closes what is open before anything runs.
+func (s *server) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	if s.gateway != nil && s.gateway.Addr() != nil {
+		s.gateway.Run(ctx) //nolint:errcheck // nobody is connected: it closes its listeners
+	}
+	return s.close()
 }
 
 // openFiles opens what is on disk, apart from the store.
@@ -277,15 +281,6 @@ func (s *server) ready() (bool, []string) {
 		reasons = append(reasons, "no proxy is live yet")
 	}
 	return len(reasons) == 0, reasons
-}
-
-// explain answers "which upstreams would this request get?".
-func (s *server) explain(user, url string) (any, error) {
-	want, err := s.gateway.Want(user, url)
-	if err != nil {
-		return nil, err
-	}
-	return s.pool.Explain(want), nil
 }
 
 // readinessGrace is how long a server in reach of others goes on after it has
