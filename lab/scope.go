@@ -80,18 +80,20 @@ func (s *scope) connState(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// close ends everything and waits for it. Every call waits.
+// close ends everything and waits for it. Every call waits. Nothing is closed
+// under the mutex: an http.Server's Close waits for hooks that may need it.
 func (s *scope) close() {
 	s.mu.Lock()
+	open := s.open
+	s.open = nil
 	if !s.closed {
 		s.closed = true
 		close(s.done)
-		for c := range s.open {
-			c.Close()
-		}
-		clear(s.open)
 	}
 	s.mu.Unlock()
+	for c := range open {
+		c.Close()
+	}
 	s.wg.Wait()
 }
 
