@@ -131,7 +131,8 @@ func (x *exchange) checkPlain(o *outgoing) *refusal {
 	}
 	o.body = http1.NewBody(c.r, o.framing)
 	o.repeats = slices.Contains(cfg.Retry.Methods, o.q.Method)
-	if o.repeats && !o.whole {
+	here := o.framing.Kind == http1.Length && o.framing.Length <= int64(c.r.Buffered())
+	if !o.whole && (o.repeats || here) {
 		if r := x.hold(o); r != nil {
 			return r
 		}
@@ -184,7 +185,8 @@ func (o *outgoing) appendHead(b []byte, forward bool, credentials string) []byte
 	return q.AppendTo(b)
 }
 
-// hold reads the body whole when it fits, so that it can be sent again.
+// hold reads the body whole when it fits, so that it can be sent again, or
+// because it is here already and can go out in one write with the head.
 func (x *exchange) hold(o *outgoing) *refusal {
 	most := int64(x.s.cfg.Retry.BodyBuffer)
 	if o.framing.Kind == http1.Length && o.framing.Length > most {

@@ -17,7 +17,8 @@ import (
 type upload struct {
 	c     *client
 	n     atomic.Int64 // bytes sent
-	ok    atomic.Bool  // the whole body was sent
+	read  atomic.Bool  // the whole body was read from the client
+	ok    atomic.Bool  // it was sent
 	ended atomic.Bool  // nobody wants the rest
 	done  chan struct{}
 }
@@ -68,20 +69,26 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 	if o.framing.Kind == http1.Chunked {
 		_ = chunks.Close() // an error stays in bw
 	}
+	u.read.Store(true)
 	if bw.Flush() == nil {
 		u.ok.Store(true)
 	}
 	return nil
 }
 
-// finished reports whether the whole body was sent.
+// finished reports whether the whole body was sent. When only the last write
+// is still running it waits a moment, because the answer to it may be here
+// before the write is known to be done.
 func (u *upload) finished() bool {
-	select {
-	case <-u.done:
-		return u.ok.Load()
-	default:
+	const moment = 50 * time.Millisecond
+	if !u.read.Load() {
 		return false
 	}
+	select {
+	case <-u.done:
+	case <-time.After(moment):
+	}
+	return u.ok.Load()
 }
 
 // stop ends the upload and waits for its goroutine. The upstream is closed

@@ -11,7 +11,10 @@ import (
 // that all parts point into. io.EOF: nothing came at all. In a strict head each
 // line ends in CRLF, and one empty line before the first is skipped, as
 // RFC 9112 section 2.2 asks for.
-func readHead(r *bufio.Reader, limit int, strict bool) (string, error) {
+//
+// first is asked about the first line as soon as it is clear that the rest is
+// yet to come: a peer that speaks something else may never send it.
+func readHead(r *bufio.Reader, limit int, strict bool, first func(line string) error) (string, error) {
 	var stack [1024]byte
 	head := stack[:0]
 	start, skipped := 0, false // where the current line begins
@@ -33,6 +36,12 @@ func readHead(r *bufio.Reader, limit int, strict bool) (string, error) {
 		}
 		switch {
 		case string(line) != "\r\n" && string(line) != "\n":
+			if start == 0 && r.Buffered() == 0 {
+				line, _ := cutLine(string(head))
+				if err := first(line); err != nil {
+					return "", err
+				}
+			}
 			start = len(head)
 		case start > 0:
 			return string(head), nil

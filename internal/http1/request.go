@@ -17,12 +17,12 @@ type Request struct {
 // head that breaks the rules, io.EOF only when nothing at all came, and those
 // of r. After an error nothing more can be read.
 func ReadRequest(r *bufio.Reader, limit int) (*Request, error) {
-	head, err := readHead(r, limit, true)
+	q := &Request{}
+	head, err := readHead(r, limit, true, q.parseLine)
 	if err != nil {
 		return nil, err
 	}
 	line, rest := cutLine(head)
-	q := &Request{}
 	if err := q.parseLine(line); err != nil {
 		return nil, err
 	}

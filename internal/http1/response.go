@@ -18,12 +18,12 @@ type Response struct {
 // ReadResponse reads one head of at most limit bytes. Errors are as those of
 // ReadRequest; a server that gets an *Error from here answers 502.
 func ReadResponse(r *bufio.Reader, limit int) (*Response, error) {
-	head, err := readHead(r, limit, false)
+	p := &Response{}
+	head, err := readHead(r, limit, false, p.parseLine)
 	if err != nil {
 		return nil, asGateway(err)
 	}
 	line, rest := cutLine(head)
-	p := &Response{}
 	if err := p.parseLine(line); err != nil {
 		return nil, asGateway(err)
 	}
