@@ -4,18 +4,203 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/bzip2"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+
+	"freeway/proxy"
 )
 
-var _ = tar.NewReader
-var _ = zip.NewReader
-var _ = base64.StdEncoding
-var _ = errors.New
-var _ = fmt.Sprint
+const (
+	maxArchive      = 64 << 20  // of a ZIP file, which must be in memory
+	maxMembers      = 1000      // of an archive that are read
+	maxPacks        = 3         // archives within archives
+	defaultUnpacked = 256 << 20 // ParseOptions.MaxBytes when it is 0
+)
 
-func packing(head []byte) string { _ = bytes.Equal; return "" }
+// errUnpacked ends a list that unpacks to more than ParseOptions.MaxBytes.
+var errUnpacked = errors.New("unpacks to too much")
 
-func (e *emitter) unpack(r io.Reader, name string) error { return nil }
+// packing names the way in which a list is packed that begins with head; ""
+// for none. Brotli has no mark of its own; servers name it.
+func packing(head []byte) string {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
+		return "gzip"
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		return "zstd"
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return "zip"
+	case len(head) > 10 && bytes.HasPrefix(head, []byte("BZh")) && bytes.HasPrefix(head[4:], []byte("1AY&SY")):
+		return "bzip2"
+	case len(head) > 262 && string(head[257:262]) == "ustar":
+		return "tar"
+	case isBase64(head):
+		return "base64"
+	}
+	return ""
+}
+
+// unpack reads what is packed in r.
+func (e *emitter) unpack(r io.Reader, name string) error {
+	if e.packs++; e.packs > maxPacks {
+		return fmt.Errorf("%d archives within each other, at most %d", e.packs, maxPacks)
+	}
+	defer func() { e.packs-- }()
+	if e.stats.Packed == "" {
+		e.stats.Packed = name
+		e.left = defaultUnpacked
+		if e.o.MaxBytes > 0 {
+			e.left = e.o.MaxBytes
+		}
+	}
+	var err error
+	switch name {
+	case "zip":
+		return e.unzip(r)
+	case "tar":
+		return e.untar(r)
+	case "bzip2":
+		r = bzip2.NewReader(r)
+	case "base64":
+		r = base64.NewDecoder(base64.RawStdEncoding, &base64Text{r: r})
+	default:
+		r, err = decoder(r, name)
+	}
+	if err == nil {
+		err = e.open(&unpacked{r: r, left: &e.left})
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// unpacked gives an error when more than left was read, by it and others that
+// share left.
+type unpacked struct {
+	r    io.Reader
+	left *int64
+}
+
+// Read implements io.Reader.
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.r.Read(p)
+	if *u.left -= int64(n); *u.left < 0 {
+		return 0, errUnpacked
+	}
+	return n, err
+}
+
+// unzip reads the files of a ZIP archive one after the other.
+func (e *emitter) unzip(r io.Reader) error {
+	b, err := io.ReadAll(io.LimitReader(r, maxArchive+1))
+	if err != nil {
+		return err
+	}
+	if len(b) > maxArchive {
+		return fmt.Errorf("a ZIP file over %v", proxy.Size(maxArchive))
+	}
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return fmt.Errorf("zip: %w", err)
+	}
+	for _, f := range z.File[:min(len(z.File), maxMembers)] {
+		if f.FileInfo().IsDir() || e.done {
+			continue
+		}
+		member, err := f.Open()
+		if err == nil {
+			err = e.member(member)
+			_ = member.Close()
+		}
+		if err = e.lost(f.Name, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// untar reads the files of a tar archive one after the other.
+func (e *emitter) untar(r io.Reader) error {
+	t := tar.NewReader(&unpacked{r: r, left: &e.left})
+	for range maxMembers {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) || e.done {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("tar: %w", err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		e.line = 0
+		if err := e.lost(h.Name, e.open(t)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// member reads a file of an archive. Its lines count from 1.
+func (e *emitter) member(r io.Reader) error {
+	e.line = 0
+	return e.open(&unpacked{r: r, left: &e.left})
+}
+
+// lost passes on the errors that end everything; others cost one file.
+func (e *emitter) lost(name string, err error) error {
+	if err == nil || errors.Is(err, errUnpacked) {
+		return err
+	}
+	e.reject([]byte(name), "a file of the archive that cannot be read")
+	return nil
+}
+
+// isBase64 reports whether a whole list is written in base64, as subscriptions
+// are: nothing but its letters, and text with addresses inside.
+func isBase64(head []byte) bool {
+	const shortest = 20
+	head = trimSpace(head)
+	if len(head) < shortest {
+		return false
+	}
+	for _, c := range head {
+		if !isDigit(c) && !isLetter(c) && bytes.IndexByte([]byte("+/=-_\r\n"), c) < 0 {
+			return false
+		}
+	}
+	out, _ := io.ReadAll(base64.NewDecoder(base64.RawStdEncoding, &base64Text{r: bytes.NewReader(head)}))
+	if len(out) < shortest/2 || !bytes.Contains(out, []byte(".")) || !bytes.Contains(out, []byte(":")) {
+		return false
+	}
+	return validUTF8(out) && bytes.IndexFunc(out, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) < 0
+}
+
+// base64Text drops what is not a letter of base64 and turns the letters of the
+// URL alphabet into those of the standard one.
+type base64Text struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (t *base64Text) Read(p []byte) (int, error) {
+	for {
+		n, err := t.r.Read(p)
+		out := p[:0]
+		for _, c := range p[:n] {
+			switch {
+			case isDigit(c) || isLetter(c) || c == '+' || c == '/':
+				out = append(out, c)
+			case c == '-':
+				out = append(out, '+')
+			case c == '_':
+				out = append(out, '/')
+			}
+		}
+		if len(out) > 0 || err != nil || len(p) == 0 {
+			return len(out), err
+		}
+	}
+}

@@ -7,52 +7,72 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// attributes reads the attributes of the element that begins. It reports
-// whether the element is not shown.
-func (h *htmlReader) attributes(tag atom.Atom) (hidden bool) {
-	for range maxAttrs {
-		key, val, more := h.z.TagAttr()
-		switch name := string(key); {
-		case name == "style":
-			hidden = hidden || cssHides.Match(val)
-		case name == "hidden":
+// attribute is a name and a value of the element that begins.
+type attribute struct{ key, val []byte }
+
+// attributes reads the attributes of the element that begins and reports
+// whether the page does not show it.
+func (h *htmlReader) attributes(tag atom.Atom, more bool) (hidden bool) {
+	h.attrs = h.attrs[:0]
+	for more && len(h.attrs) < maxAttrs {
+		var a attribute
+		a.key, a.val, more = h.z.TagAttr()
+		h.attrs = append(h.attrs, a)
+		switch string(a.key) {
+		case "hidden":
 			hidden = true
-		case name == "class":
-			hidden = h.classes(val) || hidden
-		case name == "id":
-			hidden = hidden || h.facts.hidden["#"+string(val)]
-			h.setRole(keyRole(val))
-		case name == "data-label" || name == "data-title" || name == "data-th" || name == "data-column":
-			h.setRole(keyRole(val))
-		case name == "href":
-			h.link(val)
-		case name == "type" && tag == atom.Input && strings.EqualFold(string(val), "hidden"):
-			hidden = true
-		case name == "value" && (tag == atom.Input || tag == atom.Option || tag == atom.Li || tag == atom.Td) || strings.HasPrefix(name, "data-"):
-			h.alternative(name, val)
-		}
-		if !more {
-			break
+		case "style":
+			hidden = hidden || cssHides.Match(a.val)
+		case "class":
+			hidden = hidden || h.unseen(a.val)
+		case "id":
+			hidden = hidden || h.facts.hidden["#"+string(a.val)]
+		case "type":
+			hidden = hidden || tag == atom.Input && strings.EqualFold(string(a.val), "hidden")
 		}
 	}
 	if hidden && (tag == atom.Tr || tag == atom.Li) {
 		h.e.reject(nil, "a row that the page does not show")
 	}
-	return hidden
+	return hidden || tag == atom.Noscript || tag == atom.Template || tag == atom.Svg
 }
 
-// classes reads the class attribute: hidden rows, the kind of a cell, and
-// classes by which scripts or style sheets fill in a text.
-func (h *htmlReader) classes(val []byte) (hidden bool) {
+// unseen reports whether one of the classes says that the element is a decoy
+// or not shown.
+func (h *htmlReader) unseen(classes []byte) bool {
+	for class := range bytes.FieldsSeq(classes) {
+		if name := string(class); h.facts.hidden["."+name] || isDecoy(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply uses the attributes of an element that is shown.
+func (h *htmlReader) apply(tag atom.Atom) {
+	for _, a := range h.attrs {
+		switch name := string(a.key); {
+		case name == "class":
+			h.classes(a.val)
+		case name == "id" || name == "data-label" || name == "data-title" || name == "data-th" || name == "data-column":
+			h.setRole(keyRole(a.val))
+		case name == "href":
+			h.link(a.val)
+		case name == "value" && (tag == atom.Input || tag == atom.Option || tag == atom.Li || tag == atom.Td) || strings.HasPrefix(name, "data-"):
+			h.alternative(name, a.val)
+		}
+	}
+}
+
+// classes reads what classes say of the kind of a cell, and those by which
+// scripts or style sheets fill in a text.
+func (h *htmlReader) classes(val []byte) {
 	for class := range bytes.FieldsSeq(val) {
-		name := string(class)
-		if s, ok := h.facts.content[name]; ok {
+		if s, ok := h.facts.content[string(class)]; ok {
 			h.text = append(h.text, s...)
 		}
-		hidden = hidden || h.facts.hidden["."+name] || isDecoy(name)
 		h.setRole(keyRole(class))
 	}
-	return hidden
 }
 
 func isDecoy(class string) bool {
@@ -106,9 +126,6 @@ func (h *htmlReader) alternative(name string, val []byte) {
 		return
 	}
 	h.setRole(r)
-	if h.cur.text.from == 0 && !h.inCell && len(h.text) == 0 {
-		h.cur.text.from = 0
-	}
 	from := len(h.text)
 	h.text = append(h.text, val...)
 	h.cur.alts[h.cur.nalt] = span{from, len(h.text)}

@@ -22,10 +22,12 @@ type entry struct {
 type emitter struct {
 	o       ParseOptions
 	yield   func(proxy.Candidate, error) bool
-	done    bool // the consumer wants no more
-	line    int  // of the input, for rejections; 0 when the format has no lines
-	depth   int  // readers within readers
-	private bool // the policy allows more than public addresses
+	done    bool  // the consumer wants no more
+	line    int   // of the input, for rejections; 0 when the format has no lines
+	depth   int   // readers within readers
+	packs   int   // archives within archives
+	left    int64 // bytes that unpacking may still give
+	private bool  // the policy allows more than public addresses
 	seen4   idSet
 	seen    map[proxy.Endpoint]struct{} // what does not fit seen4
 	stats   ParseStats

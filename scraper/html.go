@@ -36,6 +36,7 @@ type htmlReader struct {
 	head   columns
 	row    tableRow
 	raw    atom.Atom // the element whose raw text comes next
+	attrs  []attribute
 }
 
 // piece is a cell, or a stretch of text outside of tables between two tags
@@ -93,26 +94,31 @@ func (e *emitter) htmlBytes(b []byte) {
 func (h *htmlReader) start(closed bool) {
 	name, more := h.z.TagName()
 	tag := atom.Lookup(name)
-	h.breakAt(tag)
 	h.raw = tag
-	if isVoid(tag) || closed {
-		if h.hidden == 0 && more {
-			h.attributes(tag)
-		}
-		return
+	shown := h.hidden == 0
+	concealed := shown && h.attributes(tag, more)
+	if shown && (!concealed || isPart(tag)) {
+		h.breakAt(tag)
+		h.begin(tag, concealed)
 	}
-	if len(h.open) == maxOpenTags {
+	if shown && !concealed {
+		h.apply(tag)
+	}
+	switch {
+	case isVoid(tag) || closed:
+	case len(h.open) == maxOpenTags:
 		h.over++
-		return
+	default:
+		h.open = append(h.open, tag)
+		if concealed {
+			h.hidden = len(h.open)
+		}
 	}
-	h.open = append(h.open, tag)
-	if h.hidden > 0 {
-		return
-	}
-	h.begin(tag)
-	if more && h.attributes(tag) || tag == atom.Noscript || tag == atom.Template || tag == atom.Svg {
-		h.hidden = len(h.open)
-	}
+}
+
+// isPart reports whether an element is a part of a table also when it is not shown.
+func isPart(tag atom.Atom) bool {
+	return tag == atom.Table || tag == atom.Tr || tag == atom.Td || tag == atom.Th
 }
 
 // breakAt ends what a tag ends, at its beginning and at its end.
@@ -151,11 +157,11 @@ func (h *htmlReader) endBlock() {
 
 // begin opens a row or a cell; cells may stand outside of tables and rows in
 // pieces of pages.
-func (h *htmlReader) begin(tag atom.Atom) {
+func (h *htmlReader) begin(tag atom.Atom, concealed bool) {
 	switch tag {
 	case atom.Tr:
 		h.endSegment()
-		h.inRow = true
+		h.inRow = !concealed
 	case atom.Td, atom.Th:
 		if !h.inRow {
 			h.endSegment()
@@ -163,6 +169,9 @@ func (h *htmlReader) begin(tag atom.Atom) {
 		}
 		h.inRow, h.inCell = true, true
 		h.cur = piece{text: span{len(h.text), 0}}
+		if concealed { // it still counts as a column
+			h.endCell()
+		}
 	}
 }
 
@@ -170,7 +179,7 @@ func (h *htmlReader) begin(tag atom.Atom) {
 func (h *htmlReader) end() {
 	name, _ := h.z.TagName()
 	tag := atom.Lookup(name)
-	if tag == atom.P || tag == atom.Br || h.hidden == 0 {
+	if h.hidden == 0 {
 		h.breakAt(tag)
 	}
 	if h.over > 0 {

@@ -152,6 +152,7 @@ func (s *scan) url(start, end int) {
 	protos := protocolWord(scheme)
 	if protos == 0 {
 		s.refuse(start, stop, schemeReason(scheme))
+		s.i = nextScheme(s.b, stop) // what follows is its name
 		return
 	}
 	auth := bytes.TrimRight(s.b[from:stop], ").}*")
@@ -176,6 +177,25 @@ func (s *scan) url(start, end int) {
 			stop = from + len(auth)
 		}
 		s.found(en, stop)
+	}
+}
+
+// nextScheme returns where the next word with "://" begins behind i, which a
+// space or a separator must set apart; the end of the line when there is none.
+func nextScheme(b []byte, i int) int {
+	for {
+		n := bytes.Index(b[i:], []byte("://"))
+		if n < 0 {
+			return len(b)
+		}
+		word := i + n
+		for word > i && isNameByte(b[word-1]) {
+			word--
+		}
+		if word > i && boundary(b[word-1]) && b[word-1] != '=' && b[word-1] != '&' {
+			return word
+		}
+		i += n + len("://")
 	}
 }
 

@@ -44,6 +44,7 @@ type frame struct {
 	ports  []uint16
 	noPort bool // a port key held something else
 	protos protoSet
+	socks  protoSet // "version": "5" beside "type": "socks"
 	flags  protoSet // keys named for protocols that say yes
 	denied protoSet // and those that say no
 	tls    bool
@@ -150,7 +151,7 @@ func (r *records) leave() {
 		r.row(f)
 	} else {
 		r.e.stats.Rows++
-		r.resolve(f, &r.stack[r.n-1])
+		r.resolve(f)
 	}
 }
 
@@ -195,7 +196,10 @@ func (r *records) element(f *frame, b []byte) {
 		if parent != f && !parent.host.empty() && len(parent.ports) > 0 && f.role != roleWhole {
 			return // what a proxy has, not other proxies
 		}
-		if !r.entries(b, f.under) && len(f.cells) < maxCells && len(b) <= maxCellText {
+		if b[0] == '<' && !bytes.Contains(b, []byte("<t")) && !bytes.Contains(b, []byte("<li")) {
+			b = stripTags(b) // a cell with its tags, not a row of them
+		}
+		if len(b) > 0 && !r.entries(b, f.under) && len(f.cells) < maxCells && len(b) <= maxCellText {
 			f.cells = append(f.cells, f.keep(b))
 		}
 	}
@@ -231,7 +235,21 @@ func (r *records) field(f *frame, role role, label, b []byte) {
 	case r.loose:
 		r.whole(f, b)
 	default:
-		r.e.nested(b)
+		r.unknown(f, b)
+	}
+}
+
+// unknown takes a string under a key that says nothing. It is looked at only
+// when it is a document of its own or a list of lines that begins with an entry.
+func (r *records) unknown(f *frame, b []byte) {
+	if r.e.nested(b) {
+		return
+	}
+	if i := bytes.IndexByte(b, '\n'); i > 0 {
+		r.lines.section = f.said() | f.under
+		if r.lines.leading(b[:i]) {
+			r.lines.text(b)
+		}
 	}
 }
 
@@ -252,7 +270,7 @@ func (r *records) flag(f *frame, role role, b []byte) {
 // known; longer texts are read at once.
 func (r *records) whole(f *frame, b []byte) {
 	const most, longest = 8, 300
-	if len(b) > longest || bytes.IndexByte(b, '\n') >= 0 || b[0] == '{' || b[0] == '[' && !isIPv6Start(b) {
+	if len(b) > longest || bytes.IndexByte(b, '\n') >= 0 || b[0] == '{' || b[0] == '<' || b[0] == '[' && !isIPv6Start(b) {
 		r.entries(b, f.said()|f.under)
 	} else if len(f.wholes) < most {
 		f.wholes = append(f.wholes, f.keep(b))
@@ -286,22 +304,39 @@ func (r *records) entries(b []byte, p protoSet) bool {
 		return r.e.nested(b)
 	}
 	r.lines.section = p
+	if r.island && r.e.nested(fromBracket(b)) {
+		return true
+	}
 	if bytes.IndexByte(b, '\n') >= 0 {
 		r.lines.text(b)
 		return true
 	}
-	if r.lines.plain(b) {
-		return true
+	return r.lines.plain(b) || (bytes.IndexByte(b, '.') > 0 || b[0] == '[') && r.lines.leading(b)
+}
+
+// fromBracket is the part of a string of a script that may be JSON: pages ship
+// their data in pieces of strings.
+func fromBracket(b []byte) []byte {
+	if i := bytes.IndexAny(b, "[{"); i >= 0 && bytes.IndexByte(b[i:], '"') > 0 {
+		return b[i:]
 	}
-	return (bytes.IndexByte(b, '.') > 0 || b[0] == '[') && r.lines.leading(b)
+	return nil
 }
 
 // row resolves an array whose scalars may be the cells of a row.
 func (r *records) row(f *frame) {
+	if !f.label.empty() { // "1.2.3.4": [80, 81]
+		for _, c := range f.cells {
+			f.port(f.at(c))
+		}
+		r.pairs(f, f.at(f.label), f.under)
+		return
+	}
 	if len(f.cells) < 2 || len(f.cells) == maxCells {
 		return
 	}
-	var row tableRow
+	row := &r.lines.row
+	row.n = 0
 	for _, c := range f.cells {
 		text := f.at(c)
 		if bytes.IndexByte(text, '<') >= 0 {
@@ -314,7 +349,7 @@ func (r *records) row(f *frame) {
 }
 
 // resolve gives the entries of an object that is complete.
-func (r *records) resolve(f, parent *frame) {
+func (r *records) resolve(f *frame) {
 	p := f.said()
 	if p == 0 {
 		p = f.under
@@ -463,6 +498,12 @@ func (f *frame) port(b []byte) {
 
 // protocol takes the value of a protocol key.
 func (f *frame) protocol(b []byte) {
+	switch string(b) {
+	case "4", "4a":
+		f.socks = setSOCKS4
+	case "5":
+		f.socks = setSOCKS5
+	}
 	p, other := words(b)
 	f.protos |= p
 	if f.protos != 0 {
@@ -477,6 +518,8 @@ func (f *frame) said() protoSet {
 	switch {
 	case f.protos&setHTTP != 0 && f.tls && f.rank == roleHost: // Clash and sing-box
 		return f.protos&^setHTTP | setHTTPS
+	case f.protos == setSOCKS4|setSOCKS5 && f.socks != 0:
+		return f.socks
 	case f.protos != 0:
 		return f.protos
 	}

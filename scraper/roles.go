@@ -108,7 +108,7 @@ func moreRole(w []byte) role {
 		return roleTLS
 	case "url", "link", "href":
 		return roleLink
-	case "source", "sources", "query", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",
+	case "source", "sources", "query", "client", "visitor", "requester", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",
 		"yourip", "realip", "externalip", "outip", "outboundip", "outgoingip", "outgoing", "remoteaddr", "remoteip", "resolvedip", "lastip", "cidr", "route", "routes",
 		"rules", "ruleproviders", "proxyproviders", "hosts", "checker", "checkedby", "testurl", "urls", "xforwardedfor", "via", "headers", "resolver", "resolvers",
 		"defaultnameserver", "listen", "externalcontroller", "bind", "bindaddress", "detour", "subnet", "network", "networks", "gateway":

@@ -196,7 +196,7 @@ func (s *scan) portBehindColon(i int) (uint16, int) {
 	}
 	k := skipSpace(s.b, j)
 	port, n := parsePort(s.b[k:])
-	if n == 0 || !s.closes(k+n) || k > j && s.unit(k+n) {
+	if n == 0 || !s.closes(k+n) || k > j && (!s.first || s.unit(k+n)) {
 		return 0, 0
 	}
 	return port, k + n
@@ -215,6 +215,11 @@ func (s *scan) portApart(i int) (uint16, int) {
 	}
 	for j < len(s.b) && strings.IndexByte(marks, s.b[j]) >= 0 {
 		j++
+	}
+	if end := wordEnd(s.b, j); end == j+4 && strings.EqualFold(string(s.b[j:end]), "port") {
+		for j = end; j < len(s.b) && strings.IndexByte(" \t:=", s.b[j]) >= 0; {
+			j++
+		}
 	}
 	port, n := parsePort(s.b[j:])
 	if n == 0 || j == i || !s.closes(j+n) || j+n < len(s.b) && s.b[j+n] == ':' || s.unit(j+n) {
@@ -265,7 +270,7 @@ func (s *scan) plain(start, end int) {
 	p, end := s.protocol(start, end)
 	s.i = end
 	switch {
-	case p != 0 && s.have && !s.fixed:
+	case p != 0 && s.have && !s.fixed && !s.leads(start, end):
 		s.held.protos |= p
 	case p != 0:
 		s.lead |= p
@@ -274,6 +279,17 @@ func (s *scan) plain(start, end int) {
 	default:
 		s.first, s.lead = false, 0
 	}
+}
+
+// leads reports whether a protocol belongs to the entry behind it, as in
+// "1.2.3.4:80; SOCKS5 1.2.3.5:1080": a separator is before it and none behind.
+func (s *scan) leads(start, end int) bool {
+	next := skipSpace(s.b, end)
+	if next == end || next == len(s.b) || !isDigit(s.b[next]) && s.b[next] != '[' {
+		return false
+	}
+	before := bytes.TrimRight(s.b[:start], " \t")
+	return len(before) > 0 && strings.IndexByte(";,|", before[len(before)-1]) >= 0
 }
 
 // protocol reads the protocol at start, which may be a combination that goes

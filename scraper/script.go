@@ -468,6 +468,8 @@ func (s *jsScript) call(name string, args []jsValue) (jsValue, error) {
 	case "unescape", "decodeURIComponent", "decodeURI":
 		v, err := url.PathUnescape(arg)
 		return jsText(v), err
+	case "str_rot13", "rot13":
+		return jsText(string(rot13([]byte(arg)))), nil
 	case "String", "String.valueOf":
 		return jsText(arg), nil
 	case "String.fromCharCode":

@@ -1,3 +1,281 @@
 package scraper
 
-func (e *emitter) selected(b []byte) bool { return false }
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/andybalholm/cascadia"
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// The keys of ParseOptions.HTML. Each value is a CSS selector, which is looked
+// for in the row, then optionally " @name" for an attribute instead of the
+// text, then decoders, each behind " | ": "td.ip @data-ip | base64 | reverse".
+// An empty selector is the row itself.
+const (
+	selectRow      = "row"      // one element for each entry; default "tr"
+	selectHost     = "host"     // an address or a name, or address:port when there is no port
+	selectPort     = "port"     // its port
+	selectProtocol = "protocol" // its protocols
+)
+
+// checkSelectors reports the mistakes in ParseOptions.HTML.
+func checkSelectors(m map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		switch key {
+		case selectRow, selectHost, selectPort, selectProtocol:
+		default:
+			return fmt.Errorf("unknown key %q; use row, host, port or protocol", clip(key, 32))
+		}
+		if _, err := parsePicker(m[key]); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// picker takes one text out of an element.
+type picker struct {
+	sel   cascadia.Selector // nil: the element itself
+	attr  string            // "": the text
+	undos []undo
+}
+
+func parsePicker(s string) (picker, error) {
+	var p picker
+	parts := strings.Split(s, " | ")
+	sel := strings.TrimSpace(parts[0])
+	if i := strings.LastIndex(" "+sel, " @"); i >= 0 {
+		p.attr, sel = strings.ToLower(sel[i+1:]), strings.TrimSpace(sel[:i])
+	}
+	if sel != "" {
+		var err error
+		if p.sel, err = cascadia.Compile(sel); err != nil {
+			return p, fmt.Errorf("bad selector %q: %w", clip(sel, 64), err)
+		}
+	}
+	for _, name := range parts[1:] {
+		u := undoNamed(strings.TrimSpace(name))
+		if u == nil {
+			return p, fmt.Errorf("unknown decoder %q; use base64, reverse, percent, rot13 or hex", clip(name, 32))
+		}
+		p.undos = append(p.undos, u)
+	}
+	return p, nil
+}
+
+// selection reads a page by the selectors of its source.
+type selection struct {
+	e     *emitter
+	facts *pageFacts
+	pick  map[string]picker
+	lines *liner
+}
+
+// selected reads a page by selectors and reports whether it could: pages that
+// are made to cost time, and mistakes in the selectors, are left to the reader
+// that needs no tree.
+func (e *emitter) selected(b []byte) bool {
+	s := &selection{e: e, pick: map[string]picker{}, lines: newLiner(e)}
+	for key, text := range e.o.HTML {
+		p, err := parsePicker(text)
+		if err != nil {
+			e.reject([]byte(text), "selector that cannot be used")
+			return false
+		}
+		s.pick[key] = p
+	}
+	if !treeable(b) {
+		e.reject(nil, "a page too deep for selectors")
+		return false
+	}
+	doc, err := goquery.NewDocumentFromReader(bytes.NewReader(b))
+	if err != nil {
+		e.reject(nil, "a page that cannot be read by selectors")
+		return false
+	}
+	s.facts = readPageFacts(b)
+	rows := s.pick[selectRow]
+	if rows.sel == nil {
+		rows, _ = parsePicker("tr")
+	}
+	doc.FindMatcher(rows.sel).EachWithBreak(func(_ int, row *goquery.Selection) bool {
+		s.row(row)
+		return !e.done
+	})
+	return true
+}
+
+// treeable reports whether building a tree of the page is cheap: no element
+// with very many attributes, and few inside each other.
+func treeable(b []byte) bool {
+	const mostAttrs, deepest = 256, 200
+	z := html.NewTokenizer(bytes.NewReader(b))
+	z.SetMaxBuf(maxPage + 1)
+	for depth := 0; ; {
+		switch z.Next() {
+		case html.ErrorToken:
+			return true
+		case html.StartTagToken:
+			name, more := z.TagName()
+			if tag := atom.Lookup(name); !isVoid(tag) && !closesItself(tag) {
+				depth++
+			}
+			for n := 0; more; n++ {
+				if _, _, more = z.TagAttr(); n > mostAttrs {
+					return false
+				}
+			}
+		case html.EndTagToken:
+			name, _ := z.TagName()
+			if !closesItself(atom.Lookup(name)) {
+				depth = max(0, depth-1)
+			}
+		}
+		if depth > deepest {
+			return false
+		}
+	}
+}
+
+// closesItself knows the elements whose end tag is often left out.
+func closesItself(tag atom.Atom) bool {
+	switch tag {
+	case atom.P, atom.Li, atom.Td, atom.Th, atom.Tr, atom.Dd, atom.Dt, atom.Option, atom.Tbody, atom.Thead:
+		return true
+	}
+	return false
+}
+
+// row reads one row.
+func (s *selection) row(row *goquery.Selection) {
+	s.e.stats.Rows++
+	if s.concealed(row.Get(0)) {
+		s.e.reject(nil, "a row that the page does not show")
+		return
+	}
+	var p protoSet
+	if pick, ok := s.pick[selectProtocol]; ok {
+		p, _ = words(s.text(pick, row))
+	}
+	s.lines.section = p
+	host := s.text(s.pick[selectHost], row)
+	pick, ok := s.pick[selectPort]
+	if !ok {
+		for line := range bytes.Lines(host) {
+			s.lines.line(trimSpace(line), false)
+		}
+		return
+	}
+	en := entry{host: wholeHost(trimMarks(host)), protos: p}
+	port, isPort := wholePort(trimMarks(s.text(pick, row)))
+	switch en.port = port; {
+	case en.host.valid() && isPort:
+		s.e.emit(&en)
+	case en.host.valid():
+		s.e.reject(host, "no port from 1 to 65535 with it")
+	}
+}
+
+// text picks a text out of a row.
+func (s *selection) text(p picker, row *goquery.Selection) []byte {
+	sel := row
+	if p.sel != nil {
+		sel = row.FindMatcher(p.sel)
+	}
+	if sel.Length() == 0 {
+		return nil
+	}
+	var out []byte
+	if p.attr != "" {
+		out = []byte(sel.AttrOr(p.attr, ""))
+	} else {
+		var ok bool
+		if out, ok = s.visible(nil, sel, 0); !ok {
+			return nil
+		}
+	}
+	out = trimSpace(out)
+	for _, u := range p.undos {
+		if out = u(out); out == nil {
+			return nil
+		}
+	}
+	return bytes.Clone(trimSpace(out))
+}
+
+// visible adds the text that a browser would show, scripts run. ok is false
+// when a script that writes is not understood.
+func (s *selection) visible(out []byte, sel *goquery.Selection, deep int) (_ []byte, ok bool) {
+	ok = true
+	for _, n := range sel.Nodes {
+		if out, ok = s.node(out, n, deep); !ok {
+			return out, false
+		}
+		out = append(out, ' ')
+	}
+	return out, true
+}
+
+func (s *selection) node(out []byte, n *html.Node, deep int) ([]byte, bool) {
+	switch {
+	case n.Type == html.TextNode:
+		return append(out, strings.ReplaceAll(n.Data, "\u00a0", " ")...), true
+	case n.Type != html.ElementNode || deep > maxOpenTags || s.concealed(n) || n.DataAtom == atom.Style:
+		return out, true
+	case n.DataAtom == atom.Script:
+		if n.FirstChild == nil || len(n.FirstChild.Data) > maxScriptRun || !s.facts.js.run(n.FirstChild.Data) {
+			return out, n.FirstChild == nil
+		}
+		return append(out, stripTags([]byte(s.facts.js.wrote.String()))...), true
+	}
+	for class := range strings.FieldsSeq(attr(n, "class")) {
+		out = append(out, s.facts.content[class]...)
+	}
+	ok := true
+	for c := n.FirstChild; c != nil && ok; c = c.NextSibling {
+		out, ok = s.node(out, c, deep+1)
+	}
+	switch n.DataAtom {
+	case atom.Br, atom.P, atom.Div, atom.Li, atom.Tr:
+		out = append(out, '\n')
+	case atom.Td, atom.Th, atom.A:
+		out = append(out, ' ')
+	}
+	return out, ok
+}
+
+// concealed reports whether a page does not show an element.
+func (s *selection) concealed(n *html.Node) bool {
+	for _, a := range n.Attr {
+		switch a.Key {
+		case "hidden":
+			return true
+		case "style":
+			if cssHides.MatchString(a.Val) {
+				return true
+			}
+		case "class":
+			for class := range strings.FieldsSeq(a.Val) {
+				if isDecoy(class) || s.facts.hidden["."+class] {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}

@@ -93,6 +93,7 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 			}
 			if found {
 				t.en = entry{host: h, port: port, protos: p}
+				t.scheme()
 				t.login(head)
 				l.put(&t.en)
 				return true
@@ -159,12 +160,18 @@ func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
 	if head.has(rolePort) {
 		return 0, false
 	}
-	for _, i := range []int{at + 1, at - 1} {
-		if i >= 0 && i < t.n && !t.cells[i].torn && (i > at || t.n == 2) {
-			if p := t.portOf(i); p != 0 {
-				return p, true
-			}
+	next := at + 1
+	for next < t.n && next < at+3 && len(t.cells[next].text) == 0 && t.cells[next].alts[0] == nil && !t.cells[next].torn {
+		next++ // a cell with an icon
+	}
+	if next < t.n {
+		if p := t.portOf(next); p != 0 {
+			return p, true
 		}
+	}
+	if t.n == 2 && at == 1 {
+		p := t.portOf(0)
+		return p, p != 0
 	}
 	return 0, false
 }
@@ -192,7 +199,7 @@ func (t *tableRow) protocols(e *emitter, head columns) protoSet {
 	var named, yes, no, bare protoSet
 	for i := range t.n {
 		text := trimMarks(t.cells[i].text)
-		switch r := head.at(i); {
+		switch r := max(head.at(i), t.cells[i].role); {
 		case r == roleProto:
 			p, _ := words(text)
 			named |= p
@@ -257,6 +264,23 @@ func (t *tableRow) httpsAnswer(e *emitter) protoSet {
 		}
 	}
 	return 0
+}
+
+// scheme looks for the same entry written with its protocol in an attribute.
+func (t *tableRow) scheme() {
+	for i := range t.n {
+		for _, alt := range t.cells[i].alts {
+			j := bytes.Index(alt, []byte("://"))
+			if j < 0 {
+				continue
+			}
+			var en entry
+			if hostPort(alt[j+len("://"):], &en) && en.port == t.en.port && en.host.same(t.en.host) {
+				t.en.protos = protocolWord(alt[:j])
+				return
+			}
+		}
+	}
 }
 
 // login takes user and password from columns of their own.
