@@ -113,14 +113,12 @@ func replyClass(e *socks.ReplyError) proxy.Class {
 
 // classifyNetwork knows the errors of contexts, resolvers and sockets; OK: none of these.
 func classifyNetwork(err error) proxy.Class {
-	_, dns := errors.AsType[*net.DNSError](err)
-	_, noAddr := errors.AsType[*net.AddrError](err)
 	timeout, isNet := errors.AsType[net.Error](err)
 	errno, _ := errors.AsType[syscall.Errno](err)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, net.ErrClosed), slices.Contains(localErrnos, errno):
 		return proxy.Canceled
-	case dns, noAddr:
+	case ofResolver(err):
 		return proxy.DNS
 	case slices.Contains(refusedErrnos, errno):
 		return proxy.Refused
@@ -132,6 +130,13 @@ func classifyNetwork(err error) proxy.Class {
 		return proxy.EOF
 	}
 	return proxy.OK
+}
+
+// ofResolver reports whether the step before the first connect went wrong.
+func ofResolver(err error) bool {
+	_, dns := errors.AsType[*net.DNSError](err)
+	_, unsuitable := errors.AsType[*net.AddrError](err)
+	return dns || unsuitable
 }
 
 // classifyTLS knows the errors of crypto/tls and crypto/x509; OK: none of these.

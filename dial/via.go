@@ -112,7 +112,7 @@ func (v *Via) Connect(ctx context.Context) (*Conn, error) {
 		return &Conn{Conn: raw, raw: raw, phases: phases}, nil
 	}
 	e := &Error{Stage: proxy.StageConnect, Class: Classify(err), Phases: phases, Err: err}
-	if e.Class == proxy.DNS {
+	if ofResolver(err) {
 		e.Stage = proxy.StageResolve
 	}
 	if ctx.Err() != nil { // whatever the step made of it
