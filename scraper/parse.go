@@ -93,6 +93,9 @@ func (e *emitter) read(r io.Reader, format string, head []byte) error {
 	}
 	switch format {
 	case "json", "ndjson":
+		if program := e.o.JSON[jsonPath]; program != "" && e.depth == 0 {
+			return e.queryJSON(r, program)
+		}
 		return e.readJSON(r, jsAssignment.Match(trimSpace(head[:min(len(head), 200)])))
 	case "html":
 		return e.readHTML(r)

@@ -11,14 +11,15 @@ import (
 type records struct {
 	e      *emitter
 	lines  *liner
-	stack  []frame  // stack[0] stands for the document
-	n      int      // of stack in use
-	over   int      // objects and arrays below maxNesting, which are not looked at
-	next   role     // of the key before the next value
-	nextAs protoSet // the protocol that the key names
-	label  []byte   // the key itself, when its role is none
-	loose  bool     // any key may hold an entry: XML
-	island bool     // in a script: what is outside of objects and arrays is not looked at
+	stack  []frame         // stack[0] stands for the document
+	n      int             // of stack in use
+	over   int             // objects and arrays below maxNesting, which are not looked at
+	next   role            // of the key before the next value
+	nextAs protoSet        // the protocol that the key names
+	label  []byte          // the key itself, when its role is none
+	loose  bool            // any key may hold an entry: XML
+	own    map[string]role // keys that the source names; nil: none
+	island bool            // in a script: what is outside of objects and arrays is not looked at
 
 	whose *frame // whose wholes are being read
 	same  int    // ports of it that a whole named as well
@@ -61,7 +62,7 @@ type kid struct {
 }
 
 func newRecords(e *emitter) *records {
-	r := &records{e: e, lines: newLiner(e)}
+	r := &records{e: e, lines: newLiner(e), own: ownKeys(e.o.JSON)}
 	r.lines.put = r.take
 	r.reset()
 	return r
@@ -95,9 +96,38 @@ func (f *frame) keep(b []byte) span {
 func (f *frame) at(s span) []byte { return f.text[s.from:s.to] }
 func (s span) empty() bool        { return s.from == s.to }
 
+// ownKeys are the keys that a source says to use.
+func ownKeys(m map[string]string) map[string]role {
+	var own map[string]role
+	for name, r := range map[string]role{jsonHost: roleIP, jsonPort: rolePort, jsonProtocol: roleProto} {
+		if key := m[name]; key != "" {
+			if own == nil {
+				own = map[string]role{}
+			}
+			own[key] = r
+		}
+	}
+	return own
+}
+
+// keyRole is the role of a key, for which the source has the first word: when
+// it names a key, others of that kind say nothing.
+func (r *records) keyRole(b []byte) role {
+	if role, ok := r.own[string(b)]; ok {
+		return role
+	}
+	role := keyRole(b)
+	for _, own := range r.own {
+		if own == role || own == roleIP && role.isHost() {
+			return roleNone
+		}
+	}
+	return role
+}
+
 // key tells the key of the next value.
 func (r *records) key(b []byte) {
-	r.next, r.label = keyRole(b), r.label[:0]
+	r.next, r.label = r.keyRole(b), r.label[:0]
 	r.nextAs = r.next.set()
 	if r.next == roleNone {
 		r.nextAs = protocolWord(b)
