@@ -115,6 +115,7 @@ func listDir(dir string, look *string) []string {
 	return out
 }
 
+// isYAML reports whether a file may hold definitions, by its name.
 func isYAML(name string) bool {
 	ext := strings.ToLower(filepath.Ext(name))
 	return ext == ".yaml" || ext == ".yml"

@@ -1,9 +1,11 @@
 package scraper
 
 import (
+	"context"
 	"io"
 	"iter"
 	"net/http"
+	"net/url"
 	"time"
 
 	"freeway/proxy"
@@ -27,6 +29,28 @@ func (s *Scraper) Hosts() int {
 	s.web.hosts.mu.Lock()
 	defer s.web.hosts.mu.Unlock()
 	return len(s.web.hosts.m)
+}
+
+// Hop makes a request as behind a redirect.
+func (s *Scraper) Hop(ctx context.Context, to string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.web.hop.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// Follow is follow.
+func (s *Scraper) Follow(from, location string) (*url.URL, error) {
+	u, err := url.Parse(from)
+	if err != nil {
+		return nil, err
+	}
+	return s.web.follow(u, location)
 }
 
 // Decode is decode with an int64 limit.

@@ -40,6 +40,9 @@ type web struct {
 	hop   http.RoundTripper // for addresses that a server wrote; each dial asks policy
 }
 
+// newWeb makes the two transports. They differ in one thing: what a server
+// redirects to is checked against the policy when its final address is known,
+// so a name that resolves to this machine or network does not get through.
 func newWeb(env Env, now func() time.Time) *web {
 	w := &web{policy: env.Policy, agent: env.UserAgent, now: now, hosts: newHosts(now)}
 	if w.agent == "" {
@@ -62,6 +65,8 @@ func newWeb(env Env, now func() time.Time) *web {
 	return w
 }
 
+// transport makes a client side of HTTP that asks before each connection. It
+// keeps at most one idle connection per host, because only one is ever used.
 func transport(ask control) *http.Transport {
 	d := &net.Dialer{Control: ask}
 	return &http.Transport{
@@ -150,6 +155,8 @@ func (w *web) get(ctx context.Context, q request) (*answer, error) {
 	}
 }
 
+// isRedirect reports whether a status says that the list is elsewhere (RFC 9110
+// section 15.4). 300 and 305 say so, too, but not where, or something unsafe.
 func isRedirect(status int) bool {
 	switch status {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:

@@ -80,6 +80,8 @@ func (h *haul) refuse(r Rejection) {
 	h.count(reasonKind(r.Reason))
 }
 
+// count counts one refusal. Reasons come from foreign text in part, so their
+// number is bounded.
 func (h *haul) count(kind string) {
 	if h.refused == nil {
 		h.refused = map[string]int{}

@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -34,7 +35,7 @@ const (
 type hosts struct {
 	now func() time.Time
 
-	mu sync.Mutex // protects m and the gates' users, free and held
+	mu sync.Mutex // protects m and the gates' users, free, held and why
 	m  map[string]*gate
 }
 
@@ -45,8 +46,10 @@ type gate struct {
 	users   int       // who is in or waits
 	free    time.Time // when the next request may begin
 	held    time.Time // until when the host wants to be left alone (Retry-After)
+	why     error     // it was not reached last; nil: it was
 }
 
+// newHosts remembers nothing yet; now is the wall clock.
 func newHosts(now func() time.Time) *hosts {
 	return &hosts{now: now, m: map[string]*gate{}}
 }
@@ -76,7 +79,7 @@ func (h *hosts) enter(ctx context.Context, host string) (leave func(unreached er
 	return func(unreached error) {
 		done(unreached)
 		h.mu.Lock()
-		g.free = h.now().Add(hostInterval)
+		g.free, g.why = h.now().Add(hostInterval), unreached
 		h.mu.Unlock()
 		out()
 	}, nil
@@ -86,7 +89,7 @@ func (h *hosts) enter(ctx context.Context, host string) (leave func(unreached er
 func (h *hosts) pass(ctx context.Context, g *gate, host string) (done func(error), err error) {
 	h.mu.Lock()
 	now := h.now()
-	held, wait := g.held, g.free.Sub(now)
+	held, wait, why := g.held, g.free.Sub(now), g.why
 	h.mu.Unlock()
 	if held.After(now) && held.Before(now.Add(maxHold)) {
 		return nil, fmt.Errorf("%s asked to be left alone until %s", clip(host, 80), held.UTC().Format(time.RFC3339))
@@ -96,7 +99,7 @@ func (h *hosts) pass(ctx context.Context, g *gate, host string) (done func(error
 	}
 	done, err = g.breaker.Allow()
 	if err != nil {
-		return nil, fmt.Errorf("%s could not be reached %d times in a row and is left alone for %v", clip(host, 80), unreachedTries, unreachedPause)
+		return nil, fmt.Errorf("%s is left alone for %v after %d tries: %w", clip(host, 80), unreachedPause, unreachedTries, errors.Join(why))
 	}
 	return done, nil
 }
@@ -132,6 +135,7 @@ func (h *hosts) join(host string) *gate {
 	return g
 }
 
+// quit undoes join.
 func (h *hosts) quit(g *gate) {
 	h.mu.Lock()
 	g.users--

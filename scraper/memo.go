@@ -56,6 +56,8 @@ func recallSwitch(book Notebook, name string) (on, ok bool) {
 	return false, false
 }
 
+// noteSwitch keeps the choice apart from the memo: it stays when the definition
+// changes.
 func noteSwitch(book Notebook, name string, on bool) {
 	word := "off"
 	if on {

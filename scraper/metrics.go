@@ -72,6 +72,8 @@ type gauge struct {
 	value func(Result) float64
 }
 
+// newStanding makes the collector. It asks s only when it is itself asked, so s
+// need not be complete yet.
 func newStanding(s *Scraper) *standing {
 	make := func(name, help string, value func(Result) float64) gauge {
 		return gauge{prometheus.NewDesc("freeway_scraper_"+name, help, []string{"source"}, nil), value}

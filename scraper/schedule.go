@@ -75,6 +75,7 @@ func (s *Scraper) start() bool {
 	return true
 }
 
+// stop forgets the plan and closes what is idle; Run has waited for the rest.
 func (s *Scraper) stop() {
 	s.mu.Lock()
 	s.running = false

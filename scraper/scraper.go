@@ -266,6 +266,8 @@ func (s *Scraper) Lookup(name string) (Source, bool) {
 	return Source{}, false
 }
 
+// state returns the present state of a source, nil when there is none. Apply
+// replaces states, so nobody keeps one across waits without asking again.
 func (s *Scraper) state(name string) *state {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -220,6 +220,8 @@ func redactURL(raw string) string {
 	return u.String()
 }
 
+// validName reports whether s can name a source or a pool: it appears in paths
+// of the API, in user names of the gateway and as a metric's label.
 func validName(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false

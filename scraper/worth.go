@@ -60,6 +60,8 @@ const (
 	paceFast        // twice as often, where the schedule is the general one
 )
 
+// paceOf weighs what came of a source. Nobody is judged before enough of its
+// endpoints were checked; a mirror gives nothing that its original does not.
 func paceOf(w proxy.Worth, mirror bool) pace {
 	known := w.Checked >= enoughChecked
 	share := float64(w.EverLive) / float64(max(w.Checked, 1))
