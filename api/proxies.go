@@ -227,7 +227,11 @@ func (a *API) one(_ context.Context, in *idInput) (*struct{ Body Detail }, error
 	return &struct{ Body Detail }{detail(d)}, nil
 }
 
-func notKnown(id string) error { return fmt.Errorf("%w: no proxy has the id %q", pool.ErrNotFound, clip(id)) }
+func notKnown(id string) error { return notKnownAs("proxy", id) }
+
+func notKnownAs(what, id string) error {
+	return fmt.Errorf("%w: there is no %s %q", errNotFound, what, clip(id))
+}
 
 func (a *API) remove(ctx context.Context, in *idInput) (*struct{}, error) {
 	ok, err := a.env.Pool.Delete(ctx, in.ID)
