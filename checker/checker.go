@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,7 +27,7 @@ type Queue interface {
 	Report(v proxy.Verdict)
 }
 
-// Env is what is not data. Fields may be nil, except Queue for Run and Dialer.
+// Env is what is not data. Fields may be nil, except Dialer, and Queue for Run.
 type Env struct {
 	Queue  Queue
 	Dialer *dial.Dialer // reaches the proxies; its deadlines are replaced by the configuration's
@@ -51,33 +53,163 @@ type JudgeStatus struct {
 // Status is what a Checker is doing.
 type Status struct {
 	Judges  []JudgeStatus `json:"judges"`
-	OwnIPs  []netip.Addr  `json:"own_ips"` // configured, and as the judges see us
-	Frozen  bool          `json:"frozen"`  // nothing is checked and nothing is demoted
+	OwnIPs  []netip.Addr  `json:"own_ips"` // configured, of this machine, and as the judges see us
+	Frozen  bool          `json:"frozen"`  // no judge is up: nothing is checked and nothing is demoted
 	Reason  string        `json:"reason"`  // why frozen
 	Workers int           `json:"workers"` // the configured concurrency
 	Running int           `json:"running"` // checks under way
-	Held    int           `json:"held"`    // failures that wait for a control
+	Held    int           `json:"held"`    // failures that wait until a judge has answered directly
 	Checked int64         `json:"checked"` // addresses judged since the start
 	Void    int64         `json:"void"`    // addresses given back unjudged
 }
 
 // Checker tests proxies. All methods are safe for concurrent use; Run is called once.
-type Checker struct{}
+type Checker struct {
+	env      Env
+	log      *slog.Logger
+	metrics  *metrics
+	settings atomic.Pointer[settings]
+	own      atomic.Pointer[ownAddrs]
+	hold     hold
+	pulse    pulse
+	running  atomic.Int64
+	checked  atomic.Int64
+	void     atomic.Int64
+	kick     chan struct{} // tells control that there is something to look at; holds one
+
+	mu     sync.Mutex // protects the fields below
+	change chan struct{}
+	frozen bool // as last logged
+}
 
 // Open checks the configuration and reads the files that it names. It dials nothing.
-func Open(cfg Config, env Env) (*Checker, error) { return nil, errors.New("not yet") }
-
-// Run checks what the queue hands out until it says io.EOF, which gives nil, or
-// ctx ends, which gives nil as well and returns unfinished jobs unjudged.
-func (c *Checker) Run(ctx context.Context) error { return nil }
+func Open(cfg Config, env Env) (*Checker, error) {
+	if env.Dialer == nil {
+		return nil, errors.New("checker: no dialer")
+	}
+	c := &Checker{env: env, log: env.Log, kick: make(chan struct{}, 1), change: make(chan struct{})}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	s, err := prepare(cfg, env, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.settings.Store(s)
+	c.own.Store(localOnly().learn(s.cfg.OwnIPs, nil, s.operators()))
+	c.metrics, err = newMetrics(env.Metrics, c)
+	return c, err
+}
 
 // Apply takes another configuration over; checks under way finish with the old one.
-func (c *Checker) Apply(cfg Config) error { return nil }
+func (c *Checker) Apply(cfg Config) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := prepare(cfg, c.env, c.settings.Load())
+	if err != nil {
+		return err
+	}
+	c.settings.Store(s)
+	c.broadcast()
+	c.wake()
+	return nil
+}
 
 // Status tells what is going on.
-func (c *Checker) Status() Status { return Status{} }
+func (c *Checker) Status() Status {
+	s := c.settings.Load()
+	out := Status{OwnIPs: c.own.Load().list(), Workers: s.cfg.Concurrency, Running: int(c.running.Load()),
+		Held: c.hold.len(), Checked: c.checked.Load(), Void: c.void.Load()}
+	for _, e := range s.judges {
+		out.Judges = append(out.Judges, e.status())
+	}
+	if out.up() == 0 {
+		out.Frozen, out.Reason = true, frozenReason(out.Judges)
+	}
+	return out
+}
 
-// Check tests one address and returns the verdict; without outcomes when nothing can be said.
+// frozenReason says why there is nothing to check with.
+func frozenReason(judges []JudgeStatus) string {
+	for _, j := range judges {
+		if j.Error != "" {
+			return "no judge answers directly; " + j.URL + ": " + j.Error
+		}
+	}
+	return "no judge has been reached yet"
+}
+
+// Check tests one address and returns the verdict; without outcomes when nothing
+// can be said: no judge is up, ctx ended, or judge, network or clock failed on the way.
 func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
-	return proxy.Verdict{Job: job}
+	s := c.settings.Load()
+	if !s.anyUp() {
+		c.round(ctx, s, func(*examiner) bool { return true }, time.Time{})
+	}
+	v, d := c.examine(ctx, job)
+	if d != nil && c.settle(ctx, d) != confirmed {
+		v = proxy.Verdict{Job: job, Notes: []string{voidNote}}
+	}
+	c.count(v)
+	return v
+}
+
+const voidNote = "given back: a judge or the network did not answer directly, so the failure says nothing"
+
+// examine tests one address. The doubt, nil for none, must be settled before the verdict counts.
+func (c *Checker) examine(ctx context.Context, job proxy.Job) (proxy.Verdict, *doubt) {
+	nothing := proxy.Verdict{Job: job}
+	if len(job.Entries) == 0 {
+		return nothing, nil
+	}
+	c.running.Add(1)
+	defer c.running.Add(-1)
+	k := &check{c: c, s: c.settings.Load(), own: c.own.Load(), job: job, tried: map[proxy.Protocol]*result{}, began: time.Now()}
+	k.run(ctx)
+	if k.ended(ctx) {
+		return nothing, nil
+	}
+	d := &doubt{at: time.Now()}
+	for _, r := range k.all() {
+		if r.passed() { // the judges and the network were in order
+			return k.verdict(), nil
+		}
+		d.network = d.network || r.network
+		d.judges = append(d.judges, r.judges...)
+	}
+	if !d.network && len(d.judges) == 0 {
+		return k.verdict(), nil
+	}
+	if c.pulse.missed(k.began, d.at) {
+		nothing.Notes = []string{"given back: this process was paused meanwhile"}
+		return nothing, nil
+	}
+	d.verdict = k.verdict()
+	return d.verdict, d
+}
+
+// count keeps the numbers.
+func (c *Checker) count(v proxy.Verdict) {
+	c.metrics.count(v)
+	if len(v.Outcomes) == 0 {
+		c.void.Add(1)
+	} else {
+		c.checked.Add(1)
+	}
+}
+
+func (c *Checker) now() time.Time {
+	if c.env.Now != nil {
+		return c.env.Now()
+	}
+	return time.Now()
+}
+
+// direct reaches a judge without any proxy.
+func (c *Checker) direct(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c.env.Direct != nil {
+		return c.env.Direct(ctx, network, addr)
+	}
+	d := net.Dialer{Control: c.env.Control}
+	return d.DialContext(ctx, network, addr)
 }

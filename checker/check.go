@@ -1,0 +1,273 @@
+package checker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"freeway/proxy"
+)
+
+// check is the test of one address. Nothing of it is shared with any other.
+type check struct {
+	c       *Checker
+	s       *settings
+	own     *ownAddrs
+	job     proxy.Job
+	byEntry []*result                  // of job.Entries, in their order
+	tried   map[proxy.Protocol]*result // without credentials
+	settled *result                    // the address itself does not answer: it goes for everything
+	began   time.Time                  // monotonic
+}
+
+// result is what came of one protocol.
+type result struct {
+	ep       proxy.Endpoint
+	fault    *fault // nil: it passed
+	speaks   bool   // the protocol is spoken, whether or not the proxy works
+	reveal   reveal
+	judge    *examiner // who was asked last, or would have been
+	phases   proxy.Phases
+	learned  *proxy.Traits
+	notes    []string
+	judges   []*examiner // whose outage could be the reason of the fault
+	network  bool        // an outage of our own network could be the reason
+	canceled bool        // ctx ended, or we lack resources: nothing can be said
+}
+
+func (r *result) passed() bool { return r.fault == nil }
+
+// run tests everything that is claimed and, where that is not settled, what else it may be.
+func (k *check) run(ctx context.Context) {
+	k.byEntry = make([]*result, len(k.job.Entries))
+	for _, i := range k.order() {
+		if k.ended(ctx) {
+			return
+		}
+		k.byEntry[i] = k.entry(ctx, &k.job.Entries[i])
+	}
+	if k.mayExplore() {
+		k.explore(ctx)
+	}
+}
+
+// order returns the indices of the entries: those of one protocol together, as
+// proxy.Protocols has them.
+func (k *check) order() []int {
+	rank := map[proxy.Protocol]int{}
+	for i, p := range proxy.Protocols() {
+		rank[p] = i
+	}
+	order := make([]int, len(k.job.Entries))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return rank[k.job.Entries[a].Endpoint.Protocol] - rank[k.job.Entries[b].Endpoint.Protocol]
+	})
+	return order
+}
+
+// ended reports whether it makes no sense to go on.
+func (k *check) ended(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return true
+	}
+	for _, r := range k.all() {
+		if r.canceled {
+			return true
+		}
+	}
+	return false
+}
+
+// all returns every result so far, each once.
+func (k *check) all() []*result {
+	var out []*result
+	add := func(r *result) {
+		if r != nil && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	for _, r := range k.byEntry {
+		add(r)
+	}
+	for _, p := range proxy.Protocols() {
+		add(k.tried[p])
+	}
+	return out
+}
+
+// entry tests what one list or operator claims.
+func (k *check) entry(ctx context.Context, e *proxy.Entry) *result {
+	if k.settled != nil {
+		return k.settled
+	}
+	if e.Endpoint.User != "" { // credentials go to the claimed protocol and to nothing else
+		return k.probe(ctx, e.Endpoint, e)
+	}
+	if e.Endpoint.Protocol == proxy.HTTPS && e.LastLive.IsZero() {
+		// Lists write https for HTTP proxies that can tunnel. Ask in plain text
+		// first: what speaks plain HTTP does not speak TLS at the same port.
+		plain := k.anonymous(ctx, proxy.HTTP)
+		switch {
+		case k.settled != nil || plain.canceled || plain.reveal == revealSilent || plain.reveal == revealForeign:
+			return plain
+		case plain.speaks:
+			return &result{ep: e.Endpoint, reveal: revealHTTP, judge: plain.judge,
+				fault: &fault{stage: proxy.StageTLS, class: proxy.Garbage, why: "it speaks plain HTTP"}}
+		}
+	}
+	if r := k.tried[e.Endpoint.Protocol]; r != nil {
+		return r
+	}
+	r := k.probe(ctx, e.Endpoint, e)
+	k.tried[e.Endpoint.Protocol] = r
+	return r
+}
+
+// anonymous tests a protocol that need not be claimed, without credentials, once.
+func (k *check) anonymous(ctx context.Context, p proxy.Protocol) *result {
+	if r := k.tried[p]; r != nil {
+		return r
+	}
+	ep := proxy.Endpoint{Protocol: p, Host: k.job.Host, Port: k.job.Port}
+	var known *proxy.Entry
+	for i := range k.job.Entries {
+		if k.job.Entries[i].Endpoint == ep {
+			known = &k.job.Entries[i]
+		}
+	}
+	r := k.probe(ctx, ep, known)
+	k.tried[p] = r
+	return r
+}
+
+// mayExplore reports whether other protocols than the claimed ones are worth a
+// try: when none is claimed, or at the first check, and nothing has passed.
+func (k *check) mayExplore() bool {
+	worth := false
+	for i, r := range k.byEntry {
+		if r == nil || r.passed() || r.canceled || k.settled != nil {
+			return false
+		}
+		e := &k.job.Entries[i]
+		worth = worth || e.Endpoint.User == "" && (e.Guess || e.LastChecked.IsZero())
+	}
+	return worth
+}
+
+// explore tries the protocols that the peer's answers suggest.
+func (k *check) explore(ctx context.Context) {
+	hint := revealNothing
+	for _, r := range k.all() {
+		hint = max(hint, r.reveal)
+	}
+	for !k.ended(ctx) {
+		p := k.next(hint)
+		if p == 0 {
+			break
+		}
+		r := k.anonymous(ctx, p)
+		if r.passed() || k.settled != nil {
+			return
+		}
+		if r.reveal != revealNothing {
+			hint = r.reveal
+		}
+	}
+	if r := k.tried[proxy.HTTP]; r != nil && r.reveal == revealClosed && !k.ended(ctx) {
+		k.forwardOnly(ctx, r)
+	}
+}
+
+// next returns what to try after what was revealed, 0 for nothing more. One that
+// hangs up may be any other protocol; silence and foreign bytes end the search.
+func (k *check) next(hint reveal) proxy.Protocol {
+	if p := hint.protocol(); p != 0 && k.tried[p] == nil {
+		return p
+	}
+	if hint == revealClosed {
+		for _, p := range proxy.Protocols() {
+			if k.tried[p] == nil {
+				return p
+			}
+		}
+	}
+	return 0
+}
+
+// forwardOnly is the last resort for a peer that hung up on CONNECT and speaks
+// nothing else: some proxies do so and forward plain HTTP all the same.
+func (k *check) forwardOnly(ctx context.Context, r *result) {
+	if r.judge == nil || !r.judge.to.TLS {
+		return // it was asked to forward at once
+	}
+	t := k.try(r.ep, nil)
+	judges := slices.DeleteFunc(k.s.pick(false, ""), (*examiner).limited) // it has not earned a turn
+	s := t.ask(ctx, judges)
+	if !s.ran || s.fault != nil && s.reveal == revealClosed {
+		return
+	}
+	*r = *t.conclude(step{}, s)
+	if r.passed() {
+		t.reachTargets(ctx, r)
+	}
+}
+
+// try prepares the test of one protocol.
+func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
+	t := &try{c: k.c, s: k.s, own: k.own, ep: ep, budget: budget{k.s.cfg.Timeout}}
+	var password proxy.Secret
+	if e != nil {
+		password, t.known = e.Password, e.Traits
+	}
+	t.via = k.s.dialer.Via(ep, password)
+	return t
+}
+
+// probe tests one protocol in all steps.
+func (k *check) probe(ctx context.Context, ep proxy.Endpoint, e *proxy.Entry) *result {
+	r := k.try(ep, e).run(ctx)
+	if r.fault != nil && r.fault.stage <= proxy.StageConnect && !r.canceled {
+		k.settled = r
+	}
+	return r
+}
+
+// verdict puts the results together.
+func (k *check) verdict() proxy.Verdict {
+	v := proxy.Verdict{Job: k.job}
+	claimed := map[proxy.Endpoint]bool{}
+	for i, r := range k.byEntry {
+		ep := k.job.Entries[i].Endpoint
+		claimed[ep] = true
+		v.Outcomes = append(v.Outcomes, k.outcome(ep, r))
+	}
+	for _, p := range proxy.Protocols() {
+		r := k.tried[p]
+		// One that answers in a protocol is found even if it fails, but only a proxy is worth keeping.
+		if r != nil && !claimed[r.ep] && (r.passed() || r.fault.class == proxy.Tampered) {
+			v.Found = append(v.Found, proxy.Candidate{Endpoint: r.ep, Pool: k.job.Entries[0].Pool})
+			v.Outcomes = append(v.Outcomes, k.outcome(r.ep, r))
+		}
+	}
+	for _, r := range k.all() {
+		for _, n := range r.notes {
+			v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", r.ep.Protocol, n))
+		}
+	}
+	return v
+}
+
+func (k *check) outcome(ep proxy.Endpoint, r *result) proxy.Outcome {
+	o := proxy.Outcome{Endpoint: ep, At: k.c.now(), Origin: proxy.FromCheck, Stage: proxy.StageVerify, Phases: r.phases, Learned: r.learned}
+	if r.judge != nil {
+		o.Target = r.judge.to
+	}
+	if f := r.fault; f != nil {
+		o.Stage, o.Class, o.Status = f.stage, f.class, f.status
+	}
+	return o
+}

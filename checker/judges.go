@@ -1,0 +1,257 @@
+package checker
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"freeway/dial"
+	"freeway/internal/judge"
+	"freeway/proxy"
+)
+
+// How often judges are reached directly. A judge that is down is tried again soon, then ever less often.
+const (
+	probeUp       = 5 * time.Minute
+	probeDownMin  = 5 * time.Second
+	probeDownMax  = time.Minute
+	confirmOwn    = 500 * time.Millisecond // at most so often, while failures wait to be confirmed
+	confirmPublic = 5 * time.Second        // the same for judges of others
+)
+
+// examiner is one judge and what direct requests have shown of it.
+type examiner struct {
+	page
+	judge   Judge
+	key     []byte
+	limiter *rate.Limiter // shared by the judges of one operator; see limited
+
+	probing chan struct{} // holds one token: one direct request at a time
+
+	mu    sync.Mutex // protects the fields below
+	seen  sightingOf // of the latest direct request that succeeded
+	up    bool
+	why   string    // why it is not up
+	asked time.Time // when the latest direct request began; zero: never. Monotonic
+	at    time.Time // the same for people, by Env.Now
+	fails int       // direct requests in a row that failed
+}
+
+// sightingOf is what a direct request showed.
+type sightingOf struct {
+	kind   judge.Kind
+	signed bool
+	self   netip.Addr // we, as the judge saw us
+	addr   netip.Addr // the judge's address
+	base   baseline
+}
+
+// newExaminer prepares a judge; limiter is its operator's.
+func newExaminer(j Judge, limiter *rate.Limiter) (*examiner, error) {
+	p, err := parsePage(j.URL)
+	if err != nil {
+		return nil, err
+	}
+	e := &examiner{page: p, judge: j, limiter: limiter, probing: make(chan struct{}, 1)}
+	if j.KeyFile != "" {
+		b, err := os.ReadFile(j.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		if e.key = []byte(strings.TrimSpace(string(b))); len(e.key) < minKey {
+			return nil, fmt.Errorf("%s: the key has %d bytes, at least %d are needed", j.KeyFile, len(e.key), minKey)
+		}
+	}
+	return e, nil
+}
+
+// minKey is the shortest key in bytes that is worth signing with.
+const minKey = 16
+
+// isUp reports whether the latest direct request succeeded.
+func (e *examiner) isUp() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.up
+}
+
+// known returns what direct requests have shown.
+func (e *examiner) known() sightingOf {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen
+}
+
+// limited reports whether the judge is somebody else's, to be asked sparingly.
+func (e *examiner) limited() bool {
+	s := e.known()
+	return s.kind != judge.Own && !s.addr.IsPrivate() && !s.addr.IsLoopback()
+}
+
+// ruling says what direct requests tell about a moment: nothing yet, or whether
+// the judge was up at a direct request that began later.
+func (e *examiner) ruling(moment time.Time) (decided, up bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.asked.After(moment), e.up
+}
+
+// due returns when the judge is to be asked directly; sooner when failures wait for it.
+func (e *examiner) due(wanted bool) time.Time {
+	limited := e.limited()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	every := probeUp
+	if e.asked.IsZero() {
+		return time.Time{}
+	}
+	if !e.up {
+		every = min(probeDownMax, probeDownMin<<min(e.fails-1, 8))
+	}
+	if wanted && limited {
+		every = min(every, confirmPublic)
+	} else if wanted {
+		every = min(every, confirmOwn)
+	}
+	return e.asked.Add(every)
+}
+
+// probe asks the judge directly, unless somebody else is at it or has been since
+// the moment; then it waits for that. It reports whether the judge went up or down.
+func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since time.Time) bool {
+	select {
+	case e.probing <- struct{}{}:
+		defer func() { <-e.probing }()
+	case <-ctx.Done():
+		return false
+	}
+	if done, _ := e.ruling(since); done {
+		return false
+	}
+	began := time.Now()
+	seen, f := c.askDirectly(ctx, s, e)
+	if f != nil && ctx.Err() != nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	changed := e.up != (f == nil) || e.asked.IsZero()
+	e.asked, e.at, e.up, e.why = began, c.now(), f == nil, ""
+	if f == nil {
+		e.seen, e.fails = seen, 0
+	} else {
+		e.why = f.Error()
+		e.fails++
+	}
+	return changed
+}
+
+// askDirectly makes one direct request to a judge.
+func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (sightingOf, *fault) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	raw, err := c.direct(ctx, "tcp", e.to.String())
+	if err != nil {
+		f := faultOf(ctx, proxy.StageConnect, err)
+		f.why = printable(err.Error(), 200)
+		return sightingOf{}, f
+	}
+	defer raw.Close()
+	nonce := newNonce()
+	q := question{page: e.page, path: e.with(nonce), canary: newNonce(), maxBody: judge.MaxAnswer}
+	a, f := askOver(ctx, raw, q, s.roots)
+	if f != nil {
+		return sightingOf{}, f
+	}
+	seen, kind, f := weigh(a, q, nonce, 0, e.key)
+	if f != nil {
+		return sightingOf{}, f
+	}
+	if kind != judge.Own && e.key != nil {
+		return sightingOf{}, &fault{stage: proxy.StageVerify, class: proxy.WrongContent, why: "a key is configured and the answer is not signed"}
+	}
+	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, self: seen.Remote, base: baselineOf(seen)}
+	if t, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
+		out.addr = t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return out, nil
+}
+
+// status describes the judge for people.
+func (e *examiner) status() JudgeStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return JudgeStatus{URL: e.masked(), Operator: e.operator(), Up: e.up, Kind: e.seen.kind, Error: e.why, LastProbe: e.at}
+}
+
+// settings is one configuration made ready. It is never changed once made; the examiners change themselves.
+type settings struct {
+	cfg      Config
+	roots    *x509.CertPool // nil: the system's
+	judges   []*examiner
+	targets  []target
+	dialer   *dial.Dialer
+	connects *rate.Limiter // nil: no limit
+}
+
+// anyUp reports whether there is a judge to check with.
+func (s *settings) anyUp() bool { return slices.ContainsFunc(s.judges, (*examiner).isUp) }
+
+// operators counts who runs the judges.
+func (s *settings) operators() int {
+	seen := map[string]bool{}
+	for _, e := range s.judges {
+		seen[e.operator()] = true
+	}
+	return len(seen)
+}
+
+// pick returns up to two judges that are up, of different operators, by TLS or
+// plain. Those that may be asked at once come first, and not of the operator avoid.
+func (s *settings) pick(tls bool, avoid string) []*examiner {
+	var up []*examiner
+	for _, e := range s.judges {
+		if e.to.TLS == tls && e.isUp() {
+			up = append(up, e)
+		}
+	}
+	rand.Shuffle(len(up), func(i, j int) { up[i], up[j] = up[j], up[i] })
+	slices.SortStableFunc(up, func(a, b *examiner) int { return a.cost(avoid) - b.cost(avoid) })
+	out := up[:min(len(up), 1)]
+	for _, e := range up[len(out):] {
+		if e.operator() != up[0].operator() {
+			return append(out[:1:1], e)
+		}
+	}
+	return out
+}
+
+// cost orders judges: how long the queue before them is, in seconds, and whose they are.
+func (e *examiner) cost(avoid string) int {
+	n := 0
+	if e.limited() {
+		n = 2 * max(0, 1-int(e.limiter.Tokens()))
+	}
+	if e.operator() == avoid {
+		n++
+	}
+	return n
+}
+
+// reserve takes a turn at the judge and returns how long it is until then.
+func (e *examiner) reserve() time.Duration {
+	if !e.limited() {
+		return 0
+	}
+	return e.limiter.Reserve().Delay()
+}

@@ -1,0 +1,314 @@
+package checker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"freeway/internal/judge"
+	"freeway/proxy"
+)
+
+// run tests one protocol: the tunnel first, because it shows whether there is a
+// proxy at all before any judge is bothered, then plain HTTP.
+func (t *try) run(ctx context.Context) *result {
+	tunnel := t.ask(ctx, t.s.pick(true, ""))
+	var plain step
+	if t.worthPlain(&tunnel) {
+		avoid := ""
+		if tunnel.judge != nil {
+			avoid = tunnel.judge.operator()
+		}
+		plain = t.ask(ctx, t.s.pick(false, avoid))
+	}
+	r := t.conclude(tunnel, plain)
+	if r.passed() {
+		t.otherPorts(ctx, r, tunnel)
+		t.reachTargets(ctx, r)
+	}
+	return r
+}
+
+// worthPlain reports whether a plain request can still say something after the tunnel.
+func (t *try) worthPlain(tunnel *step) bool {
+	if t.budget.left <= 0 {
+		return false
+	}
+	switch f := tunnel.fault; {
+	case f == nil:
+		return true // worked, or there was no judge for it
+	case f.stage <= proxy.StageTLS:
+		return false
+	default:
+		switch f.class {
+		case proxy.Canceled, proxy.Tampered, proxy.AuthRequired:
+			return false
+		case proxy.Timeout, proxy.Garbage, proxy.EOF, proxy.Reset:
+			return tunnel.granted // else it does not speak the protocol, or does not speak
+		}
+		return true
+	}
+}
+
+// conclude makes one result of both steps.
+func (t *try) conclude(tunnel, plain step) *result {
+	r := &result{ep: t.ep, judge: t.lastJudge(tunnel, plain)}
+	r.speaks = tunnel.ran && (tunnel.ok() || tunnel.granted || tunnel.reveal.protocol() == t.ep.Protocol || understood(tunnel.fault)) ||
+		plain.ran && (plain.ok() || plain.granted)
+	r.reveal = max(tunnel.reveal, plain.reveal)
+	main, f := tunnel, t.blame(&tunnel, &plain)
+	if f == nil && !tunnel.ok() || f != nil && f == plain.fault {
+		main = plain
+	}
+	if main.judge != nil {
+		r.judge = main.judge
+	}
+	r.fault, r.phases = f, main.phases
+	r.note("tunnel", tunnel)
+	r.note("plain HTTP", plain)
+	if f == nil {
+		r.learned = t.learn(&tunnel, &plain)
+		return r
+	}
+	r.canceled = f.class == proxy.Canceled
+	if traits := t.lost(&tunnel, &plain); traits != (proxy.Traits{}) {
+		r.learned = &traits
+	}
+	r.suspect(tunnel, plain)
+	return r
+}
+
+// understood reports whether a fault is an answer in the protocol.
+func understood(f *fault) bool {
+	if f == nil {
+		return false
+	}
+	switch f.class {
+	case proxy.AuthRequired, proxy.NoConnect, proxy.PortDenied, proxy.BadGateway, proxy.Rejected:
+		return true
+	}
+	return f.stage > proxy.StageHandshake
+}
+
+func (t *try) lastJudge(steps ...step) *examiner {
+	var last *examiner
+	for _, s := range steps {
+		if s.judge != nil {
+			last = s.judge
+		}
+	}
+	return last
+}
+
+// blame decides whether the protocol passed, and if not, which fault says it best.
+// One good answer is enough, but not next to a tampered one.
+func (t *try) blame(tunnel, plain *step) *fault {
+	for _, s := range []*step{tunnel, plain} {
+		if s.class() == proxy.Tampered {
+			return s.fault
+		}
+	}
+	for _, s := range []*step{tunnel, plain} {
+		if s.ok() && t.own.has(s.seen.Remote) {
+			return &fault{stage: proxy.StageVerify, class: proxy.SelfExit, why: "it leaves from our own address"}
+		}
+	}
+	switch {
+	case tunnel.ok() || plain.ok():
+		return nil
+	case !tunnel.ran && !plain.ran:
+		return &fault{stage: proxy.StageConnect, class: proxy.Canceled, why: "no judge is up"}
+	case !tunnel.ran || plain.ran && plain.fault.stage > tunnel.fault.stage:
+		return plain.fault
+	}
+	return tunnel.fault
+}
+
+// suspect notes who besides the proxy may be at fault: judges for everything
+// behind the handshake and for what a proxy says of them; the own network for silence.
+func (r *result) suspect(steps ...step) {
+	for _, s := range steps {
+		if s.fault == nil {
+			continue
+		}
+		f := s.fault
+		switch f.class {
+		case proxy.Timeout, proxy.Unreachable, proxy.DNS:
+			r.network = true
+		}
+		mentioned := f.class == proxy.BadGateway || f.class == proxy.Timeout || f.class == proxy.TargetFailed
+		if f.stage >= proxy.StageTunnel || f.stage == proxy.StageHandshake && mentioned {
+			r.judges = append(r.judges, s.judge)
+		}
+	}
+}
+
+// learn returns what a proxy that passed can do.
+func (t *try) learn(tunnel, plain *step) *proxy.Traits {
+	l := t.lost(tunnel, plain)
+	for _, s := range []*step{plain, tunnel} { // what verified TLS says counts more
+		if !s.ok() {
+			continue
+		}
+		l.ExitIP = s.seen.Remote
+		if to := s.judge.to; !to.Addr().IsValid() {
+			l.RemoteDNS = proxy.TriOf(!s.literal)
+		} else if to.Addr().Is6() {
+			l.IPv6 = proxy.Yes
+		}
+	}
+	if tunnel.ok() {
+		l.Tunnel = proxy.Yes
+		if tunnel.judge.to.Port != 443 {
+			l.TunnelAny = proxy.Yes
+		}
+	}
+	if plain.ok() {
+		l.Anonymity = grade(plain.seen, plain.judge.known().base, t.own)
+		if t.ep.Protocol.IsSOCKS() {
+			l.TunnelAny = proxy.Yes
+		} else {
+			l.Forward = proxy.Yes
+		}
+	}
+	return &l
+}
+
+// lost returns the abilities that definite answers deny, and what the proxy was caught at.
+func (t *try) lost(tunnel, plain *step) proxy.Traits {
+	var l proxy.Traits
+	switch tunnel.class() {
+	case proxy.NoConnect:
+		l.Tunnel, l.TunnelAny = proxy.No, proxy.No
+	case proxy.PortDenied:
+		t.denied(&l, tunnel.judge.to.Port)
+	case proxy.Rejected, proxy.BadTLS, proxy.Truncated, proxy.WrongContent:
+		if tunnel.granted || tunnel.class() == proxy.Rejected {
+			l.Tunnel = proxy.No
+		}
+	}
+	switch plain.class() {
+	case proxy.Rejected, proxy.WrongContent, proxy.Truncated, proxy.Garbage:
+		if !t.ep.Protocol.IsSOCKS() {
+			l.Forward = proxy.No
+		}
+	case proxy.PortDenied:
+		t.denied(&l, plain.judge.to.Port)
+	}
+	for _, s := range []*step{tunnel, plain} {
+		if s.class() == proxy.Tampered {
+			l.Tampers = s.fault.tampers
+		}
+	}
+	return l
+}
+
+// denied notes that a port may not be reached.
+func (t *try) denied(l *proxy.Traits, port uint16) {
+	if port == 443 {
+		l.Tunnel = proxy.No
+	} else {
+		l.TunnelAny = proxy.No
+	}
+}
+
+// note says for people how a step went.
+func (r *result) note(name string, s step) {
+	if !s.ran {
+		return
+	}
+	if s.fault != nil {
+		r.notes = append(r.notes, fmt.Sprintf("%s: %v", name, s.fault))
+		return
+	}
+	r.notes = append(r.notes, fmt.Sprintf("%s: seen as %s after %v", name, s.seen.Remote, s.phases.Total().Round(time.Millisecond)))
+}
+
+// otherPorts finds out whether an HTTP proxy tunnels to other ports than 443,
+// unless that is known. The judge is not asked anything.
+func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
+	if !tunnel.ok() || r.learned.TunnelAny != proxy.Unknown || t.known.TunnelAny != proxy.Unknown || t.budget.left <= 0 {
+		return
+	}
+	for _, e := range t.s.pick(false, "") {
+		if e.to.Port == 443 {
+			continue
+		}
+		p := e.page
+		p.to.TLS = true // by CONNECT, though no TLS follows
+		var s step
+		if conn := t.openTo(ctx, p, &s); conn != nil {
+			conn.Close()
+			r.learned.TunnelAny = proxy.Yes
+		} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
+			r.learned.TunnelAny = proxy.No
+		}
+		return
+	}
+}
+
+// reachTargets asks for the configured pages. What is required and not reached
+// fails the check: the use that the operator has in mind fails, at the stage
+// where it does.
+func (t *try) reachTargets(ctx context.Context, r *result) {
+	for _, want := range t.s.targets {
+		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time
+		f := t.reach(ctx, want)
+		if f == nil {
+			r.notes = append(r.notes, "target "+want.Name+": ok")
+			continue
+		}
+		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
+		if f.class == proxy.Canceled {
+			r.canceled = true
+		}
+		if (want.Required || r.canceled) && r.fault == nil {
+			r.fault = f
+			r.network = f.class == proxy.Timeout || f.class == proxy.Unreachable
+			r.judge = &examiner{page: want.page}
+		}
+	}
+}
+
+// reach gets one page through the proxy.
+func (t *try) reach(ctx context.Context, want target) *fault {
+	var s step
+	conn := t.openTo(ctx, want.page, &s)
+	if conn == nil {
+		return s.fault
+	}
+	defer conn.Close()
+	ctx, stop := t.budget.start(ctx)
+	defer stop()
+	q := question{page: want.page, path: want.path, maxBody: judge.MaxAnswer}
+	if t.forwards(want.page) {
+		q.whole, q.auth = true, t.via.ProxyAuthorization()
+	}
+	a, f := askOver(ctx, conn, q, t.s.roots)
+	if f == nil {
+		return want.weigh(a)
+	}
+	if f.class == proxy.Tampered { // the page's own certificate may be at fault: nobody looked at it directly
+		f.class, f.tampers = proxy.BadTLS, ""
+	}
+	return f
+}
+
+// weigh compares an answer with what is wanted.
+func (want target) weigh(a answer) *fault {
+	fits := a.status >= 200 && a.status < 400
+	if want.Status != 0 {
+		fits = a.status == want.Status
+	}
+	if fits && bytes.Contains(a.body, []byte(want.Body)) {
+		return nil
+	}
+	f := &fault{stage: proxy.StageRequest, class: proxy.WrongContent, status: a.status, why: "not the page that is wanted"}
+	switch a.status {
+	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		f.class = proxy.Banned
+	}
+	return f
+}

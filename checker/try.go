@@ -1,0 +1,252 @@
+package checker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"freeway/dial"
+	"freeway/internal/judge"
+	"freeway/proxy"
+)
+
+// try is one protocol at one address. It is used by one goroutine.
+type try struct {
+	c      *Checker
+	s      *settings
+	own    *ownAddrs
+	ep     proxy.Endpoint
+	known  proxy.Traits // what earlier checks found
+	via    *dial.Via
+	budget budget
+}
+
+// budget is the time that is left for the steps of one protocol. Waiting for our own limits costs nothing of it.
+type budget struct{ left time.Duration }
+
+// start returns a context that ends when the budget is spent; the function it returns stops the clock.
+func (b *budget) start(ctx context.Context) (context.Context, func()) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, b.left)
+	return ctx, func() {
+		cancel()
+		b.left -= time.Since(began)
+	}
+}
+
+// step is one use of the proxy: opening a way to a judge and asking it.
+type step struct {
+	ran     bool
+	judge   *examiner
+	fault   *fault // nil: it worked
+	granted bool   // the tunnel was granted, or for forwarding, something answered
+	literal bool   // the name was refused and the judge's address taken instead
+	phases  proxy.Phases
+	seen    judge.Seen
+	reveal  reveal // what the peer's bytes look like, when it does not speak the protocol
+}
+
+func (s *step) ok() bool { return s.ran && s.fault == nil }
+
+// class returns how the step went, OK when it did not run.
+func (s *step) class() proxy.Class {
+	if s.fault == nil {
+		return proxy.OK
+	}
+	return s.fault.class
+}
+
+// ask asks one of the judges, the next one when the proxy says that it cannot
+// reach the first or that one does not want its exit.
+func (t *try) ask(ctx context.Context, judges []*examiner) step {
+	var s step
+	for _, e := range judges {
+		if s.ran && t.budget.left <= 0 {
+			break
+		}
+		s = t.askOne(ctx, e)
+		if c := s.class(); c != proxy.BadGateway && c != proxy.Banned && c != proxy.TargetFailed {
+			break
+		}
+	}
+	return s
+}
+
+// patience is how long an open connection may wait for a turn at a public judge.
+const patience = time.Second
+
+func (t *try) askOne(ctx context.Context, e *examiner) step {
+	s := step{ran: true, judge: e}
+	conn := t.open(ctx, e, &s)
+	if conn == nil {
+		return s
+	}
+	// Only what opened a way is worth a turn. A long queue is waited out without
+	// the connection, which would not live that long.
+	if wait := e.reserve(); wait > 0 {
+		if wait > patience {
+			conn.Close()
+			conn = nil
+		}
+		if !sleep(ctx, wait) {
+			s.fault = &fault{stage: proxy.StageRequest, class: proxy.Canceled}
+		} else if conn == nil {
+			conn = t.open(ctx, e, &s)
+		}
+	}
+	if conn == nil {
+		return s
+	}
+	defer conn.Close()
+	if s.fault == nil {
+		t.exchange(ctx, conn, &s)
+	}
+	return s
+}
+
+// forwards reports whether requests to a page go in absolute form.
+func (t *try) forwards(p page) bool { return !t.ep.Protocol.IsSOCKS() && !p.to.TLS }
+
+// open connects and opens a way to the judge; nil with s.fault set when that does not work.
+func (t *try) open(ctx context.Context, e *examiner, s *step) *dial.Conn {
+	conn := t.openTo(ctx, e.page, s)
+	// A server that cannot resolve names refuses them like any unreachable target.
+	if c := s.class(); conn == nil && t.ep.Protocol.IsSOCKS() && (c == proxy.BadGateway || c == proxy.Rejected) && !e.to.Addr().IsValid() {
+		if addr := e.known().addr; addr.IsValid() && t.budget.left > 0 {
+			p := e.page
+			p.to.Host, p.to.Domain = addr.String(), addr.String()
+			var again step
+			if conn = t.openTo(ctx, p, &again); conn != nil {
+				s.fault, s.granted, s.literal = nil, true, true
+			}
+		}
+	}
+	return conn
+}
+
+func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
+	raw, spy := t.connect(ctx, s)
+	if raw == nil {
+		return nil
+	}
+	ctx, stop := t.budget.start(ctx)
+	defer stop()
+	var conn *dial.Conn
+	var err error
+	if t.forwards(p) {
+		conn, err = t.via.ForwardOver(ctx, raw)
+	} else {
+		conn, err = t.via.TunnelOver(ctx, raw, p.to)
+	}
+	if err != nil {
+		s.fault = faultOf(ctx, proxy.StageHandshake, err)
+		s.phases = phasesOf(err)
+		s.reveal = spy.reveal(s.fault.class)
+		if record, ok := errors.AsType[tls.RecordHeaderError](err); ok { // TLS reads past the spy
+			s.reveal = revealed(record.RecordHeader[:], s.fault.class)
+		} else if s.fault.stage == proxy.StageTLS {
+			s.reveal = revealNothing
+		}
+		return nil
+	}
+	if _, watched := conn.Conn.(*spyConn); !watched { // TLS was put around it
+		conn.Conn = &spyConn{Conn: conn.Conn}
+	}
+	s.phases = conn.Phases()
+	s.granted = !t.forwards(p)
+	return conn
+}
+
+// connect dials the proxy, in turn; nil with s.fault set when that does not work.
+func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
+	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
+		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
+		return nil, nil
+	}
+	ctx, stop := t.budget.start(ctx)
+	defer stop()
+	t.c.metrics.dials.Inc()
+	conn, err := t.via.Connect(ctx)
+	if err != nil {
+		s.fault, s.phases = faultOf(ctx, proxy.StageConnect, err), phasesOf(err)
+		return nil, nil
+	}
+	spy := &spyConn{Conn: conn.Conn}
+	conn.Conn = spy
+	return conn, spy
+}
+
+// phasesOf returns how long the steps took until one failed.
+func phasesOf(err error) proxy.Phases {
+	if e, ok := errors.AsType[*dial.Error](err); ok {
+		return e.Phases
+	}
+	return proxy.Phases{}
+}
+
+// exchange asks the judge over an open way and weighs the answer.
+func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
+	ctx, stop := t.budget.start(ctx)
+	defer stop()
+	e := s.judge
+	nonce := newNonce()
+	q := question{page: e.page, path: e.with(nonce), canary: newNonce(), maxBody: judge.MaxAnswer}
+	if t.forwards(e.page) {
+		q.whole, q.auth = true, t.via.ProxyAuthorization()
+	}
+	a, f := askOver(ctx, conn, q, t.s.roots)
+	s.phases.FirstByte = a.wait
+	if f == nil {
+		s.seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
+	}
+	s.fault = f
+	if f == nil {
+		s.granted = true
+		return
+	}
+	if spy, ok := conn.Conn.(*spyConn); ok && t.forwards(e.page) {
+		s.reveal = spy.reveal(f.class)
+		s.granted = s.reveal == revealHTTP
+	}
+}
+
+// sleep waits for d; false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// spyConn keeps the first bytes that the peer sent.
+type spyConn struct {
+	net.Conn
+	mu    sync.Mutex // protects first
+	first []byte
+}
+
+// spied is how many bytes a spy keeps: a status line, headers and the beginning of a page.
+const spied = 512
+
+// Read reads and remembers.
+func (s *spyConn) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	s.mu.Lock()
+	s.first = append(s.first, p[:max(0, min(n, spied-len(s.first)))]...)
+	s.mu.Unlock()
+	return n, err
+}
+
+// reveal judges what was heard until a step failed with class.
+func (s *spyConn) reveal(class proxy.Class) reveal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return revealed(s.first, class)
+}
