@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"freeway/dial"
@@ -126,7 +127,6 @@ func TestCertificatesAreVerified(t *testing.T) {
 			e := env(t)
 			tt.env(&e)
 			if tt.host != "127.0.0.1" {
-				e.Control = nil
 				at = redirect(t, tt.host, at)
 			}
 			_, err := dial.New(slow, e).Via(endpoint(t, proxy.HTTPS, at, ""), proxy.Secret{}).Forward(t.Context())
@@ -153,8 +153,11 @@ func redirect(t *testing.T, host string, at netip.AddrPort) netip.AddrPort {
 		if err != nil {
 			return
 		}
-		go func() { _, _ = io.Copy(s, c); s.Close() }()
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = io.Copy(s, c); s.Close() })
 		_, _ = io.Copy(c, s)
+		c.Close()
+		wg.Wait()
 	}()
 	t.Cleanup(func() { ln.Close(); <-done })
 	return ln.Addr().(*net.TCPAddr).AddrPort()
