@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,7 +55,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code": scriptCode, "cmpgolden": scriptGolden, "occupy": scriptOccupy, "lines": scriptLines,
+			"code": scriptCode, "lab": scriptLab(t), "cmpgolden": scriptGolden, "occupy": scriptOccupy, "lines": scriptLines, "sorted": scriptSorted,
 		},
 	})
 }
@@ -122,5 +123,13 @@ func scriptLines(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[0])
 	if got := strings.Count(text, "\n"); got != want {
 		ts.Fatalf("%s has %d lines, want %d:\n%s", args[0], got, want, text)
+	}
+}
+
+// scriptSorted compares files whatever the order of their lines: sorted a b.
+func scriptSorted(ts *testscript.TestScript, _ bool, args []string) {
+	lines := func(name string) []string { return slices.Sorted(strings.Lines(ts.ReadFile(name))) }
+	if a, b := lines(args[0]), lines(args[1]); !slices.Equal(a, b) {
+		ts.Fatalf("%s and %s differ:\n%s\n%s", args[0], args[1], strings.Join(a, ""), strings.Join(b, ""))
 	}
 }

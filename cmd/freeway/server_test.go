@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"freeway/config"
+	"freeway/internal/loopback"
+	"freeway/lab"
+)
+
+// running is a server of a test with its configuration file.
+type running struct {
+	*server
+	file string
+	log  *lockedBuffer
+	stop func() error // ends it and returns what run returned
+}
+
+// serveFile opens and runs a server with a configuration file. DIR in the text
+// is a folder of the test.
+func serveFile(t *testing.T, text string) *running {
+	t.Helper()
+	dir := t.TempDir()
+	r := &running{file: filepath.Join(dir, "freeway.yaml"), log: &lockedBuffer{}}
+	base := "store: {path: DIR/freeway.db}\nadmin: {listen: \"127.0.0.1:0\"}\n"
+	r.write(t, strings.ReplaceAll(base+text, "DIR", dir))
+	load := func() (config.Config, error) { return config.Load(config.LoadOptions{Path: r.file}) }
+	cfg, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	level := new(slog.LevelVar)
+	r.server, err = openServer(t.Context(), cfg, serverOptions{log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: level})),
+		level: level, control: loopback.Guard(t), load: load, watch: r.file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.run(ctx) }()
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		return errors.Join(<-done, r.close())
+	})
+	t.Cleanup(func() {
+		if err := r.stop(); err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log:\n%s", r.log)
+		}
+	})
+	return r
+}
+
+func (r *running) write(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(r.file+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(r.file+".new", r.file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// change replaces a piece of the configuration file.
+func (r *running) change(t *testing.T, old, with string) {
+	t.Helper()
+	text, err := os.ReadFile(r.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), old) {
+		t.Fatalf("the file lacks %q", old)
+	}
+	r.write(t, strings.Replace(string(text), old, with, 1))
+}
+
+// get asks the admin listener.
+func (r *running) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
+	resp, err := client.Get("http://" + r.admin.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// through returns a client of the gateway.
+func (r *running) through(t *testing.T) *http.Client {
+	t.Helper()
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+		Proxy:       http.ProxyURL(&url.URL{Scheme: "http", Host: r.gateway.Addr().String()}),
+		DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
+}
+
+const nothingWorks = `
+gateway: {listen: "127.0.0.1:0"}
+sources: {builtin: false, list: [{name: gone, url: "http://127.0.0.1:1/list.txt"}, {name: lost, file: DIR/missing.txt}]}
+checker: {judges: ["http://127.0.0.1:1/"]}
+log: {level: info}
+network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
+`
+
+// TestServeWithoutNetwork: the server stays up, says per source what failed,
+// and answers 503 at once.
+func TestServeWithoutNetwork(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	eventually(t, "both sources have failed", func() bool {
+		failed := 0
+		for _, res := range r.scraper.Results() {
+			if res.Err != "" {
+				failed++
+			}
+		}
+		return failed == 2
+	})
+	begun := time.Now()
+	resp, err := r.through(t).Get("http://127.0.0.1:1/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Freeway-Error") != "no_upstream" {
+		t.Errorf("GET through the gateway = %d %v, want 503 no_upstream", resp.StatusCode, resp.Header)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the answer took %v", took)
+	}
+	if status, body := r.get(t, "/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no proxy is live yet") {
+		t.Errorf("GET /readyz = %d %q", status, body)
+	}
+	if status, _ := r.get(t, "/livez"); status != http.StatusOK {
+		t.Errorf("GET /livez = %d", status)
+	}
+	for _, name := range []string{"gone", "lost"} {
+		if !strings.Contains(r.log.String(), name) {
+			t.Errorf("the log does not say that %s failed", name)
+		}
+	}
+}
+
+// TestServeOverLab is serve itself, with a file source that names a SOCKS5
+// proxy without saying so, a restart on the same store, and the audit log.
+func TestServeOverLab(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, lab.Config{})
+	dir := t.TempDir()
+	list := filepath.Join(dir, "list.txt")
+	var lines string
+	for range 3 {
+		lines += add(t, l, lab.Upstream{Protocol: 4}).Address() + "\n"
+	}
+	if err := os.WriteFile(list, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	audit := filepath.Join(dir, "audit.log")
+	r := serveFile(t, fmt.Sprintf(`
+gateway: {listen: "127.0.0.1:0"}
+sources: {builtin: false, list: [{name: mine, file: %q}]}
+checker: {judges: [%q, %q], judge_ca: %q, own_ips: [127.0.0.1], timeout: 5s}
+network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
+audit: {path: %q}
+`, list, l.JudgeHTTP(), l.JudgeHTTPS(), caFile(t, l), audit))
+	eventually(t, "the proxies are live", func() bool { ok, _ := r.ready(); return ok && r.pool.Stats().Live == 3 })
+	if err := fetch(t.Context(), r.through(t), l.HTTPName(), 5000, "x"); err != nil {
+		t.Errorf("through the gateway: %v", err)
+	}
+	if _, body := r.get(t, "/api/explain?user=bob-protocol-socks5&url=https://example.com/"); !strings.Contains(body, "3") {
+		t.Errorf("explain = %s", body)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(audit)
+	if err != nil || !strings.Contains(string(text), `"host":"www.lab.test","port":80,"status":200`) || strings.Contains(string(text), "/bytes") {
+		t.Errorf("audit log: %v\n%s", err, text)
+	}
+}
+
+// TestReload: a good file is taken over by the watch, a bad one is refused and
+// everything stays, and what cannot change says so.
+func TestReload(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	r.change(t, "level: info", "level: debug")
+	eventually(t, "the file's change is noticed", func() bool { return r.current().Log.Level == "debug" })
+	if r.opt.level.Level() != slog.LevelDebug {
+		t.Errorf("the log's level is %v", r.opt.level)
+	}
+
+	r.change(t, "level: debug", "level: loud")
+	err := r.reload()
+	if err == nil || !strings.Contains(err.Error(), `log.level: unknown level "loud"`) {
+		t.Errorf("reload of a bad file = %v", err)
+	}
+	if got := r.current().Log.Level; got != "debug" {
+		t.Errorf("after a bad file the level is %q", got)
+	}
+	r.change(t, "level: loud", "level: warn")
+	r.change(t, "allow_targets: [127.0.0.0/8]", "allow_targets: []")
+	if err := r.reload(); err == nil || err.Error() != "a change of network.allow_targets needs a restart" {
+		t.Errorf("reload of what needs a restart = %v", err)
+	}
+	r.change(t, "allow_targets: []", "allow_targets: [127.0.0.0/8]")
+	if err := r.reload(); err != nil {
+		t.Errorf("reload = %v", err)
+	}
+	if _, body := r.get(t, "/metrics"); !strings.Contains(body, `freeway_config_reloads_total{result="failed"}`) {
+		t.Errorf("the metrics do not count reloads")
+	}
+}
+
+// TestSecondServerNamesTheFirst: the store belongs to one process.
+func TestSecondServerNamesTheFirst(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	cfg := r.current()
+	_, err := openServer(t.Context(), cfg, serverOptions{log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		t.Errorf("openServer on a store in use = %v, want the process to be named", err)
+	}
+}
+
+// TestOwnListeners: an upstream that is one of our listeners would be a loop.
+func TestOwnListeners(t *testing.T) {
+	t.Parallel()
+	s := &server{}
+	own := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8080"), netip.MustParseAddrPort("0.0.0.0:9090"), netip.MustParseAddrPort("[::]:9091")}
+	if s.isOwn(own[0]) {
+		t.Error("before the listeners are bound nothing is our own")
+	}
+	s.own.Store(&own)
+	for addr, want := range map[string]bool{"127.0.0.1:8080": true, "[::ffff:127.0.0.1]:8080": true, "127.0.0.2:8080": false, "127.0.0.1:8081": false,
+		"127.5.6.7:9090": true, "192.0.2.1:9090": false, "[::1]:9091": true} {
+		if got := s.isOwn(netip.MustParseAddrPort(addr)); got != want {
+			t.Errorf("isOwn(%s) = %v, want %v", addr, got, want)
+		}
+	}
+}
+
+func TestRunStages(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var order []string
+	say := func(s string) {
+		mu.Lock()
+		defer mu.Unlock()
+		order = append(order, s)
+	}
+	stage := func(name string, err error) part {
+		return part{name, func(ctx context.Context) error {
+			if err != nil {
+				return err
+			}
+			<-ctx.Done()
+			say(name)
+			return nil
+		}}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := runStages(ctx, func() { say("stopping") }, []part{stage("a", nil)}, []part{stage("b", nil)}, []part{stage("c", nil)}); err != nil {
+		t.Errorf("runStages = %v", err)
+	}
+	if want := []string{"stopping", "a", "b", "c"}; !slices.Equal(order, want) {
+		t.Errorf("order = %v, want %v", order, want)
+	}
+	order = nil
+	broken := errors.New("broken")
+	err := runStages(t.Context(), func() { say("stopping") }, []part{stage("a", nil)}, []part{stage("b", broken)}, []part{stage("c", nil)})
+	if !errors.Is(err, broken) || err.Error() != "b: broken" {
+		t.Errorf("runStages = %v, want b: broken", err)
+	}
+	if want := []string{"stopping", "a", "c"}; !slices.Equal(order, want) {
+		t.Errorf("order after a failure = %v, want %v", order, want)
+	}
+}
