@@ -8,8 +8,11 @@ import (
 	"strings"
 )
 
-// maxHead bounds the head of a message, in bytes.
-const maxHead = 64 << 10
+// The bounds of a head: bytes, and fields.
+const (
+	maxHead   = 64 << 10
+	maxFields = 500
+)
 
 var errHead = errors.New("not an HTTP head")
 
@@ -30,18 +33,18 @@ func readHead(br *bufio.Reader) (*head, error) {
 		return nil, err
 	}
 	h := &head{}
-	var ok bool
-	if h.first[0], line, ok = strings.Cut(line, " "); !ok {
+	h.first[0], line, _ = strings.Cut(line, " ")
+	h.first[1], h.first[2], _ = strings.Cut(line, " ")
+	if h.first[0] == "" || h.first[1] == "" {
 		return nil, errHead
 	}
-	h.first[1], h.first[2], _ = strings.Cut(line, " ")
 	for {
 		line, err := readLine(br, &size)
 		if err != nil || line == "" {
 			return h, err
 		}
 		name, value, ok := strings.Cut(line, ":")
-		if !ok || name == "" {
+		if !ok || name == "" || len(h.fields) == maxFields {
 			return nil, errHead
 		}
 		h.fields = append(h.fields, field{name, strings.Trim(value, " \t")})
@@ -61,7 +64,7 @@ func readLine(br *bufio.Reader, size *int) (string, error) {
 			if long != nil {
 				line = string(append(long, part...))
 			}
-			return strings.TrimRight(line, "\r\n"), nil
+			return strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"), nil
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return "", err
@@ -78,6 +81,17 @@ func (h *head) get(name string) string {
 		}
 	}
 	return ""
+}
+
+// joined returns all values of a field, with commas between.
+func (h *head) joined(name string) string {
+	var values []string
+	for _, f := range h.fields {
+		if strings.EqualFold(f.name, name) {
+			values = append(values, f.value)
+		}
+	}
+	return strings.Join(values, ",")
 }
 
 // drop removes all fields of the names.
@@ -107,7 +121,7 @@ func (h *head) add(name, value string) { h.fields = append(h.fields, field{name,
 // dropHops removes what belongs to one connection only, except the framing (RFC 9110 section 7.6.1).
 func (h *head) dropHops() {
 	names := []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Proxy-Authenticate", "TE", "Upgrade"}
-	for n := range strings.SplitSeq(h.get("Connection"), ",") {
+	for n := range strings.SplitSeq(h.joined("Connection"), ",") {
 		n = strings.TrimSpace(n)
 		if !containsFold([]string{"Transfer-Encoding", "Content-Length", "Host"}, n) {
 			names = append(names, n)
@@ -130,7 +144,7 @@ func (h *head) bytes() []byte {
 
 // wantsClose reports whether the connection ends after the message.
 func (h *head) wantsClose(version string) bool {
-	opts := strings.ToLower(h.get("Connection") + "," + h.get("Proxy-Connection"))
+	opts := strings.ToLower(h.joined("Connection") + "," + h.joined("Proxy-Connection"))
 	if version == "HTTP/1.0" {
 		return !strings.Contains(opts, "keep-alive")
 	}

@@ -31,7 +31,7 @@ func TestChunks(t *testing.T) {
 func FuzzReadHead(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.0 200\n\n",
-		"GET / HTTP/1.1\r\nConnection: a, b\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", "x", "a b\r\n:\r\n\r\n", strings.Repeat("x", 5000) + " y\r\n\r\n",
+		"GET / HTTP/1.1\r\nConnection: a, b\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", "x", "a b\r\n:\r\n\r\n", " \n\n", "a b c \r\n\r\n", "0 \r \n\n", strings.Repeat("x", 5000) + " y\r\n\r\n",
 	} {
 		f.Add(s)
 	}
