@@ -9,8 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"freeway/api"
 	"freeway/config"
 	"freeway/gateway"
+	"freeway/pool"
 	"freeway/proxy"
 )
 
@@ -52,7 +54,34 @@ func (s *server) explain(user, link string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.pool.Explain(want), nil
+	return explanationOf(s.pool.Explain(want)), nil
+}
+
+// explanation is an answer of /api/explain.
+type explanation struct {
+	Total  int               `json:"total"`  // entries known
+	Steps  []explanationStep `json:"steps"`  // what each condition removed, in order
+	Left   int               `json:"left"`   // entries that could be chosen
+	Exits  int               `json:"exits"`  // addresses they leave from
+	Panic  bool              `json:"panic"`  // so few are left that ejections are ignored
+	Chosen []api.Proxy       `json:"chosen"` // a few of them, as they would be drawn
+}
+
+type explanationStep struct {
+	Name    string `json:"name"`
+	Removed int    `json:"removed"`
+	Left    int    `json:"left"`
+}
+
+func explanationOf(e pool.Explanation) explanation {
+	out := explanation{Total: e.Total, Steps: []explanationStep{}, Left: e.Left, Exits: e.Exits, Panic: e.Panic, Chosen: []api.Proxy{}}
+	for _, s := range e.Steps {
+		out.Steps = append(out.Steps, explanationStep(s))
+	}
+	for _, c := range e.Chosen {
+		out.Chosen = append(out.Chosen, api.View(c))
+	}
+	return out
 }
 
 // wantOf is what the gateway would ask of the pool for a request of that user.

@@ -188,7 +188,7 @@ audit: {path: %q}
 	if err := fetch(t.Context(), r.through(t), l.HTTPName(), 5000, "x"); err != nil {
 		t.Errorf("through the gateway: %v", err)
 	}
-	if _, body := r.get(t, "/api/explain?user=bob-protocol-socks5&url=https://example.com/"); !strings.Contains(body, "3") {
+	if _, body := r.get(t, "/api/explain?user=bob-protocol-socks5&url=https://example.com/"); !strings.Contains(body, `"left":3`) || !strings.Contains(body, "socks5://127.") {
 		t.Errorf("explain = %s", body)
 	}
 	if err := r.stop(); err != nil {
