@@ -143,16 +143,10 @@ func (s *Scraper) readPage(ctx context.Context, src Source, q request, o *outcom
 
 // digest parses one body into o.
 func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind string, o *outcome) error {
-	protocols, err := src.protocols()
-	if err != nil {
-		return err
-	}
 	defer func() { o.Bytes += body.n }()
-	opt := ParseOptions{
-		As: src.As, Protocols: protocols, Pool: src.Pool, Policy: s.env.Policy,
-		ContentType: kind, HTML: src.HTML, JSON: src.JSON, Rejected: o.haul.refuse,
-		Stats: func(st ParseStats) { o.Format, o.Rows = st.Format, o.Rows+st.Rows },
-	}
+	opt := src.Options()
+	opt.Policy, opt.ContentType, opt.Rejected = s.env.Policy, kind, o.haul.refuse
+	opt.Stats = func(st ParseStats) { o.Format, o.Rows = st.Format, o.Rows+st.Rows }
 	for c, err := range s.parse(body, opt) {
 		if err == nil {
 			err = ctx.Err()

@@ -29,8 +29,8 @@ type Source struct {
 	Schedule  string            `yaml:"schedule,omitempty" json:"schedule,omitempty"`   // "": Config.Schedule
 	Headers   map[string]string `yaml:"headers,omitempty" json:"-"`                     // sent to URL's own host only; may hold keys, so never printed
 	Pages     Pages             `yaml:"pages,omitempty" json:"pages,omitzero"`
-	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`       // selectors: row, host, port, protocol
-	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`       // names of keys: host, port, protocol
+	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`       // selectors, attributes and decoders: row, host, port, protocol; "td.ip @data-ip | base64"
+	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`       // names of keys: host, port, protocol; or jq: a program that picks the entries
 	Enabled   *bool             `yaml:"enabled,omitempty" json:"enabled,omitempty"` // nil: yes
 }
 
@@ -97,16 +97,7 @@ func (s Source) Validate() error {
 			bad("headers", "%q is not a header that can be sent", clip(k, 32))
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.HTML)) {
-		if !slices.Contains([]string{"row", "host", "port", "protocol"}, k) {
-			bad("html", "unknown key %q; use row, host, port or protocol", clip(k, 32))
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(s.JSON)) {
-		if !slices.Contains([]string{"host", "port", "protocol"}, k) {
-			bad("json", "unknown key %q; use host, port or protocol", clip(k, 32))
-		}
-	}
+	errs = append(errs, checkSelectors(s.HTML), checkJSONKeys(s.JSON))
 	return errors.Join(errs...)
 }
 
@@ -175,6 +166,16 @@ func (s Source) protocols() ([]proxy.Protocol, error) {
 		}
 	}
 	return out, nil
+}
+
+// Options returns how the source's list is to be read, without the policy and
+// the listeners, which belong to the reader. s is valid.
+func (s Source) Options() ParseOptions {
+	protocols, err := s.protocols()
+	if err != nil {
+		protocols = nil // Validate tells
+	}
+	return ParseOptions{As: s.As, Protocols: protocols, Pool: s.Pool, HTML: s.HTML, JSON: s.JSON}
 }
 
 // where says where the list is, without secrets, for messages.
