@@ -41,7 +41,7 @@ func resetting(t *testing.T) proxy.Endpoint {
 	})
 }
 
-var quick = gateway.Timeouts{Connect: patience, Handshake: 300 * time.Millisecond, FirstByte: 300 * time.Millisecond, Total: 3 * patience}
+var quick = gateway.Timeouts{Connect: patience, Handshake: 2 * time.Second, FirstByte: 2 * time.Second, Total: 3 * patience}
 
 // TestAttributionConnect: each way to fail before a tunnel is up is reported
 // as what it is, and the next upstream serves the client.
@@ -121,7 +121,7 @@ func TestAttributionForward(t *testing.T) {
 		{"closed", says(""), proxy.EOF},
 		{"half a head", says("HTTP/1.1 200 OK\r\nA: b\r\n"), proxy.EOF},
 		{"garbage", says("SSH-2.0-OpenSSH_9.9\r\n\r\n"), proxy.Garbage},
-		{"HTTP/0.9", says("<html>hello</html>"), proxy.EOF},
+		{"HTTP/0.9", says("<html>hello</html>"), proxy.Garbage},
 		{"407", says("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), proxy.AuthRequired},
 		{"own 503", says("HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 0\r\n\r\n"), proxy.BadGateway},
 		{"own 403", says("HTTP/1.1 403 No\r\nServer: squid/5.7\r\nContent-Length: 0\r\n\r\n"), proxy.Rejected},

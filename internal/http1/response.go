@@ -18,6 +18,9 @@ type Response struct {
 // ReadResponse reads one head of at most limit bytes. Errors are as those of
 // ReadRequest; a server that gets an *Error from here answers 502.
 func ReadResponse(r *bufio.Reader, limit int) (*Response, error) {
+	if err := expectHTTP(r); err != nil {
+		return nil, err
+	}
 	p := &Response{}
 	head, err := readHead(r, limit, false, p.parseLine)
 	if err != nil {
@@ -31,6 +34,24 @@ func ReadResponse(r *bufio.Reader, limit int) (*Response, error) {
 		return nil, asGateway(err)
 	}
 	return p, nil
+}
+
+// expectHTTP looks at the first bytes one by one, so that a banner of another
+// protocol is known at once and not when a deadline is over.
+func expectHTTP(r *bufio.Reader) error {
+	const prefix = "HTTP/1."
+	for i := range len(prefix) {
+		b, err := r.Peek(i + 1)
+		switch {
+		case err != nil:
+			return early(err, i)
+		case i == 0 && (b[0] == '\r' || b[0] == '\n'): // an empty line in front is let pass
+			return nil
+		case b[i] != prefix[i]:
+			return asGateway(malformed("an answer that is not HTTP/1"))
+		}
+	}
+	return nil
 }
 
 // asGateway gives rule breaches the status of a server that met them upstream.
