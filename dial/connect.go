@@ -30,7 +30,7 @@ func (e *statusError) class() proxy.Class {
 		return proxy.NoConnect
 	case 403, 451:
 		return proxy.PortDenied
-	case 502, 503, 504:
+	case 500, 502, 503, 504: // tinyproxy answers 500 when it cannot reach the target
 		return proxy.BadGateway
 	}
 	return proxy.Rejected

@@ -65,6 +65,7 @@ func TestConnectAnswers(t *testing.T) {
 		{"405", "HTTP/1.1 405 Method Not Allowed\r\n\r\n", gone, proxy.NoConnect, 405, ""},
 		{"501", "HTTP/1.1 501 Not Implemented\r\n\r\n", gone, proxy.NoConnect, 501, ""},
 		{"403", "HTTP/1.1 403 Forbidden\r\n\r\n<html>", gone, proxy.PortDenied, 403, ""},
+		{"500", "HTTP/1.1 500 Unable to connect\r\n\r\n", gone, proxy.BadGateway, 500, ""},
 		{"502", "HTTP/1.1 502 Bad Gateway\r\n\r\n", gone, proxy.BadGateway, 502, ""},
 		{"503", "HTTP/1.1 503 Service Unavailable\r\n\r\n", gone, proxy.BadGateway, 503, ""},
 		{"504", "HTTP/1.1 504 Gateway Timeout\r\n\r\n", gone, proxy.BadGateway, 504, ""},
