@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"io"
 	"sync"
 )
@@ -9,6 +10,9 @@ import (
 // more than the session tickets behind a TLS handshake, less than any answer
 // with a body.
 const tunnelCut = 300
+
+// errCut ends a tunnel that was cut on purpose.
+var errCut = errors.New("cut")
 
 // TLS record types, RFC 8446 section 5.1.
 const (
@@ -92,5 +96,5 @@ func (c *cutter) Write(p []byte) (int, error) {
 	} else {
 		c.dst.CloseWrite()
 	}
-	return left, io.ErrShortWrite
+	return left, errCut
 }

@@ -3,7 +3,6 @@ package lab
 import (
 	"encoding/base64"
 	"errors"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -21,8 +20,7 @@ func (s *session) serveHTTP() {
 		h, err := readHead(s.c.br)
 		if err != nil {
 			if errors.Is(err, errHead) {
-				s.answer("HTTP/1.1 400 Bad Request", "this is an HTTP proxy\n")
-				s.linger()
+				s.answer("HTTP/1.1 400 Bad Request", "this is an HTTP proxy\n", "Connection", "close")
 			}
 			return
 		}
@@ -42,7 +40,6 @@ func (s *session) request(h *head) bool {
 	switch {
 	case s.as == LoginPage:
 		s.c.Write(loginPage("HTTP/1.1 200 OK"))
-		s.linger()
 		return false
 	case !s.admitted(h):
 		return s.turnBack(h, "HTTP/1.1 407 Proxy Authentication Required", "Proxy-Authenticate", `Basic realm="lab"`)
@@ -90,9 +87,6 @@ func (s *session) turnBack(h *head, status string, extra ...string) bool {
 	}
 	_, text, _ := strings.Cut(status, " ")
 	s.answer(status, text+"\n", extra...)
-	if !keep {
-		s.linger()
-	}
 	return keep
 }
 
@@ -226,9 +220,7 @@ func (s *session) pass(h *head, up *link, version string, n int64, last bool) bo
 		return false
 	}
 	if err := s.bufs.copyBody(s.c, up.br, n); err != nil {
-		if !errors.Is(err, io.EOF) {
-			s.log.Debug("lab: answer body", "err", err)
-		}
+		s.c.abort() // whatever the framing, the client must not take it for the end
 		return false
 	}
 	return !last

@@ -53,9 +53,7 @@ func (s *session) cut(h *head, body []byte) {
 	s.c.Write(append(h.bytes(), body[:len(body)/2]...))
 	if s.as == ResetMidBody {
 		s.c.abort()
-		return
 	}
-	s.linger()
 }
 
 // tamper changes content: an advertisement in HTML, in everything else a letter or a byte in the middle.

@@ -29,17 +29,21 @@ func (l *Lab) serve(tc *net.TCPConn, n *node) {
 	n.enter(tc)
 	defer n.leave(tc)
 	s := &session{Lab: l, n: n, c: newLink(tc), as: n.mood(time.Now())}
-	if s.turnedAway() {
-		return
+	if !s.turnedAway() {
+		s.speak()
 	}
-	if n.Protocol == proxy.HTTPS {
-		if err := s.startTLS(); err != nil {
-			return
-		}
-	}
-	switch n.Protocol {
+	s.linger()
+}
+
+// speak talks the node's protocol.
+func (s *session) speak() {
+	switch s.n.Protocol {
 	case proxy.SOCKS4, proxy.SOCKS5:
 		s.serveSOCKS()
+	case proxy.HTTPS:
+		if s.startTLS() == nil {
+			s.serveHTTP()
+		}
 	default:
 		s.serveHTTP()
 	}
@@ -71,14 +75,12 @@ func (s *session) turnedAway() bool {
 		s.c.abort()
 	case Garbage:
 		s.c.Write(s.n.banner)
-		s.linger()
 	case LoginPage:
 		if !s.n.Protocol.IsSOCKS() {
 			return false
 		}
 		if _, err := s.c.br.Peek(1); err == nil {
 			s.c.Write(loginPage("HTTP/1.1 200 OK"))
-			s.linger()
 		}
 	default:
 		return false
@@ -93,7 +95,8 @@ func (s *session) mute() {
 }
 
 // linger half-closes and lets the client read what was sent: closing with
-// unread bytes in the receive buffer would destroy it by a reset.
+// unread bytes in the receive buffer would destroy it by a reset. After a reset
+// of our own, or when the client is gone, it returns at once.
 func (s *session) linger() {
 	s.c.CloseWrite()
 	s.c.patience(lingerTime)

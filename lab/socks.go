@@ -24,18 +24,15 @@ func (s *session) serveSOCKS() {
 func (s *session) serve5() {
 	methods, err := socks.ReadGreeting5(s.c)
 	if err != nil || !s.login5(methods) {
-		s.linger()
 		return
 	}
 	req, err := socks.ReadRequest5(s.c)
 	if err != nil {
-		s.linger()
 		return
 	}
 	up, secure, code := s.socksTarget(req)
 	if code != socks.Succeeded {
 		socks.WriteReply5(s.c, code, socks.Addr{})
-		s.linger()
 		return
 	}
 	if up != nil {
@@ -77,13 +74,11 @@ func (s *session) serve4() {
 	}
 	if s.as == Locked || req.User != s.n.User && s.n.User != "" {
 		socks.WriteReply4(s.c, socks.BadIdent)
-		s.linger()
 		return
 	}
 	up, secure, code := s.socksTarget(req)
 	if code != socks.Succeeded {
 		socks.WriteReply4(s.c, socks.Rejected)
-		s.linger()
 		return
 	}
 	if up != nil {

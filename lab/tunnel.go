@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"io"
 	"strings"
 )
@@ -40,7 +41,6 @@ func (s *session) connect(h *head) bool {
 func (s *session) nonsense() {
 	if _, err := s.c.br.Peek(1); err == nil {
 		s.c.Write(loginPage("HTTP/1.1 200 OK"))
-		s.linger()
 	}
 }
 
@@ -88,14 +88,19 @@ func (s *session) relay(up *link, down io.Writer) {
 	<-ended
 }
 
-// copyDown copies the answers; when they end the client may still send for a grace period.
+// copyDown copies the answers; when they end the client may still send for a
+// grace period. A target's reset is handed on as a reset.
 func (s *session) copyDown(up *link, down io.Writer) {
-	if _, err := s.bufs.copy(down, up); err != nil {
-		s.c.Close()
-		return
+	_, err := s.bufs.copy(down, up)
+	switch {
+	case errors.Is(err, errCut):
+		s.c.hurry(lingerTime)
+	case err != nil:
+		s.c.abort()
+	default:
+		s.c.CloseWrite()
+		s.c.hurry(graceTime)
 	}
-	s.c.CloseWrite()
-	s.c.hurry(graceTime)
 }
 
 // eavesdrop treats a plain tunnel as HTTP when the first bytes look like it; it reports whether it did.
