@@ -16,7 +16,9 @@ func (h *htmlReader) attributes(tag atom.Atom, more bool) (hidden bool) {
 	h.attrs = h.attrs[:0]
 	for more && len(h.attrs) < maxAttrs {
 		var a attribute
-		a.key, a.val, more = h.z.TagAttr()
+		if a.key, a.val, more = h.z.TagAttr(); len(a.key) == 0 {
+			continue
+		}
 		h.attrs = append(h.attrs, a)
 		switch string(a.key) {
 		case "hidden":

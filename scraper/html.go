@@ -82,7 +82,7 @@ func (e *emitter) htmlBytes(b []byte) {
 		case html.EndTagToken:
 			h.end()
 		case html.TextToken:
-			h.words(h.z.Text())
+			h.words(tokenText(h.z))
 		}
 	}
 	h.endRow()
@@ -90,10 +90,38 @@ func (e *emitter) htmlBytes(b []byte) {
 	h.flow.flush()
 }
 
+// tokenText is the text of a token; the plain case needs no memory.
+func tokenText(z *html.Tokenizer) []byte {
+	if raw := z.Raw(); bytes.IndexByte(raw, '&') < 0 && bytes.IndexByte(raw, 0) < 0 {
+		return raw
+	}
+	return z.Text()
+}
+
+// rawTag reads the name of a tag and whether anything follows it, without the
+// copies that the tokenizer makes. Names that are no elements of HTML are 0.
+func rawTag(raw []byte) (tag atom.Atom, more bool) {
+	raw = bytes.TrimPrefix(raw[1:], []byte("/"))
+	var low [16]byte
+	for i, c := range raw {
+		switch {
+		case c == '>':
+			return atom.Lookup(low[:i]), false
+		case c <= ' ' || c == '/':
+			return atom.Lookup(low[:i]), true
+		case i == len(low):
+			return 0, true
+		case c >= 'A' && c <= 'Z':
+			c |= 0x20
+		}
+		low[i] = c
+	}
+	return 0, true
+}
+
 // start acts on the beginning of an element.
 func (h *htmlReader) start(closed bool) {
-	name, more := h.z.TagName()
-	tag := atom.Lookup(name)
+	tag, more := rawTag(h.z.Raw())
 	h.raw = tag
 	shown := h.hidden == 0
 	concealed := shown && h.attributes(tag, more)
@@ -177,8 +205,7 @@ func (h *htmlReader) begin(tag atom.Atom, concealed bool) {
 
 // end acts on an end tag: it closes the innermost element of that name.
 func (h *htmlReader) end() {
-	name, _ := h.z.TagName()
-	tag := atom.Lookup(name)
+	tag, _ := rawTag(h.z.Raw())
 	if h.hidden == 0 {
 		h.breakAt(tag)
 	}

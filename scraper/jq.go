@@ -36,10 +36,10 @@ func checkJSONKeys(m map[string]string) error {
 		case jsonHost, jsonPort, jsonProtocol:
 		case jsonPath:
 			if _, err := compileJQ(val); err != nil {
-				return fmt.Errorf("jq: %w", err)
+				return fmt.Errorf("json: jq: %w", err)
 			}
 		default:
-			return fmt.Errorf("unknown key %q; use host, port, protocol or jq", clip(key, 32))
+			return fmt.Errorf("json: unknown key %q; use host, port, protocol or jq", clip(key, 32))
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package scraper
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"iter"
 
@@ -42,13 +43,18 @@ type Rejection struct {
 }
 
 // Parse reads a list and yields its entries in order, each once. It streams:
-// memory stays bounded whatever r gives, except for YAML and HTML, of which at
-// most 8 MiB are read as such. An error of r ends the sequence and is its last
+// memory stays bounded whatever r gives. HTML is read up to 8 MiB, JSON with a
+// jq program and ZIP files up to 32 and 64 MiB, because they are needed whole;
+// of YAML, 4 MiB may be more than flat mappings and strings. An error of r ends the sequence and is its last
 // element; text that is not understood is no error.
 func Parse(r io.Reader, o ParseOptions) iter.Seq2[proxy.Candidate, error] {
 	return func(yield func(proxy.Candidate, error) bool) {
 		e := newEmitter(o, yield)
-		if err := e.open(r); err != nil {
+		err := errors.Join(checkSelectors(o.HTML), checkJSONKeys(o.JSON))
+		if err == nil {
+			err = e.open(r)
+		}
+		if err != nil {
 			e.fail(err)
 		}
 		if o.Stats != nil {

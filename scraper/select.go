@@ -30,10 +30,10 @@ func checkSelectors(m map[string]string) error {
 		switch key {
 		case selectRow, selectHost, selectPort, selectProtocol:
 		default:
-			return fmt.Errorf("unknown key %q; use row, host, port or protocol", clip(key, 32))
+			return fmt.Errorf("html: unknown key %q; use row, host, port or protocol", clip(key, 32))
 		}
 		if _, err := parsePicker(m[key]); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("html: %s: %w", key, err)
 		}
 	}
 	return nil

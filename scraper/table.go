@@ -326,5 +326,15 @@ func (t *tableRow) wholes(l *liner, head columns, p protoSet) bool {
 
 // trimMarks drops spaces, quotes and the marks of Markdown around a cell.
 func trimMarks(b []byte) []byte {
-	return bytes.Trim(b, " \t\r\n\"'`*_")
+	for len(b) > 0 && isMark(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isMark(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func isMark(c byte) bool {
+	return c <= ' ' || c == '"' || c == '\'' || c == '`' || c == '*' || c == '_'
 }

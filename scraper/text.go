@@ -135,8 +135,16 @@ func isComment(line []byte) bool {
 }
 
 // trimSpace is bytes.TrimSpace for ASCII, and drops a zero-width no-break
-// space (a byte order mark in the wrong place) as well.
+// space (a byte order mark in the wrong place) before the text as well.
 func trimSpace(b []byte) []byte {
-	b = bytes.TrimPrefix(bytes.Trim(b, " \t\r\n\v\f\x00"), []byte("\ufeff"))
-	return bytes.Trim(b, " \t")
+	for len(b) > 0 && b[0] <= ' ' {
+		b = b[1:]
+	}
+	for len(b) > 0 && b[len(b)-1] <= ' ' {
+		b = b[:len(b)-1]
+	}
+	if len(b) > 2 && b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf {
+		return trimSpace(b[3:])
+	}
+	return b
 }

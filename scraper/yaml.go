@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	maxYAMLItem  = 8 << 20   // of one top-level entry that is read as YAML
-	maxYAMLNodes = 1_000_000 // of one, aliases followed
+	maxYAMLItem  = 2 << 20   // of one top-level entry, or item of its list, that is read as YAML
+	maxYAMLBytes = 4 << 20   // of all that needs a parser
+	maxYAMLCalls = 20_000    // of the parser
+	maxYAMLNodes = 1_000_000 // of one document, aliases followed
 )
 
 // yamlReader reads YAML an item at a time: a file is cut at its top-level keys
@@ -25,7 +27,9 @@ type yamlReader struct {
 	first int // line of the item
 	inKey bool
 	nodes int
-	dead  bool // the list under key is not of proxies
+	bytes int    // given to the parser
+	calls int    // of the parser
+	pairs []pair // of an item that is read without a parser
 }
 
 // readYAML reads YAML from a stream.
@@ -106,8 +110,12 @@ func (y *yamlReader) begin(line []byte) {
 }
 
 func (y *yamlReader) add(line []byte, end bool) {
-	if len(y.item) == 0 && len(line) == 0 || len(y.item)+len(line) > maxYAMLItem {
+	if len(y.item) == 0 && len(line) == 0 {
 		return
+	}
+	if len(y.item)+len(line) > maxYAMLItem {
+		y.text(y.item)
+		y.item = y.item[:0]
 	}
 	y.item = append(y.item, line...)
 	if end {
@@ -130,49 +138,59 @@ func (y *yamlReader) flush() {
 	if len(item) == 0 || y.rec.top().skip {
 		return
 	}
-	if y.plain(item) {
-		return
+	line := y.e.line
+	y.e.line = y.first
+	if !y.plain(item) && !y.flat(item) && !y.parse(item) {
+		y.text(item)
+	}
+	y.e.line = line
+}
+
+// text reads as lines what is no YAML, or too much of it.
+func (y *yamlReader) text(item []byte) {
+	y.lines.section = y.rec.top().under
+	y.lines.text(item)
+}
+
+// parse reads an item with a YAML parser and reports whether it is YAML.
+func (y *yamlReader) parse(item []byte) bool {
+	y.bytes += len(item)
+	if y.calls++; y.bytes > maxYAMLBytes || y.calls > maxYAMLCalls {
+		return false
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(item, &doc); err != nil || len(doc.Content) == 0 {
-		y.text(item)
-		return
+		return false
 	}
 	y.nodes = 0
-	line := y.e.line
-	y.e.line = y.first
 	root := doc.Content[0]
-	if y.inKey && root.Kind == yaml.SequenceNode && y.list >= 0 {
+	switch {
+	case y.inKey && root.Kind == yaml.SequenceNode && y.list >= 0:
 		for _, n := range root.Content {
 			y.walk(n, 0)
 		}
-	} else if y.inKey && root.Kind == yaml.MappingNode { // the object that the key stands for
+	case y.inKey && root.Kind == yaml.MappingNode: // the object that the key stands for
 		y.rec.key(y.key)
 		y.walk(root, 0)
-	} else {
+	default:
 		y.walk(root, 0)
 	}
-	y.e.line = line
+	return true
 }
 
-// plain reads "- 1.2.3.4:80" without a YAML parser.
+// plain reads "- 1.2.3.4:80" and other scalars without a YAML parser.
 func (y *yamlReader) plain(item []byte) bool {
 	body := trimSpace(item)
-	if len(body) < 3 || body[0] != '-' || bytes.IndexByte(body, '\n') >= 0 {
+	if len(body) < 3 || body[0] != '-' || body[1] != ' ' || bytes.IndexByte(body, '\n') >= 0 {
 		return false
 	}
-	body = bytes.Trim(trimSpace(body[1:]), "\"'")
-	y.lines.section = y.rec.top().under
-	return y.lines.plain(body)
-}
-
-// text reads as lines what is no YAML.
-func (y *yamlReader) text(item []byte) {
-	line := y.e.line
-	y.e.line = y.first
-	y.lines.section = y.rec.top().under
-	y.lines.text(item)
-	y.e.line = line
+	var quoted bool
+	val, rest, ok := scalarOf(trimSpace(body[1:]), "", &quoted)
+	if !ok || len(rest) > 0 || !quoted && bytes.Contains(val, []byte(": ")) || bytes.HasSuffix(val, []byte(":")) || bytes.HasPrefix(val, []byte("- ")) {
+		return false
+	}
+	y.rec.value(val, quoted)
+	return true
 }
 
 // walk gives a node to the records. Aliases are followed where they stand for
@@ -199,16 +217,16 @@ func (y *yamlReader) walk(n *yaml.Node, deep int) {
 		y.rec.leave()
 	case yaml.MappingNode:
 		y.rec.enter(false)
-		y.pairs(n, deep)
+		y.mapping(n, deep)
 		y.rec.leave()
 	}
 }
 
-func (y *yamlReader) pairs(n *yaml.Node, deep int) {
+func (y *yamlReader) mapping(n *yaml.Node, deep int) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		if k.Value == "<<" && v.Kind == yaml.AliasNode && v.Alias != nil && v.Alias.Kind == yaml.MappingNode && deep < 8 {
-			y.pairs(v.Alias, deep+4)
+			y.mapping(v.Alias, deep+4)
 			continue
 		}
 		y.rec.key([]byte(k.Value))
