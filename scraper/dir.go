@@ -20,7 +20,7 @@ const (
 // definition is a source that is to be read, from wherever it was defined.
 type definition struct {
 	Source
-	on  bool
+	on  bool  // as configured; Enable may have the last word
 	err error // why it cannot be read at all; shown in its result
 }
 
@@ -57,7 +57,9 @@ func assemble(s Sources, folder []definition) []definition {
 }
 
 // readDir reads a folder of lists and of source definitions. look changes when
-// the folder does. A folder that is missing holds nothing.
+// the folder does. A folder that is missing holds nothing. A list that a
+// definition in the folder names is read as that says, and not once more as a
+// public list of its own; relative paths are relative to the folder.
 func readDir(dir string) (look string, out []definition) {
 	if dir == "" {
 		return "", nil
@@ -162,7 +164,9 @@ func readDefinitions(path string) (defs []definition, ok bool) {
 	return defs, true
 }
 
-// definitionShape tells how a file holds definitions; "" when it does not.
+// definitionShape tells how a file holds definitions; "" when it does not. A
+// source has a name and a url or file; the entries of lists in YAML, such as
+// those of Clash, have neither.
 func definitionShape(text []byte) string {
 	if !bytes.Contains(text, []byte("url")) && !bytes.Contains(text, []byte("file")) {
 		return ""

@@ -20,10 +20,13 @@ import (
 
 const (
 	maxRedirects = 3
-	maxHead      = 64 << 10       // bytes of an answer's header
+	maxHead      = 64 << 10       // bytes of an answer's header; net/http would take 10 MiB
 	maxHold      = 24 * time.Hour // the longest Retry-After that is believed
 	idleConn     = 30 * time.Second
 )
+
+// The errors of this file are plain text for the source's Result. Where a
+// server's words come into them they are quoted or escaped by plain.
 
 // control is a net.Dialer.Control.
 type control func(network, address string, c syscall.RawConn) error
@@ -55,7 +58,7 @@ func newWeb(env Env, now func() time.Time) *web {
 			return fmt.Errorf("dial %q: not an address", clip(address, 80))
 		}
 		if err := w.policy.Check(ap.Addr()); err != nil {
-			return fmt.Errorf("redirected to a forbidden address: %w", err)
+			return fmt.Errorf("%w: redirected to a forbidden address: %w", errRefused, err)
 		}
 		if env.Control != nil {
 			return env.Control(network, address, c)
@@ -95,6 +98,7 @@ type request struct {
 	header         map[string]string // of the source; for url's own host only
 	etag, modified string            // of the copy at hand, "" for none
 	timeout        time.Duration     // for all hops and the body; waiting for a turn does not count
+	left           time.Duration     // of timeout
 	limit          proxy.Size        // of the decoded body
 	slots          chan struct{}     // room for one token per request under way
 }
@@ -133,10 +137,9 @@ func (w *web) get(ctx context.Context, q request) (*answer, error) {
 	if err != nil {
 		return nil, errors.New("unreadable url") // the parser's error would print it
 	}
-	u, left := own, q.timeout
+	u := own
 	for hop := 0; ; hop++ {
-		began := time.Now()
-		resp, done, err := w.once(ctx, q, own, u, hop > 0, left)
+		resp, done, err := w.once(ctx, &q, own, u, hop > 0)
 		if err != nil {
 			return nil, err
 		}
@@ -151,7 +154,7 @@ func (w *web) get(ctx context.Context, q request) (*answer, error) {
 		if hop == maxRedirects {
 			return nil, fmt.Errorf("%w: more than %d redirects", errRefused, maxRedirects)
 		}
-		u, left = next, left-time.Since(began)
+		u = next
 	}
 }
 
@@ -165,7 +168,9 @@ func isRedirect(status int) bool {
 	return false
 }
 
-// follow resolves a Location and refuses what policy forbids and what is not HTTP.
+// follow resolves a Location and refuses what policy forbids and what is not
+// HTTP. Names are only checked for what they always mean; where they lead to is
+// checked when they are dialled.
 func (w *web) follow(from *url.URL, location string) (*url.URL, error) {
 	u, err := from.Parse(location)
 	if err != nil || location == "" {
@@ -181,8 +186,11 @@ func (w *web) follow(from *url.URL, location string) (*url.URL, error) {
 	return u, nil
 }
 
-// once makes one request. After an answer the caller calls done.
-func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, left time.Duration) (_ *http.Response, done func(), err error) {
+// once makes one request to u: it waits for the host's turn and for a slot,
+// sends, and takes the time from what q has left. After an answer the caller
+// calls done, which gives back turn and slot. Nobody ever waits for a turn
+// while holding a slot, so two sources cannot block each other.
+func (w *web) once(ctx context.Context, q *request, own, u *url.URL, hop bool) (_ *http.Response, done func(), err error) {
 	leave, err := w.hosts.enter(ctx, u.Host)
 	if err != nil {
 		return nil, nil, err
@@ -193,7 +201,8 @@ func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, le
 		leave(nil)
 		return nil, nil, ctx.Err()
 	}
-	timed, cancel := context.WithTimeout(ctx, left)
+	began := time.Now()
+	timed, cancel := context.WithTimeout(ctx, q.left)
 	var reached atomic.Bool
 	end := func(unreached error) {
 		cancel()
@@ -201,7 +210,8 @@ func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, le
 		leave(unreached)
 	}
 	trace := httptrace.WithClientTrace(timed, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }})
-	resp, err := w.send(trace, q, own, u, hop)
+	resp, err := w.send(trace, *q, own, u, hop)
+	q.left -= time.Since(began)
 	if err == nil {
 		return resp, func() { resp.Body.Close(); end(nil) }, nil
 	}
@@ -214,7 +224,9 @@ func (w *web) once(ctx context.Context, q request, own, u *url.URL, hop bool, le
 	return nil, nil, err
 }
 
-// send builds the request of one hop and gives it to its transport.
+// send builds the request of one hop and gives it to its transport. What the
+// operator gave for the list's own server (headers, a login in the address) is
+// sent to that server alone, and not without TLS when the address had it.
 func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -254,7 +266,8 @@ func explain(ctx context.Context, err error, timeout time.Duration) error {
 	return fmt.Errorf("not finished within %v: %w", timeout, context.DeadlineExceeded)
 }
 
-// accept sorts the last answer: a list, nothing new, or an error.
+// accept sorts the last answer: a list, nothing new, or an error. Only 200 holds
+// a whole list: 206 is a part, and error pages hold addresses, too.
 func (w *web) accept(q request, u *url.URL, resp *http.Response, done func()) (*answer, error) {
 	conditional := q.etag != "" || q.modified != ""
 	switch {
@@ -277,7 +290,8 @@ func (w *web) accept(q request, u *url.URL, resp *http.Response, done func()) (*
 	return &answer{status: resp.StatusCode, header: resp.Header, body: body, ctx: resp.Request.Context(), close: done, timeout: q.timeout}, nil
 }
 
-// retryAfter reads the header's seconds or date, 0 when there is none.
+// retryAfter reads the seconds or the date of a Retry-After header (RFC 9110
+// section 10.2.3), 0 when there is none.
 func retryAfter(text string, now time.Time) time.Duration {
 	if text = strings.TrimSpace(text); text == "" {
 		return 0
@@ -292,7 +306,9 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxHold).Round(time.Second)
 }
 
-// validator returns a header that can be sent back later, "" when it is odd.
+// validator returns an ETag or Last-Modified that can be sent back later, "" when
+// it is odd: the transport would refuse to send it, and the source would fail
+// for ever.
 func validator(text string) string {
 	const longest = 256
 	for i := range len(text) {

@@ -6,7 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics is what a Scraper counts. Labels: the source and how a run ended.
+// metrics is what a Scraper counts. Labels: the source and how a run ended,
+// both from bounded sets; never an address.
 type metrics struct {
 	runs  *prometheus.CounterVec
 	bytes *prometheus.CounterVec
@@ -43,7 +44,7 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 // count counts one run that ended with result.
 func (m *metrics) count(source, result string) { m.runs.WithLabelValues(source, result).Inc() }
 
-// ran counts a run.
+// ran counts a run with its result, its bytes and its time.
 func (m *metrics) ran(source string, o outcome) {
 	result := "ok"
 	switch {

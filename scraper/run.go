@@ -13,11 +13,12 @@ import (
 	"unicode"
 )
 
-// outcome is what one reading of a source came to.
+// outcome is what one reading of a source came to. It belongs to the goroutine
+// that reads until settle takes it over.
 type outcome struct {
 	Result
 	haul           *haul
-	etag, modified string
+	etag, modified string        // of the first page
 	cut            bool          // err came after pages that were read well
 	retry          time.Duration // what the server asked for; 0: nothing
 	err            error
@@ -50,7 +51,8 @@ func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o 
 	return o
 }
 
-// readFile reads a list on disk.
+// readFile reads a list on disk, within the same limits as one from the network.
+// Only regular files: opening a pipe could wait for ever.
 func (s *Scraper) readFile(ctx context.Context, src Source, o *outcome) error {
 	cfg, slots := s.limits()
 	select {
@@ -78,15 +80,16 @@ func (s *Scraper) readFile(ctx context.Context, src Source, o *outcome) error {
 	return s.digest(ctx, src, body, "", o)
 }
 
-// limits returns what bounds a request now.
+// limits returns what bounds a request now; Apply may change it for the next one.
 func (s *Scraper) limits() (Config, chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cfg, s.slots
 }
 
-// readPages fetches the pages of a source one after the other. The first one
-// is asked for conditionally and speaks for all.
+// readPages fetches the pages of a source one after the other, until one gives
+// nothing new. The first one is asked for conditionally and speaks for all:
+// the others could not be left out of the set that the Sink gets.
 func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome) error {
 	urls, err := src.urls(s.now())
 	if err != nil {
@@ -115,10 +118,11 @@ func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome)
 	return nil
 }
 
-// readPage fetches and parses one page.
+// readPage fetches and parses one page. The time limit covers both, so a page
+// that drips is cut, whatever it is made of.
 func (s *Scraper) readPage(ctx context.Context, src Source, q request, o *outcome) error {
 	cfg, slots := s.limits()
-	q.timeout, q.limit, q.slots = cfg.Timeout, cfg.MaxBytes, slots
+	q.timeout, q.left, q.limit, q.slots = cfg.Timeout, cfg.Timeout, cfg.MaxBytes, slots
 	a, err := s.web.get(ctx, q)
 	if err != nil {
 		var status *statusError
@@ -141,7 +145,7 @@ func (s *Scraper) readPage(ctx context.Context, src Source, q request, o *outcom
 	return explain(a.ctx, err, q.timeout)
 }
 
-// digest parses one body into o.
+// digest parses one body into o. kind is the Content-Type, a hint.
 func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind string, o *outcome) error {
 	defer func() { o.Bytes += body.n }()
 	opt := src.Options()
@@ -160,8 +164,15 @@ func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind str
 }
 
 // run reads a source, gives what it found to the Sink and notes what came of
-// it. The caller has the source's turn.
-func (s *Scraper) run(ctx context.Context, st *state) error {
+// it. The caller has the source's turn. Whatever panics in here, also in the
+// Sink, ends this run only.
+func (s *Scraper) run(ctx context.Context, st *state) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errPanic, r)
+			s.env.Log.Error("a run panicked", "source", st.src.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
 	s.mu.Lock()
 	m, asked := st.memo, st.memo.Asked
 	s.mu.Unlock()
@@ -181,8 +192,9 @@ func (s *Scraper) run(ctx context.Context, st *state) error {
 	return o.err
 }
 
-// deliver judges what was found and gives it to the Sink. own reports that an
-// error is the Sink's, not the source's.
+// deliver judges what was found and gives it to the Sink. Since a set replaces
+// the one before, a list that broke off is given only when it is at least half
+// of the usual. own reports that an error is the Sink's, not the source's.
 func (s *Scraper) deliver(ctx context.Context, st *state, m memo, o *outcome) (own bool) {
 	if o.NotModified {
 		o.Candidates, o.Refused, o.Format, o.Yield = m.Last.Candidates, m.Last.Refused, m.Last.Format, m.Last.Yield
@@ -208,7 +220,8 @@ func (s *Scraper) deliver(ctx context.Context, st *state, m memo, o *outcome) (o
 var errAlarm = errors.New("alarm")
 
 // suspicious returns an error when a list that was read well must not replace
-// what the source gave before.
+// what the source gave before. A file is the operator's own word: emptying a
+// small one is meant.
 func suspicious(src Source, o *outcome, usual int) error {
 	n := len(o.haul.found)
 	switch {
@@ -220,7 +233,8 @@ func suspicious(src Source, o *outcome, usual int) error {
 	return nil
 }
 
-// settle notes the outcome and plans the next turn.
+// settle notes the outcome and plans the next turn. An ETag is noted only after
+// the Sink has taken the list, so that nothing is lost between the two.
 func (s *Scraper) settle(st *state, o outcome, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -248,7 +262,9 @@ func (s *Scraper) settle(st *state, o outcome, own bool) {
 	note(s.env.Notebook, st.src.Name, *m)
 }
 
-// learn takes over what a good run taught. The caller holds mu.
+// learn takes over what a good run taught: validators, the usual number, and
+// which source this one mirrors or is mirrored by. Only sources of one pool
+// mirror each other. The caller holds mu.
 func (s *Scraper) learn(st *state, o outcome) {
 	m := &st.memo
 	if o.NotModified {
@@ -276,7 +292,8 @@ func (s *Scraper) learn(st *state, o outcome) {
 	}
 }
 
-// rest plans the next turn after a failure. The caller holds mu.
+// rest plans the next turn after a failure: after the back-off, and not before
+// the server wants. Both survive a restart. The caller holds mu.
 func (s *Scraper) rest(st *state, o outcome, own bool) {
 	now := s.now()
 	m := &st.memo
@@ -295,11 +312,13 @@ func (s *Scraper) rest(st *state, o outcome, own bool) {
 	}
 }
 
-// mayPass reports whether trying again soon makes sense.
+// mayPass reports whether trying again soon makes sense: the network or the
+// server is in trouble, the list itself is not known to be bad. A 429 asks for
+// fewer requests, not for more.
 func mayPass(err error) bool {
 	var status *statusError
 	if errors.As(err, &status) {
-		return status.status >= 500 || status.status == http.StatusRequestTimeout || status.status == http.StatusTooManyRequests
+		return status.status >= 500 || status.status == http.StatusRequestTimeout
 	}
 	for _, lasting := range []error{errAlarm, errRefused, errTooLarge, errPanic} {
 		if errors.Is(err, lasting) {

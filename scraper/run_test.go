@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/proxy"
 	"freeway/scraper"
 )
 
@@ -334,6 +335,24 @@ func TestOpenReportsEveryMistake(t *testing.T) {
 	for _, want := range []string{"never comes", "concurrency", "list[0].name", "url:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open() = %v, want %q in it", err, want)
+		}
+	}
+}
+
+// breaking is a Sink that panics.
+type breaking struct{ *pool }
+
+func (breaking) Add(context.Context, string, []proxy.Candidate) (proxy.Yield, error) {
+	panic("nil map")
+}
+
+func TestAPanicOfTheSinkEndsOneRunOnly(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, entries(0, 5)) })
+	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}), func(e *scraper.Env) { e.Sink = breaking{newPool()} })
+	for range 2 {
+		if _, err := r.once(t, "a"); err == nil || !strings.Contains(err.Error(), "panicked") {
+			t.Errorf("RunNow() = %v, want a panic that was caught", err)
 		}
 	}
 }

@@ -86,7 +86,9 @@ func (s *Scraper) stop() {
 	s.web.closeIdle()
 }
 
-// begin plans the first turn of a source that has none. The caller holds mu.
+// begin plans the first turn of a source that has none: at once for a file, soon
+// for a list elsewhere, later when the run before a restart has to be waited
+// for. The caller holds mu.
 func (s *Scraper) begin(st *state, now time.Time) {
 	if !st.on || !st.next.IsZero() {
 		return
@@ -101,7 +103,8 @@ func (s *Scraper) begin(st *state, now time.Time) {
 }
 
 // due returns the sources whose turn it is, plans their next turns, and says
-// how long to wait then.
+// how long to wait then. The next turn is planned before the run, so a run that
+// takes longer than its interval loses turns instead of piling them up.
 func (s *Scraper) due() (ready []*state, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +129,9 @@ func (s *Scraper) due() (ready []*state, wait time.Duration) {
 	return ready, max(wait, time.Millisecond)
 }
 
-// plan returns the turn after now. The caller holds mu.
+// plan returns the turn after now: what the schedule says, with a random delay
+// so that not all of the world asks at the full minute, more seldom or more
+// often as the source is worth. The caller holds mu.
 func (s *Scraper) plan(st *state, now time.Time) time.Time {
 	next := st.sched.Next(now)
 	switch p := paceOf(st.memo.Last.Worth, s.isMirror(st)); {
@@ -180,7 +185,8 @@ func backOff(n int, every time.Duration, soon bool) time.Duration {
 	return min(d, most)
 }
 
-// scheduled runs a source whose turn it is, unless a run of it is under way.
+// scheduled runs a source whose turn it is, unless a run of it is under way:
+// then this turn is lost.
 func (s *Scraper) scheduled(ctx context.Context, st *state) {
 	select {
 	case st.turn <- struct{}{}:
@@ -206,7 +212,8 @@ func (s *Scraper) complain(st *state, err error) {
 	log("source failed", "source", st.src.Name, "failures", n, "error", plain(err))
 }
 
-// refresh reads the folder again when it has changed.
+// refresh reads the folder again when it has changed. Looking costs one Stat per
+// file; what lists hold is read only when they are run.
 func (s *Scraper) refresh() {
 	s.mu.Lock()
 	cfg, sources, before := s.cfg, s.sources, s.dir

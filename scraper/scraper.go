@@ -290,7 +290,10 @@ func (s *Scraper) Results() []Result {
 func (s *Scraper) result(st *state) Result {
 	s.mu.Lock()
 	r := st.memo.Last
-	r.Enabled, r.Failures, r.Mirror, r.Usual = st.on, st.memo.Failures, st.memo.Mirror, st.memo.Usual
+	r.Enabled, r.Failures, r.Usual, r.Mirror = st.on, st.memo.Failures, st.memo.Usual, ""
+	if s.states[st.memo.Mirror] != nil {
+		r.Mirror = st.memo.Mirror
+	}
 	r.Next = time.Time{}
 	if st.on {
 		r.Next = st.next
