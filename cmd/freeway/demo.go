@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -117,7 +117,7 @@ func startDemo(ctx context.Context, f demoFlags, log *slog.Logger) (d *demo, err
 	cfg := d.config(f)
 	opt := serverOptions{log: log, control: loopback.Control, demo: true}
 	d.server, err = openServer(ctx, cfg, opt)
-	if errors.Is(err, syscall.EADDRINUSE) && !f.chosen {
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" && !f.chosen {
 		cfg.Gateway.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 		d.server, err = openServer(ctx, cfg, opt)
 	}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// command runs the program in this process, without a configuration file.
+func command(t *testing.T, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs lockedBuffer
+	dir := t.TempDir()
+	lookup := func(key string) (string, bool) {
+		if v, ok := env[key]; ok {
+			return v, true
+		}
+		return dir, key == "XDG_CONFIG_HOME" || key == "HOME"
+	}
+	code = run(t.Context(), args, lookup, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// adminServer answers like an admin API and notes what it was asked.
+func adminServer(t *testing.T, status int, body string) (url string, asked func() []*http.Request) {
+	t.Helper()
+	requests := make(chan *http.Request, 10)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests <- r
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		w.Write([]byte(body)) //nolint:errcheck // a test's client stays
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL, func() []*http.Request {
+		var all []*http.Request
+		for len(requests) > 0 {
+			all = append(all, <-requests)
+		}
+		return all
+	}
+}
+
+func TestGetAsksTheServer(t *testing.T) {
+	t.Parallel()
+	url, asked := adminServer(t, 200, "socks5://198.51.100.7:1080")
+	code, out, errs := command(t, map[string]string{"FREEWAY_ADMIN_TOKEN": "hunter2"},
+		"get", "--server", url, "-n", "3", "--country", "de,nl", "--max-latency", "800", "--wait", "2s")
+	if code != 0 || out != "socks5://198.51.100.7:1080\n" || errs != "" {
+		t.Errorf("get = %d, %q, %q", code, out, errs)
+	}
+	r := asked()[0]
+	if got, want := r.URL.Path, "/api/proxies/random"; got != want {
+		t.Errorf("asked for %s, want %s", got, want)
+	}
+	if got, want := r.URL.Query().Encode(), "country=de%2Cnl&format=txt&max_latency=800&n=3&wait=2s"; got != want {
+		t.Errorf("query %s, want %s", got, want)
+	}
+	if got := r.Header.Get("Authorization"); got != "Bearer hunter2" {
+		t.Errorf("Authorization = %q", got)
+	}
+}
+
+func TestGetReadsTheTokenFile(t *testing.T) {
+	t.Parallel()
+	url, asked := adminServer(t, 200, "x")
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("hunter3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t, map[string]string{"FREEWAY_ADMIN_TOKEN_FILE": file}, "get", "--server", url+"/"); code != 0 {
+		t.Fatalf("get = %d, %s", code, errs)
+	}
+	if got := asked()[0].Header.Get("Authorization"); got != "Bearer hunter3" {
+		t.Errorf("Authorization = %q", got)
+	}
+	code, _, errs := command(t, map[string]string{"FREEWAY_ADMIN_TOKEN_FILE": file + ".gone"}, "get", "--server", url)
+	if code != 1 || !strings.HasPrefix(errs, "freeway: admin.token_file: ") {
+		t.Errorf("get with a missing token file = %d, %q", code, errs)
+	}
+}
+
+func TestServersErrorsArePassedOn(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status     int
+		body, want string
+	}{
+		{404, `{"title":"Not Found","status":404,"detail":"12 live, none in DE"}`, "the server answers 404 Not Found: 12 live, none in DE"},
+		{401, `{"detail":"a token is needed"}`, "the server answers 401 Unauthorized: a token is needed"},
+		{500, "<html>\x1b[31m", "the server answers 500 Internal Server Error"},
+		{404, `{"detail":"a\u001b[2Jb\nc"}`, "the server answers 404 Not Found: a [2Jb c"},
+		{302, "", "the server answers 302 Found"},
+	} {
+		url, _ := adminServer(t, tt.status, tt.body)
+		if code, out, errs := command(t, nil, "get", "--server", url); code != 1 || out != "" || errs != "freeway: "+tt.want+"\n" {
+			t.Errorf("get after %d %q = %d, %q, %q, want 1 and %q", tt.status, tt.body, code, out, errs, tt.want)
+		}
+	}
+}
+
+func TestSourcesFromTheServer(t *testing.T) {
+	t.Parallel()
+	url, _ := adminServer(t, 200, `{"items":[
+		{"name":"a","enabled":true,"last_run":"2026-01-02T03:04:05Z","error":"fetch: \u001b[2Jtime-out","worth":{"Listed":10,"Live":1,"EverLive":2,"Checked":8}},
+		{"name":"b","enabled":false,"worth":{"Listed":0}},
+		{"name":"c","enabled":true,"last_run":"2026-01-02T03:04:05Z","not_modified":true}],"total":3}`)
+	code, out, errs := command(t, nil, "sources", "--server", url)
+	if code != 0 || errs != "" {
+		t.Fatalf("sources = %d, %s", code, errs)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 4 {
+		t.Fatalf("sources prints %d lines:\n%s", len(lines), out)
+	}
+	for i, want := range [][]string{{"NAME", "YIELD", "RESULT"}, {"a ", "yes", "10", "25.0%", "ago", "fetch:  [2Jtime-out"}, {"b ", "no", "never", "-"}, {"c ", "ok, unchanged"}} {
+		for _, w := range want {
+			if !strings.Contains(lines[i], w) {
+				t.Errorf("line %q lacks %q", lines[i], w)
+			}
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("what a list's server says reaches the terminal")
+	}
+	url, _ = adminServer(t, 200, "[")
+	if code, _, errs := command(t, nil, "sources", "--server", url); code != 1 || !strings.Contains(errs, "the server's answer") {
+		t.Errorf("sources of a broken answer = %d, %q", code, errs)
+	}
+}
+
+func TestExplainPrintsTheAnswer(t *testing.T) {
+	t.Parallel()
+	url, asked := adminServer(t, 200, `{"total":3,"steps":[]}`)
+	code, out, errs := command(t, nil, "explain", "--server", url, "bob-country-de", "https://example.com/?a=b")
+	if code != 0 || out != "{\n  \"total\": 3,\n  \"steps\": []\n}\n" {
+		t.Errorf("explain = %d, %q, %q", code, out, errs)
+	}
+	q := asked()[0].URL.Query()
+	if q.Get("user") != "bob-country-de" || q.Get("url") != "https://example.com/?a=b" {
+		t.Errorf("asked for %v", q)
+	}
+}
