@@ -145,11 +145,11 @@ func (k *check) anonymous(ctx context.Context, p proxy.Protocol) *result {
 }
 
 // mayExplore reports whether other protocols than the claimed ones are worth a
-// try: when none is claimed, or at the first check, and nothing has passed.
+// try: when none is claimed, or at the first check, and no claimed one is spoken.
 func (k *check) mayExplore() bool {
 	worth := false
 	for i, r := range k.byEntry {
-		if r == nil || r.passed() || r.canceled || k.settled != nil {
+		if r == nil || r.passed() || r.speaks || r.canceled || k.settled != nil {
 			return false
 		}
 		e := &k.job.Entries[i]
@@ -183,16 +183,19 @@ func (k *check) explore(ctx context.Context) {
 }
 
 // next returns what to try after what was revealed, 0 for nothing more. One that
-// hangs up may be any other protocol; silence and foreign bytes end the search.
+// hangs up may be any other protocol. One that hung up on one and waits for more
+// of another may be waiting for TLS. Else silence and foreign bytes end the search.
 func (k *check) next(hint reveal) proxy.Protocol {
-	if p := hint.protocol(); p != 0 && k.tried[p] == nil {
-		return p
+	options := []proxy.Protocol{hint.protocol()}
+	switch {
+	case hint == revealClosed:
+		options = proxy.Protocols()
+	case hint == revealSilent && slices.ContainsFunc(k.all(), func(r *result) bool { return r.reveal == revealClosed }):
+		options = []proxy.Protocol{proxy.HTTPS}
 	}
-	if hint == revealClosed {
-		for _, p := range proxy.Protocols() {
-			if k.tried[p] == nil {
-				return p
-			}
+	for _, p := range options {
+		if p != 0 && k.tried[p] == nil {
+			return p
 		}
 	}
 	return 0

@@ -39,14 +39,12 @@ func (t *try) worthPlain(tunnel *step) bool {
 	switch f := tunnel.fault; {
 	case f == nil:
 		return true // worked, or there was no judge for it
-	case f.stage <= proxy.StageTLS:
+	case f.stage <= proxy.StageTLS || !t.spoken(tunnel):
 		return false
 	default:
 		switch f.class {
 		case proxy.Canceled, proxy.Tampered, proxy.AuthRequired:
 			return false
-		case proxy.Timeout, proxy.Garbage, proxy.EOF, proxy.Reset:
-			return tunnel.granted // else it does not speak the protocol, or does not speak
 		}
 		return true
 	}
@@ -55,8 +53,7 @@ func (t *try) worthPlain(tunnel *step) bool {
 // conclude makes one result of both steps.
 func (t *try) conclude(tunnel, plain step) *result {
 	r := &result{ep: t.ep, judge: t.lastJudge(tunnel, plain)}
-	r.speaks = tunnel.ran && (tunnel.ok() || tunnel.granted || tunnel.reveal.protocol() == t.ep.Protocol || understood(tunnel.fault)) ||
-		plain.ran && (plain.ok() || plain.granted)
+	r.speaks = t.spoken(&tunnel) || plain.granted
 	r.reveal = max(tunnel.reveal, plain.reveal)
 	main, f := tunnel, t.blame(&tunnel, &plain)
 	if f == nil && !tunnel.ok() || f != nil && f == plain.fault {
@@ -80,16 +77,20 @@ func (t *try) conclude(tunnel, plain step) *result {
 	return r
 }
 
-// understood reports whether a fault is an answer in the protocol.
-func understood(f *fault) bool {
-	if f == nil {
+// spoken reports whether a step got an answer in the protocol, whatever it said.
+func (t *try) spoken(s *step) bool {
+	f := s.fault
+	switch {
+	case s.granted || s.reveal.protocol() == t.ep.Protocol:
+		return true
+	case f == nil || s.reveal.protocol() != 0: // an answer in another one
 		return false
 	}
 	switch f.class {
 	case proxy.AuthRequired, proxy.NoConnect, proxy.PortDenied, proxy.BadGateway, proxy.Rejected:
 		return true
 	}
-	return f.stage > proxy.StageHandshake
+	return false
 }
 
 func (t *try) lastJudge(steps ...step) *examiner {
