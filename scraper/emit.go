@@ -242,6 +242,9 @@ func maskText(text []byte) string {
 		scheme, rest = "", s
 	} else {
 		scheme += "://"
+		if i := strings.IndexByte(rest, '?'); i >= 0 {
+			rest = rest[:i] + "?***"
+		}
 	}
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		return scheme + "***" + rest[i:]

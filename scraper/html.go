@@ -68,6 +68,9 @@ func (e *emitter) htmlBytes(b []byte) {
 	h := &htmlReader{e: e, z: html.NewTokenizer(bytes.NewReader(b)), facts: readPageFacts(b), rows: newLiner(e)}
 	h.flow = newFlow(e)
 	h.z.SetMaxBuf(maxPage + 1)
+	if e.depth == 0 {
+		e.line = 1
+	}
 	for !e.done {
 		tt := h.z.Next()
 		if tt == html.ErrorToken {
@@ -126,7 +129,7 @@ func (h *htmlReader) start(closed bool) {
 	shown := h.hidden == 0
 	concealed := shown && h.attributes(tag, more)
 	if shown && (!concealed || isPart(tag)) {
-		h.breakAt(tag)
+		h.breakAt(tag, true)
 		h.begin(tag, concealed)
 	}
 	if shown && !concealed {
@@ -149,8 +152,16 @@ func isPart(tag atom.Atom) bool {
 	return tag == atom.Table || tag == atom.Tr || tag == atom.Td || tag == atom.Th
 }
 
+func isHeading(tag atom.Atom) bool {
+	switch tag {
+	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
+		return true
+	}
+	return false
+}
+
 // breakAt ends what a tag ends, at its beginning and at its end.
-func (h *htmlReader) breakAt(tag atom.Atom) {
+func (h *htmlReader) breakAt(tag atom.Atom, begins bool) {
 	switch tag {
 	case atom.Table, atom.Tr:
 		h.endRow()
@@ -165,6 +176,9 @@ func (h *htmlReader) breakAt(tag atom.Atom) {
 		h.endBlock()
 		if !h.inRow {
 			h.flow.flush()
+		}
+		if isHeading(tag) && begins {
+			h.flow.lines.section = 0
 		}
 	case atom.Br, atom.P, atom.Div, atom.Li, atom.Dd, atom.Dt, atom.Option, atom.Pre, atom.Section, atom.Article, atom.Textarea, atom.Body, atom.Header,
 		atom.Footer, atom.Nav, atom.Main, atom.Form, atom.Center, atom.Blockquote, atom.Title, atom.Label, atom.Fieldset, atom.Summary, atom.Details:
@@ -207,7 +221,7 @@ func (h *htmlReader) begin(tag atom.Atom, concealed bool) {
 func (h *htmlReader) end() {
 	tag, _ := rawTag(h.z.Raw())
 	if h.hidden == 0 {
-		h.breakAt(tag)
+		h.breakAt(tag, false)
 	}
 	if h.over > 0 {
 		h.over--
@@ -327,7 +341,8 @@ func (h *htmlReader) readRow() {
 	if h.rows.section == 0 {
 		h.rows.section = h.flow.lines.section
 	}
-	if t.resolve(h.rows, h.head) {
+	refused := h.e.stats.Refused
+	if t.resolve(h.rows, h.head) || h.e.stats.Refused > refused {
 		return
 	}
 	for i := range t.n { // a table that lays out the page

@@ -35,6 +35,7 @@ const (
 func (e *emitter) readJSON(r io.Reader, script bool) error {
 	j := &jsonReader{e: e, rec: newRecords(e), src: r, buf: make([]byte, jsonBuffer), script: script}
 	j.rec.island = script
+	e.line = 1
 	j.run()
 	if j.err == io.EOF {
 		return nil

@@ -25,8 +25,10 @@ type records struct {
 	same  int    // ports of it that a whole named as well
 }
 
-// maxNesting is how deep objects and arrays are followed.
-const maxNesting = 64
+const (
+	maxNesting = 64 // how deep objects and arrays are followed
+	maxWholes  = 8  // of an object
+)
 
 // frame is an object or array that is open.
 type frame struct {
@@ -151,8 +153,9 @@ func (r *records) enter(array bool) {
 	if r.nextAs != 0 {
 		under, other = r.nextAs, ""
 	}
+	detail := !parent.array && !parent.host.empty() && len(parent.ports) > 0 && r.next == roleNone && r.nextAs == 0 // of a proxy that is known
 	f := r.push(array)
-	f.under, f.other, f.role, f.skip = under, other, r.next, skip || r.next == roleSkip
+	f.under, f.other, f.role, f.skip = under, other, r.next, skip || r.next == roleSkip || detail
 	if f.role == roleNone && array && len(r.label) == 0 {
 		f.role = from // an array in an array
 	}
@@ -299,10 +302,10 @@ func (r *records) flag(f *frame, role role, b []byte) {
 // whole remembers a string that may be an entry until the object's protocol is
 // known; longer texts are read at once.
 func (r *records) whole(f *frame, b []byte) {
-	const most, longest = 8, 300
+	const longest = 300
 	if len(b) > longest || bytes.IndexByte(b, '\n') >= 0 || b[0] == '{' || b[0] == '<' || b[0] == '[' && !isIPv6Start(b) {
 		r.entries(b, f.said()|f.under)
-	} else if len(f.wholes) < most {
+	} else if len(f.wholes) < maxWholes {
 		f.wholes = append(f.wholes, f.keep(b))
 	}
 }
@@ -396,9 +399,10 @@ func (r *records) resolve(f *frame) {
 	r.same = 0
 	r.readWholes(f, p)
 	switch {
-	case !f.host.empty() && len(f.ports) > r.same:
-		r.pairs(f, f.at(f.host), p)
-	case !f.host.empty() && len(f.kids) > 0:
+	case !f.host.empty() && len(f.ports)+len(f.kids) > 0:
+		if len(f.ports) > r.same {
+			r.pairs(f, f.at(f.host), p)
+		}
 		for _, k := range f.kids {
 			r.pair(f, f.at(f.host), k.port, k.protos|p)
 		}
@@ -497,11 +501,13 @@ func (f *frame) setHost(role role, b []byte) {
 	var en entry
 	switch {
 	case len(b) == 0:
-	case hostPort(b, &en) || bytes.Contains(b, []byte("://")):
-		f.wholes = append(f.wholes, f.keep(b))
 	case wholeHost(b).valid():
 		if f.host.empty() || role > f.rank {
 			f.host, f.rank = f.keep(b), role
+		}
+	case hostPort(b, &en) || len(b) > 8 && bytes.IndexByte(b, ':') > 0:
+		if len(f.wholes) < maxWholes {
+			f.wholes = append(f.wholes, f.keep(b))
 		}
 	default:
 		if d := decodeHost(b); d != nil {

@@ -87,7 +87,7 @@ func (v jsValue) int() (int32, bool) {
 func (s *jsScript) run(src string) bool {
 	s.toks, s.pos, s.calls = tokenize(src), 0, 0
 	s.wrote.Reset()
-	understood := true
+	understood := !slices.ContainsFunc(s.toks, jsToken.decides)
 	for s.pos < len(s.toks) && s.steps < maxSteps {
 		start, writes := s.pos, s.writesAt(s.pos)
 		if err := s.statement(); err != nil {

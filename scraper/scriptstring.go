@@ -133,6 +133,19 @@ func (t jsToken) declares() bool {
 	return t.kind == 'i' && (t.text == "var" || t.text == "let" || t.text == "const")
 }
 
+// decides knows the words that make it depend on more than the text what a
+// script writes.
+func (t jsToken) decides() bool {
+	if t.kind != 'i' {
+		return false
+	}
+	switch t.text {
+	case "if", "else", "for", "while", "do", "switch", "try", "throw", "new", "eval":
+		return true
+	}
+	return false
+}
+
 // tokenize splits a script. Comments are left out; what it does not know
 // becomes operators, which no rule takes.
 func tokenize(src string) []jsToken {

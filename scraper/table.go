@@ -79,11 +79,15 @@ func (c columns) has(want role) bool {
 // resolve gives the entries of the row and reports whether there were any or
 // one was refused. under is the protocol of those that name none.
 func (t *tableRow) resolve(l *liner, head columns) bool {
-	p := t.protocols(l.e, head)
+	p, other := t.protocols(l.e, head)
 	if p == 0 {
 		p = l.section
 	}
 	hostAt := t.findHost(head)
+	if other != "" && hostAt >= 0 {
+		l.e.reject(t.cells[hostAt].text, "protocol "+other+" is not spoken")
+		return true
+	}
 	if hostAt >= 0 {
 		if h := t.hostOf(hostAt); !t.cells[hostAt].torn {
 			port, found := t.findPort(head, hostAt)
@@ -195,14 +199,15 @@ func (t *tableRow) portOf(i int) uint16 {
 // protocols collects what the row says of its protocol: a column for it wins
 // over columns that are named for protocols; without a head, cells that
 // consist of nothing but protocols and grades of anonymity count.
-func (t *tableRow) protocols(e *emitter, head columns) protoSet {
+func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string) {
 	var named, yes, no, bare protoSet
 	for i := range t.n {
 		text := trimMarks(t.cells[i].text)
 		switch r := max(head.at(i), t.cells[i].role); {
 		case r == roleProto:
-			p, _ := words(text)
+			p, not := words(text)
 			named |= p
+			other = max(other, not)
 		case r.isFlag() && isYes(text):
 			yes |= r.set()
 		case r.isFlag() && isNo(text):
@@ -216,13 +221,13 @@ func (t *tableRow) protocols(e *emitter, head columns) protoSet {
 	}
 	switch {
 	case named != 0:
-		return named
+		return named, ""
 	case yes != 0:
-		return yes
+		return yes, ""
 	case bare == 0 && no == setHTTPS:
-		return e.notHTTPS()
+		return e.notHTTPS(), other
 	}
-	return bare
+	return bare, other
 }
 
 // protocolCell reads a cell that says nothing but a protocol, as in "HTTPS",

@@ -32,6 +32,9 @@ const maxXMLToken = 4 << 20
 func (e *emitter) readXML(r io.Reader) error {
 	x := &xmlReader{e: e, z: html.NewTokenizer(r), rec: newRecords(e)}
 	x.rec.loose = true
+	if e.depth == 0 {
+		e.line = 1
+	}
 	x.z.SetMaxBuf(maxXMLToken)
 	x.z.AllowCDATA(true)
 	for !e.done {
