@@ -1,0 +1,110 @@
+package pool
+
+import (
+	"time"
+
+	"freeway/proxy"
+)
+
+// claimTime is how long a job may take; a full check is over in well under a
+// minute.
+const claimTime = 10 * time.Minute
+
+// claimTicket is a claim in the order in which claims end.
+type claimTicket struct {
+	group uint32
+	until int64 // Unix milliseconds
+}
+
+// claim makes the job of a group. It is empty when no row of the group is to
+// be checked, and then nothing is claimed.
+func (p *Pool) claim(n uint32, now time.Time) proxy.Job {
+	g := p.groups.at(n)
+	job := proxy.Job{Host: p.hostOf(&g.place), Port: g.place.port}
+	// What is due soon goes along: the connection is there already.
+	soon := now.Add(p.cfg.Recheck / 4).UnixMilli()
+	for m := g.head; m != none; m = p.rows.at(m).next {
+		r := p.rows.at(m)
+		if p.wanted(r) && (r.due <= soon || r.flags&asked != 0) {
+			job.Entries = append(job.Entries, p.entry(m, now))
+			r.flags &^= asked
+		}
+	}
+	if len(job.Entries) == 0 {
+		p.requeue(n, now)
+		return job
+	}
+	g.flags |= claimed
+	until := now.Add(claimTime).UnixMilli()
+	p.claims[n] = until
+	p.claimed = append(p.claimed, claimTicket{n, until})
+	return job
+}
+
+// unclaim ends the claim on a group, if there is one.
+func (p *Pool) unclaim(n uint32) {
+	delete(p.claims, n)
+	p.groups.at(n).flags &^= claimed
+}
+
+// reclaim takes back jobs that were never reported.
+func (p *Pool) reclaim(now time.Time) {
+	for len(p.claimed) > 0 {
+		t := p.claimed[0]
+		until, open := p.claims[t.group]
+		if open && until == t.until {
+			if until > now.UnixMilli() {
+				return
+			}
+			p.unclaim(t.group)
+			p.postpone(t.group, now)
+			p.requeue(t.group, now)
+		}
+		p.claimed = p.claimed[1:]
+	}
+}
+
+// postpone makes what is due in a group wait a little, for jobs that came back
+// unjudged: whatever hindered the check should have time to go away.
+func (p *Pool) postpone(n uint32, now time.Time) {
+	later := now.Add(p.cfg.Recheck / 20).UnixMilli()
+	for m := p.groups.at(n).head; m != none; m = p.rows.at(m).next {
+		r := p.rows.at(m)
+		r.due = max(r.due, later)
+	}
+}
+
+// CheckNow puts a proxy first in the queue. It reports whether the id is known.
+func (p *Pool) CheckNow(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.findID(id)
+	if n == none {
+		return false
+	}
+	now := p.clock.now()
+	p.hurry(n, now, 0)
+	return true
+}
+
+// hurry makes a row due after d at the latest, before others.
+func (p *Pool) hurry(n uint32, now time.Time, d time.Duration) {
+	r := p.rows.at(n)
+	r.flags |= asked
+	r.due = min(r.due, now.Add(d).UnixMilli())
+	p.requeue(r.group, now)
+}
+
+// Hold keeps one-shot pools from ending while more is still being added. The
+// function that it returns must be called once.
+func (p *Pool) Hold() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.holds--
+		p.wakeUp()
+	}
+}

@@ -1,0 +1,64 @@
+package pool
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock tells the time of the pool: it never runs backwards, and goes by the
+// monotonic clock between two looks at the wall, so that ages, sessions and
+// due times survive a wall clock that is set back. A wall clock that is ahead
+// (set forward, or the machine slept) is followed.
+type clock struct {
+	read func() time.Time
+	base time.Time    // wall and monotonic reading at the start
+	skew atomic.Int64 // nanoseconds to add; only grows
+}
+
+// leap is how far the wall clock must be ahead before it is followed; less is
+// what clocks that are kept in time by small corrections do.
+const leap = 2 * time.Second
+
+func newClock(read func() time.Time) *clock {
+	if read == nil {
+		read = time.Now
+	}
+	return &clock{read: read, base: read()}
+}
+
+// now returns the time of the pool, without a monotonic reading.
+func (c *clock) now() time.Time {
+	t := c.read()
+	gone := max(t.Sub(c.base), 0) // monotonic, when both readings have it
+	skew := c.skew.Load()
+	ours := c.base.Add(gone + time.Duration(skew)).Round(0)
+	if ahead := t.Round(0).Sub(ours); ahead > leap {
+		c.skew.CompareAndSwap(skew, skew+int64(ahead))
+		return t.Round(0)
+	}
+	return ours
+}
+
+// seconds is t as the compact records keep it; the zero time is 0.
+func seconds(t time.Time) uint32 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint32(min(max(t.Unix(), 0), 1<<32-1))
+}
+
+// instant is the time that seconds made; 0 is the zero time.
+func instant(s uint32) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(s), 0)
+}
+
+// millis is t as due times are kept; the zero time is 0.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

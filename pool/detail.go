@@ -1,0 +1,100 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Get returns the entry with an opaque id, with what explains it.
+func (p *Pool) Get(id string) (Detail, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.findID(id)
+	if n == none {
+		return Detail{}, false
+	}
+	now := p.clock.now()
+	r := p.rows.at(n)
+	d := Detail{Entry: p.entry(n, now), Why: p.why(r, now)}
+	if l := p.peek(r); l != nil {
+		d.History = l.outcomes(d.Entry.Endpoint)
+		d.Notes = slices.Clone(l.notes)
+	}
+	return d, true
+}
+
+// why says in words how a score came about.
+func (p *Pool) why(r *row, now time.Time) string {
+	h := r.health
+	prior := p.sources.prior(r.set)
+	w := h.Weight(now)
+	good := h.Score(now, prior)*(w+proxy.PriorWeight) - proxy.PriorWeight*prior
+	var b strings.Builder
+	fmt.Fprintf(&b, "%.2f = %.1f of %.1f recent observations good (each counts half after %v), and %.1f %% of %d assumed",
+		h.Score(now, prior), max(good, 0), w, proxy.HalfLife, 100*prior, proxy.PriorWeight)
+	if name := p.bestName(r); name != "" {
+		fmt.Fprintf(&b, " as the yield of source %s", name)
+	}
+	switch {
+	case r.state == proxy.Unsafe:
+		b.WriteString("; never used: unsafe")
+	case ejected(r):
+		b.WriteString("; not used: traffic failed three times in a row since the last check")
+	case r.state != proxy.Live && r.checked != 0:
+		fmt.Fprintf(&b, "; not used: the last check failed (%s %s, %d in a row)", r.fault.Stage, r.fault.Class, r.misses)
+	case r.state == proxy.New:
+		b.WriteString("; not used: never checked")
+	}
+	if r.state == proxy.Live {
+		if by := p.cfg.Filter.deniedBy(p.itemEntry(r, now)); by != "" {
+			b.WriteString("; not used: " + by)
+		}
+	}
+	return b.String()
+}
+
+// itemEntry is the entry of a live row, for the filter.
+func (p *Pool) itemEntry(r *row, _ time.Time) *proxy.Entry {
+	e := &proxy.Entry{Endpoint: proxy.Endpoint{Host: p.hostOf(&p.groups.at(r.group).place)}}
+	if l := p.peek(r); l != nil {
+		e.Traits = l.traits
+	}
+	return e
+}
+
+// bestName names the source whose yield is the prior.
+func (p *Pool) bestName(r *row) string {
+	name, best := "", 0.0
+	for _, id := range p.sources.sets[r.set].ids {
+		if s := p.sources.all[id]; s.worth.Yield() > best {
+			name, best = s.name, s.worth.Yield()
+		}
+	}
+	return name
+}
+
+// Delete removes a proxy and keeps it out of what lists bring for 30 days. It
+// reports whether the id was known, and returns when that is on disk.
+func (p *Pool) Delete(ctx context.Context, id string) (bool, error) {
+	if !p.delete(id) {
+		return false, nil
+	}
+	return true, p.save(ctx)
+}
+
+func (p *Pool) delete(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.findID(id)
+	if n == none {
+		return false
+	}
+	p.entomb(p.endpoint(n), p.clock.now())
+	p.forget(n)
+	return true
+}

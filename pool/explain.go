@@ -1,0 +1,219 @@
+package pool
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"freeway/proxy"
+)
+
+// describe names the conditions of a filter.
+func describe(f *proxy.Filter) []string {
+	var out []string
+	add := func(key string, on bool, value string) {
+		if on {
+			out = append(out, key+"="+value)
+		}
+	}
+	add("protocol", len(f.Protocols) > 0, join(f.Protocols, proxy.Protocol.String))
+	add("country", len(f.Countries) > 0, strings.Join(f.Countries, ","))
+	add("asn", len(f.ASNs) > 0, join(f.ASNs, func(n uint32) string { return strconv.FormatUint(uint64(n), 10) }))
+	add("anonymity", f.Anonymity > 0, f.Anonymity.String())
+	add("tunnel", f.Tunnel != proxy.Unknown, f.Tunnel.String())
+	add("max_latency", f.MaxLatency > 0, strconv.FormatInt(f.MaxLatency.Milliseconds(), 10))
+	add("min_score", f.MinScore > 0, strconv.FormatFloat(f.MinScore, 'g', -1, 64))
+	add("source", len(f.Sources) > 0, strings.Join(f.Sources, ","))
+	add("pool", len(f.Pools) > 0, strings.Join(f.Pools, ","))
+	add("exit", len(f.Exits) > 0, join(f.Exits, netip.Prefix.String))
+	add("target", len(f.Targets) > 0, strings.Join(f.Targets, ","))
+	add("state", len(f.States) > 0, join(f.States, proxy.State.String))
+	add("url", f.URL != "", f.URL)
+	return out
+}
+
+func join[T any](list []T, text func(T) string) string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = text(v)
+	}
+	return strings.Join(out, ",")
+}
+
+func upperAll(list []string) []string {
+	return slices.Collect(func(yield func(string) bool) {
+		for _, s := range list {
+			if !yield(strings.ToUpper(s)) {
+				return
+			}
+		}
+	})
+}
+
+// single splits a filter into filters of one condition each, in the order of
+// describe.
+func single(f *proxy.Filter) []proxy.Filter {
+	var out []proxy.Filter
+	add := func(g proxy.Filter) {
+		if !g.IsZero() {
+			out = append(out, g)
+		}
+	}
+	add(proxy.Filter{Protocols: f.Protocols})
+	add(proxy.Filter{Countries: f.Countries})
+	add(proxy.Filter{ASNs: f.ASNs})
+	add(proxy.Filter{Anonymity: f.Anonymity})
+	add(proxy.Filter{Tunnel: f.Tunnel})
+	add(proxy.Filter{MaxLatency: f.MaxLatency})
+	add(proxy.Filter{MinScore: f.MinScore})
+	add(proxy.Filter{Sources: f.Sources})
+	add(proxy.Filter{Pools: f.Pools})
+	add(proxy.Filter{Exits: f.Exits})
+	add(proxy.Filter{Targets: f.Targets})
+	add(proxy.Filter{States: f.States})
+	add(proxy.Filter{URL: f.URL})
+	return out
+}
+
+// chosenShown is how many draws an Explanation shows.
+const chosenShown = 5
+
+// Explain says what a want would get: how many entries each condition removes,
+// and what would be drawn. It uses nothing up.
+func (p *Pool) Explain(want proxy.Want) Explanation {
+	now := p.clock.now()
+	s := p.newest(p.snap.Load(), now)
+	x := Explanation{}
+	for _, n := range s.states {
+		x.Total += n
+	}
+	x.Left = x.Total
+	items := p.shown(s)
+	removed := func(name string, keep func(*item) bool) {
+		before := x.Left
+		items = slices.DeleteFunc(items, func(it *item) bool { return !keep(it) })
+		x.Left = len(items)
+		x.Steps = append(x.Steps, Step{name, before - x.Left, x.Left})
+	}
+	for _, st := range []proxy.State{proxy.New, proxy.Resting, proxy.Dead, proxy.Unsafe} {
+		if n := s.states[st]; n > 0 {
+			x.Left -= n
+			x.Steps = append(x.Steps, Step{"state " + st.String(), n, x.Left})
+		}
+	}
+	if x.Left != len(items) { // what the general filter keeps out of snapshots
+		removed("general filter", func(*item) bool { return true })
+	}
+	pools := poolsOf(&want)
+	removed("pool "+strings.Join(pools, ","), func(it *item) bool { return slices.Contains(pools, it.entry.Pool) })
+	names := describe(&want.Filter)
+	for i, f := range single(&want.Filter) {
+		removed(names[i], func(it *item) bool { return f.Match(&it.entry) && len(f.Targets) == 0 })
+	}
+	for _, n := range needNames {
+		if want.Need&n.cap != 0 {
+			removed(n.name, func(it *item) bool { return it.entry.Traits.Able(it.entry.Endpoint.Protocol, n.cap) })
+		}
+	}
+	c := choice{p: p, want: &want, now: now, target: p.targets.get(want.Target.Domain)}
+	if d := want.Target.Domain; d != "" {
+		removed("banned by "+d, func(it *item) bool { ok, _ := c.target.allows(it.exit, now); return ok })
+	}
+	removed("failed lately or avoided", c.eligible)
+	x.Exits = newView(items).exits()
+	p.drawn(&x, s, want, now)
+	return x
+}
+
+// shown copies the items of all labels that are live.
+func (p *Pool) shown(s *snapshot) []*item {
+	var items []*item
+	for _, l := range s.labels {
+		for _, it := range l.all.items {
+			if it.entry.State == proxy.Live {
+				items = append(items, it)
+			}
+		}
+	}
+	return items
+}
+
+// drawn adds a few different entries as Pick would choose them.
+func (p *Pool) drawn(x *Explanation, s *snapshot, want proxy.Want, now time.Time) {
+	want.Session = proxy.SessionKey{}
+	want.Avoid = slices.Clone(want.Avoid)
+	for _, name := range poolsOf(&want) {
+		if l := s.labels[name]; l != nil {
+			x.Panic = x.Panic || p.panics(s, l)
+		}
+	}
+	for range chosenShown {
+		it, _, err := p.choose(s, &want, now)
+		if err != nil {
+			break
+		}
+		x.Chosen = append(x.Chosen, it.entry)
+		want.Avoid = append(want.Avoid, it.entry.Endpoint)
+	}
+	slices.SortStableFunc(x.Chosen, func(a, b proxy.Entry) int { return cmp.Compare(b.Score, a.Score) })
+}
+
+// Eligible returns how many endpoints Pick would choose from.
+func (p *Pool) Eligible(want proxy.Want) int {
+	now := p.clock.now()
+	return p.eligible(p.newest(p.snap.Load(), now), &want, now)
+}
+
+func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
+	c := choice{p: p, want: want, now: now, target: p.targets.get(want.Target.Domain)}
+	for _, name := range poolsOf(want) {
+		l := s.labels[name]
+		if l == nil {
+			continue
+		}
+		c.panic = p.panics(s, l)
+		n := 0
+		for _, it := range l.view(&want.Filter, want.Need).items {
+			if c.eligible(it) {
+				n++
+			}
+		}
+		if n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// Wait returns when Pick would find something for want. The error is that of
+// ctx with the reason why there was nothing.
+func (p *Pool) Wait(ctx context.Context, want proxy.Want) error {
+	for {
+		p.mu.Lock()
+		news := p.news
+		p.mu.Unlock()
+		now := p.clock.now()
+		s := p.snap.Load()
+		if p.stale.Load() {
+			s = p.rebuild()
+		}
+		if p.eligible(s, &want, now) > 0 {
+			return nil
+		}
+		tick := time.NewTimer(rebuildEvery) // bans end without news
+		select {
+		case <-news:
+			tick.Stop()
+		case <-tick.C:
+		case <-ctx.Done():
+			tick.Stop()
+			c := choice{p: p, want: &want, now: now}
+			return fmt.Errorf("%w: %w", ctx.Err(), c.none(s))
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"freeway/proxy"
+)
+
+// metrics counts what happens; what is, a collector reads when it is asked.
+type metrics struct {
+	picks   *prometheus.CounterVec
+	picked  prometheus.Counter // picks with result ok
+	checks  [2]prometheus.Counter
+	refused *prometheus.CounterVec
+	news    prometheus.Counter
+	saves   prometheus.Histogram
+	failed  prometheus.Counter
+	written prometheus.Counter
+}
+
+// newMetrics registers the metrics; with a nil Registerer they only count.
+func newMetrics(reg prometheus.Registerer, p *Pool) (*metrics, error) {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	checks := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freeway_pool_checks_total", Help: "Verdicts on endpoints, by result."}, []string{"result"})
+	m := &metrics{
+		picks:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freeway_picks_total", Help: "Asked for an upstream, by what came of it."}, []string{"result"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freeway_pool_refused_total", Help: "Candidates not taken, by reason."}, []string{"reason"}),
+		news:    counter("freeway_pool_added_total", "Endpoints that were new."),
+		saves: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freeway_store_save_seconds", Help: "Time to write a batch.",
+			Buckets: []float64{.001, .005, .02, .05, .1, .25, .5, 1, 5, 20}}),
+		failed:  counter("freeway_store_save_failures_total", "Batches that could not be written."),
+		written: counter("freeway_store_records_total", "Records written or deleted."),
+	}
+	m.picked = m.picks.WithLabelValues("ok")
+	m.checks = [2]prometheus.Counter{checks.WithLabelValues("failed"), checks.WithLabelValues("passed")}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.picks, checks, m.refused, m.news, m.saves, m.failed, m.written, newCollector(p)} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) added(y proxy.Yield) {
+	m.news.Add(float64(y.New))
+	for reason, n := range y.Refused {
+		m.refused.WithLabelValues(reason).Add(float64(n))
+	}
+}
+
+func (m *metrics) checked(ok bool) {
+	if ok {
+		m.checks[1].Inc()
+	} else {
+		m.checks[0].Inc()
+	}
+}
+
+func (m *metrics) saved(took time.Duration, records int, err error) {
+	m.saves.Observe(took.Seconds())
+	if err != nil {
+		m.failed.Inc()
+		return
+	}
+	m.written.Add(float64(records))
+}
+
+// collector reads the state of the pool.
+type collector struct {
+	p                          *Pool
+	entries, addresses, others *prometheus.Desc
+}
+
+func newCollector(p *Pool) *collector {
+	return &collector{p,
+		prometheus.NewDesc("freeway_pool_entries", "Endpoints, by state.", []string{"state"}, nil),
+		prometheus.NewDesc("freeway_pool_queue_addresses", "Addresses that are due or being checked.", []string{"kind"}, nil),
+		prometheus.NewDesc("freeway_pool_sessions", "Sessions that hold an exit.", nil, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.entries, c.addresses, c.others} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	states, due, claimed := c.p.counts()
+	for s, n := range states {
+		ch <- prometheus.MustNewConstMetric(c.entries, prometheus.GaugeValue, float64(n), proxy.State(s).String())
+	}
+	ch <- prometheus.MustNewConstMetric(c.addresses, prometheus.GaugeValue, float64(due), "due")
+	ch <- prometheus.MustNewConstMetric(c.addresses, prometheus.GaugeValue, float64(claimed), "checking")
+	ch <- prometheus.MustNewConstMetric(c.others, prometheus.GaugeValue, float64(c.p.sessions.len()))
+}

@@ -1,0 +1,116 @@
+package pool
+
+import (
+	"hash/fnv"
+	"net/netip"
+	"time"
+
+	"freeway/proxy"
+)
+
+// observe takes the outcome of a use, from traffic or from feedback.
+func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
+	if o.Class == proxy.Canceled {
+		return
+	}
+	now := p.clock.now()
+	o.At = p.moment(o.At, now)
+	weight, _, _ := o.Blame()
+	var due []proxy.Outcome
+	if domain := o.Target.Domain; domain != "" && (o.Failed() || p.targets.get(domain) != nil) {
+		x := p.targets.make(domain, now)
+		f := x.observe(o, exit, now)
+		weight, due = f.weight, f.due
+		if f.change || o.Failed() {
+			p.docs.put(docTarget+domain, x.doc(now))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.use(&o, weight, now)
+	for i := range due {
+		w, _, _ := due[i].Blame()
+		p.use(&due[i], w, now)
+	}
+}
+
+// use applies the outcome of a use to its row. weight is how much of a failure
+// is the proxy's own. p.mu is held.
+func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
+	n := p.find(o.Endpoint)
+	if n == none {
+		return
+	}
+	r := p.rows.at(n)
+	l := p.livedOf(n)
+	l.slot.cost(*o)
+	l.remember(*o)
+	p.count(r, -1)
+	switch {
+	case o.Class == proxy.OK:
+		r.health = r.health.Observe(o.At, true, 1)
+		l.uses.OK++
+		l.latency = time.Duration(l.slot.good.Load())
+		r.strikes = 0
+		if r.flags&passed != 0 {
+			r.last = max(seconds(o.At), r.last)
+		}
+	case weight > 0:
+		r.health = r.health.Observe(o.At, false, weight)
+		l.uses.Failed++
+		r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
+		r.strikes += uint8(min(int(weight*4), 255-int(r.strikes)))
+	default:
+		l.uses.Failed++
+	}
+	p.learnFromUse(n, o)
+	was := r.state
+	r.state = p.stateOf(r, now)
+	p.count(r, 1)
+	p.changed(n)
+	p.settle(n, now)
+	switch {
+	case was == proxy.Live && r.state != proxy.Live && r.state != proxy.Unsafe:
+		p.hurry(n, now, 0)
+	case weight >= 1 && o.Class != proxy.OK && r.state == proxy.Live:
+		p.hurry(n, now, p.scaled(resting[0]))
+	}
+}
+
+// learnFromUse notes capabilities that a use showed or disproved.
+func (p *Pool) learnFromUse(n uint32, o *proxy.Outcome) {
+	var t proxy.Traits
+	if o.Learned != nil {
+		t = *o.Learned
+	}
+	switch {
+	case o.Class == proxy.NoConnect:
+		t.Tunnel, t.TunnelAny = proxy.No, proxy.No
+	case o.Class == proxy.PortDenied && o.Target.Port != 443:
+		t.TunnelAny = proxy.No
+	case o.Class == proxy.PortDenied && p.livedOf(n).traits.Tunnel != proxy.Yes:
+		t.Tunnel = proxy.No // one that was seen to tunnel refuses only this target
+	}
+	if t != (proxy.Traits{}) {
+		p.learn(n, t)
+	}
+	if o.Eject() {
+		p.ejectFor(n, o)
+		p.rows.at(n).fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
+	}
+}
+
+// exitKey is the address that pairs, sessions and rotation go by. For a proxy
+// that is known by name only it is made of the name, in the range that is never
+// routed (RFC 4193), and the same after a restart.
+func exitKey(e *proxy.Entry) netip.Addr {
+	if a := exitOf(e); a.IsValid() {
+		return a
+	}
+	h := fnv.New128a()
+	h.Write([]byte(e.Endpoint.Host)) //nolint:errcheck // a hash takes everything
+	var b [16]byte
+	h.Sum(b[:0])
+	b[0] = 0xfd
+	return netip.AddrFrom16(b)
+}

@@ -1,0 +1,247 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Pool is the pool. Its methods may be called from any goroutine.
+type Pool struct {
+	env     Env
+	log     *slog.Logger
+	clock   *clock
+	seed    maphash.Seed
+	metrics *metrics
+	rates   rates
+	lead    chan struct{} // holds a token while somebody waits in Next
+	wake    chan struct{} // holds a token when Next should look again
+
+	settings  atomic.Pointer[settings] // what Pick needs of the configuration
+	snap      atomic.Pointer[snapshot]
+	stale     atomic.Bool  // the snapshot does not show everything
+	ejections atomic.Int64 // by traffic, ever
+	round     atomic.Uint64
+	building  sync.Mutex // held while a snapshot is made
+
+	targets  targets
+	sessions sessions
+	docs     docs
+	requests requests
+
+	saving  sync.Mutex    // held while the store is written; protects saved
+	tickets atomic.Uint64 // calls of save, ever
+	saved   uint64        // of those, how many are on disk
+
+	mu        sync.Mutex // protects the fields below
+	cfg       Config
+	rows      pages[row]
+	groups    pages[group]
+	lives     pages[*lived]
+	names     pages[string]
+	nameIDs   map[string]uint32
+	byPlace   table // groups
+	byHost    table // one group of each host
+	byID      table // rows
+	logins    map[uint32]credentials
+	pools     *labels
+	sources   *sources
+	farms     map[hostKey]*farm
+	states    [5]int   // rows by state
+	alive     []uint32 // rows that the snapshot may show
+	dirty     []uint32 // rows that differ from the store
+	drops     map[proxy.Endpoint]struct{}
+	tombs     map[proxy.Endpoint]int64 // Unix seconds
+	fullUntil time.Time
+	news      chan struct{} // closed when something becomes live
+
+	hot, cold dueHeap
+	fresh     int     // groups never checked that wait in their sources
+	stride    float64 // of the latest turn
+	turn      uint64
+	sleeps    int64 // Unix milliseconds until which Next sleeps; 0: it does not
+	claims    map[uint32]int64
+	claimed   []claimTicket
+	holds     int
+}
+
+// settings is the part of the configuration that Pick reads without a lock.
+type settings struct {
+	rotation   string
+	sessionTTL time.Duration
+}
+
+// Open checks the configuration and loads what the store has.
+func Open(ctx context.Context, cfg Config, env Env) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	p := newPool(cfg.withDefaults(), env)
+	var err error
+	if p.metrics, err = newMetrics(env.Metrics, p); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if env.Store != nil {
+		if err := p.load(ctx); err != nil {
+			return nil, fmt.Errorf("load the store: %w", err)
+		}
+	}
+	p.rebuild()
+	return p, nil
+}
+
+func newPool(cfg Config, env Env) *Pool {
+	p := &Pool{env: env, log: env.Log, clock: newClock(env.Now), seed: maphash.MakeSeed(),
+		lead: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}),
+		nameIDs: map[string]uint32{}, logins: map[uint32]credentials{}, pools: newLabels(), sources: newSources(), farms: map[hostKey]*farm{},
+		drops: map[proxy.Endpoint]struct{}{}, tombs: map[proxy.Endpoint]int64{}, claims: map[uint32]int64{}}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.hot.p, p.cold.p = p, p
+	p.byPlace.hash = func(n uint32) uint64 { return p.hashPlace(&p.groups.at(n).place) }
+	p.byHost.hash = func(n uint32) uint64 { return p.hashHost(&p.groups.at(n).place) }
+	p.byID.hash = func(n uint32) uint64 { return uint64(p.rows.at(n).id) }
+	p.targets.byDomain = map[string]*target{}
+	p.sessions.byKey = map[proxy.SessionKey]*session{}
+	p.docs.notes, p.docs.pending, p.docs.off = map[string][]byte{}, map[string][]byte{}, env.Store == nil
+	p.install(cfg)
+	return p
+}
+
+// install puts a configuration in force.
+func (p *Pool) install(cfg Config) {
+	cfg.Filter = cfg.Filter.upper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cfg = cfg
+	p.settings.Store(&settings{cfg.Rotation, cfg.SessionTTL})
+	p.stale.Store(true)
+}
+
+// Apply replaces the configuration. On an error nothing changes.
+func (p *Pool) Apply(cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	cfg = cfg.withDefaults()
+	p.mu.Lock()
+	once := p.cfg.Once
+	p.mu.Unlock()
+	if cfg.Once != once {
+		return errors.New("once: cannot be changed")
+	}
+	p.install(cfg)
+	return nil
+}
+
+// load reads the store. Nobody else has the pool yet.
+func (p *Pool) load(ctx context.Context) error {
+	now := p.clock.now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all, err := p.env.Store.Docs(ctx)
+	if err != nil {
+		return err
+	}
+	for name, doc := range all {
+		p.loadDoc(name, doc, now)
+	}
+	for rec, err := range p.env.Store.Load(ctx) {
+		if err != nil {
+			return err
+		}
+		p.restore(&rec, now)
+	}
+	return nil
+}
+
+const (
+	flushEvery = time.Second // verdicts are on disk two seconds later at most
+	sweepEvery = time.Minute
+	// lastWrite bounds the write at the end of Run.
+	lastWrite = 30 * time.Second
+)
+
+// Run keeps the snapshot fresh, writes what is learnt and lets time have its
+// effect, until ctx ends. Then it writes everything; the error is that of the
+// last write.
+func (p *Pool) Run(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	tasks.Go(func() { p.every(ctx, rebuildEvery, p.refresh) })
+	tasks.Go(func() { p.every(ctx, sweepEvery, func(ctx context.Context) { _ = p.sweep(ctx) }) }) // its only error is that of ctx
+	if p.env.Store != nil {
+		tasks.Go(func() { p.every(ctx, flushEvery, p.writeBehind()) })
+	}
+	tasks.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+	defer cancel()
+	return p.save(last)
+}
+
+// every calls f again and again until ctx ends.
+func (p *Pool) every(ctx context.Context, d time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f(ctx)
+		}
+	}
+}
+
+func (p *Pool) refresh(context.Context) {
+	if p.stale.Load() || p.clock.now().Sub(p.snap.Load().made) > itemAge {
+		p.rebuild()
+	}
+}
+
+// writeBehind returns the flush that Run does. A store that fails is tried
+// again with growing pauses, and complained about once.
+func (p *Pool) writeBehind() func(context.Context) {
+	var pause, left time.Duration
+	return func(ctx context.Context) {
+		if left -= flushEvery; left > 0 {
+			return
+		}
+		err := p.save(context.WithoutCancel(ctx))
+		switch {
+		case err == nil && pause > 0:
+			p.log.Info("the store can be written again")
+			pause = 0
+		case err != nil:
+			if pause == 0 {
+				p.log.Error("the store cannot be written; going on in memory", "error", err)
+			}
+			pause = min(max(2*pause, flushEvery), time.Minute)
+			left = pause
+		}
+	}
+}
+
+// random returns a number in [0, 1).
+func (p *Pool) random() float64 {
+	if p.env.Rand != nil {
+		return float64(p.env.Rand()>>11) / (1 << 53)
+	}
+	return rand.Float64()
+}
+
+// below returns a number in [0, n). n is not 0.
+func (p *Pool) below(n uint64) uint64 {
+	if p.env.Rand != nil {
+		return p.env.Rand() % n
+	}
+	return rand.Uint64N(n)
+}

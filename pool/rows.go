@@ -1,0 +1,282 @@
+package pool
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/maphash"
+	"net/netip"
+
+	"freeway/proxy"
+)
+
+// none is the number of no row and no group.
+const none = ^uint32(0)
+
+// place is an address as the index keeps it: an IP address as 16 bytes, IPv4
+// mapped, or the number of a name.
+type place struct {
+	host  [16]byte
+	port  uint16
+	named bool
+}
+
+// group is all that is claimed to listen at one address. It is what is
+// checked: a refused connection settles all of it.
+type group struct {
+	place place
+	queue queueKind
+	flags groupFlags
+	head  uint32 // first row
+	pos   uint32 // in its heap
+	due   int64  // Unix milliseconds, while it is in a heap
+}
+
+type groupFlags uint8
+
+const (
+	claimed groupFlags = 1 << iota // a checker has it
+	parked                         // waits for another port of its host
+)
+
+// row is one endpoint in 80 bytes without pointers, so that a million of them
+// cost the garbage collector nothing.
+type row struct {
+	group, next uint32 // next row of the group, or none
+	set         uint32 // of sources
+	lived       uint32 // number + 1 of what only few have; 0: never lived
+	id          uint32 // hash of the endpoint's id
+	health      proxy.Health
+	due         int64  // Unix milliseconds of the next check; 0: at once
+	first       uint32 // Unix seconds, as the following
+	seen        uint32 // when a list last named it
+	checked     uint32 // 0: never
+	last        uint32 // when it was last live; 0: never
+	ok, failed  uint32 // checks
+	misses      uint16 // checks failed in a row
+	pool        uint16 // label
+	proto       proxy.Protocol
+	state       proxy.State
+	strikes     uint8 // quarters of uses failed in a row since the last check
+	flags       rowFlags
+	fault       proxy.Fault
+}
+
+type rowFlags uint8
+
+const (
+	guess  rowFlags = 1 << iota // the protocol is not settled
+	passed                      // the last full check passed
+	dirty                       // differs from what the store has
+	asked                       // somebody wants it checked now
+	login                       // has a user or a password, in Pool.logins
+	judged                      // in one-shot mode: it has its verdict
+)
+
+// credentials are what private upstreams need.
+type credentials struct {
+	user     string
+	password proxy.Secret
+}
+
+// hash spreads places over the table.
+func (p *Pool) hashPlace(k *place) uint64 {
+	var b [19]byte
+	copy(b[:], k.host[:])
+	binary.LittleEndian.PutUint16(b[16:], k.port)
+	if k.named {
+		b[18] = 1
+	}
+	return maphash.Bytes(p.seed, b[:])
+}
+
+// hashHost spreads hosts over the table; the port does not count.
+func (p *Pool) hashHost(k *place) uint64 {
+	h := place{host: k.host, named: k.named}
+	return p.hashPlace(&h)
+}
+
+var errZone = errors.New("an address with a zone is local to one machine")
+
+// place returns the key of host and port; ok is false when the host is a name
+// that nobody has used yet and make is false.
+func (p *Pool) place(host string, port uint16, make bool) (k place, ok bool) {
+	k.port = port
+	if a, err := netip.ParseAddr(host); err == nil {
+		k.host = a.As16()
+		return k, true
+	}
+	n, ok := p.nameIDs[host]
+	if !ok {
+		if !make {
+			return k, false
+		}
+		n = p.names.alloc()
+		*p.names.at(n) = host
+		p.nameIDs[host] = n
+	}
+	k.named = true
+	binary.BigEndian.PutUint32(k.host[:], n)
+	return k, true
+}
+
+func (p *Pool) hostOf(k *place) string {
+	if k.named {
+		return *p.names.at(binary.BigEndian.Uint32(k.host[:]))
+	}
+	return netip.AddrFrom16(k.host).Unmap().String()
+}
+
+// findGroup returns the group at the place, or none.
+func (p *Pool) findGroup(k *place) uint32 {
+	n, ok := p.byPlace.find(p.hashPlace(k), func(n uint32) bool { return p.groups.at(n).place == *k })
+	if !ok {
+		return none
+	}
+	return n
+}
+
+// findRow returns the row of an endpoint within its group, or none.
+func (p *Pool) findRow(g uint32, proto proxy.Protocol, user string) uint32 {
+	for n := p.groups.at(g).head; n != none; n = p.rows.at(n).next {
+		if r := p.rows.at(n); r.proto == proto && p.userOf(n, r) == user {
+			return n
+		}
+	}
+	return none
+}
+
+func (p *Pool) userOf(n uint32, r *row) string {
+	if r.flags&login == 0 {
+		return ""
+	}
+	return p.logins[n].user
+}
+
+// find returns the row of an endpoint, or none.
+func (p *Pool) find(ep proxy.Endpoint) uint32 {
+	k, ok := p.place(ep.Host, ep.Port, false)
+	if !ok {
+		return none
+	}
+	g := p.findGroup(&k)
+	if g == none {
+		return none
+	}
+	return p.findRow(g, ep.Protocol, ep.User)
+}
+
+// findID returns the row with the opaque id, or none.
+func (p *Pool) findID(id string) uint32 {
+	h := p.hashID(id)
+	n, ok := p.byID.find(uint64(h), func(n uint32) bool {
+		return p.rows.at(n).id == h && p.endpoint(n).ID() == id
+	})
+	if !ok {
+		return none
+	}
+	return n
+}
+
+
+func (p *Pool) hashID(id string) uint32 { return uint32(maphash.String(p.seed, id) >> 32) }
+
+// endpoint returns the key of row n.
+func (p *Pool) endpoint(n uint32) proxy.Endpoint {
+	r := p.rows.at(n)
+	g := p.groups.at(r.group)
+	return proxy.Endpoint{Protocol: r.proto, Host: p.hostOf(&g.place), Port: g.place.port, User: p.userOf(n, r)}
+}
+
+// newRow makes the row of an endpoint that is not known yet and puts it into
+// all indexes but not into the queue.
+func (p *Pool) newRow(ep proxy.Endpoint, password proxy.Secret) uint32 {
+	k, _ := p.place(ep.Host, ep.Port, true)
+	g := p.findGroup(&k)
+	fresh := g == none
+	if fresh {
+		g = p.groups.alloc()
+		*p.groups.at(g) = group{place: k, head: none}
+		p.byPlace.add(g)
+	}
+	n := p.rows.alloc()
+	r := p.rows.at(n)
+	*r = row{group: g, next: p.groups.at(g).head, proto: ep.Protocol, id: p.hashID(ep.ID())}
+	p.groups.at(g).head = n
+	if ep.User != "" || !password.IsZero() {
+		r.flags |= login
+		p.logins[n] = credentials{ep.User, password}
+	}
+	p.byID.add(n)
+	if fresh {
+		p.joinHost(g)
+	}
+	p.count(r, 1)
+	return n
+}
+
+// removeRow forgets a row, and its group when it was the last one there.
+func (p *Pool) removeRow(n uint32) {
+	r := p.rows.at(n)
+	p.count(r, -1)
+	p.leaveAlive(n)
+	if r.lived != 0 {
+		l := p.lives.at(r.lived - 1)
+		(*l).slot.status.Store(slotGone)
+		p.lives.release(r.lived - 1)
+	}
+	p.sources.drop(r.set)
+	p.byID.remove(n)
+	delete(p.logins, n)
+	g := p.groups.at(r.group)
+	for at := &g.head; *at != none; at = &p.rows.at(*at).next {
+		if *at == n {
+			*at = r.next
+			break
+		}
+	}
+	if g.head == none {
+		p.removeGroup(r.group)
+	}
+	p.rows.release(n)
+}
+
+func (p *Pool) removeGroup(n uint32) {
+	g := p.groups.at(n)
+	p.unqueue(n)
+	p.leaveHost(n)
+	p.byPlace.remove(n)
+	delete(p.claims, n)
+	if g.place.named && p.findHost(&g.place) == none {
+		id := binary.BigEndian.Uint32(g.place.host[:])
+		delete(p.nameIDs, *p.names.at(id))
+		p.names.release(id)
+	}
+	p.groups.release(n)
+}
+
+// count adds d times the row to the numbers of its state and of its sources.
+// Whoever changes set, state, checked or last calls it before and after.
+func (p *Pool) count(r *row, d int) {
+	p.states[r.state] += d
+	for _, id := range p.sources.sets[r.set].ids {
+		w := &p.sources.all[id].worth
+		w.Listed += d
+		if r.checked != 0 {
+			w.Checked += d
+		}
+		if r.last != 0 {
+			w.EverLive += d
+		}
+		if r.state == proxy.Live {
+			w.Live += d
+		}
+	}
+}
+
+// mark makes the next flush write the row.
+func (p *Pool) mark(n uint32) {
+	if r := p.rows.at(n); r.flags&dirty == 0 {
+		r.flags |= dirty
+		p.dirty = append(p.dirty, n)
+	}
+}

@@ -1,0 +1,175 @@
+package pool
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"freeway/proxy"
+)
+
+const (
+	// rebuildEvery bounds how often the snapshot is made anew.
+	rebuildEvery = time.Second
+	// itemAge is when an item is made anew though nothing happened, because
+	// scores fade: by a third of a percent in this time.
+	itemAge = time.Minute
+	// panicTime is how long an endpoint that was live stays in reach of panic mode.
+	panicTime = 10 * time.Minute
+	// maxViews bounds the filters that a snapshot remembers the answer to.
+	maxViews = 256
+)
+
+// item is one endpoint as a snapshot shows it. It is immutable.
+type item struct {
+	entry proxy.Entry
+	slot  *slot
+	exit  netip.Addr
+	owner owner
+	only  string // its source, when it has only one
+	made  time.Time
+}
+
+// owner is who probably runs an exit: an autonomous system, or a network.
+type owner struct {
+	asn uint32
+	net netip.Prefix
+}
+
+func ownerOf(exit netip.Addr, asn uint32) owner {
+	if asn != 0 {
+		return owner{asn: asn}
+	}
+	bits := 24
+	if exit.Is6() {
+		bits = 48
+	}
+	net, _ := exit.Prefix(bits)
+	return owner{net: net}
+}
+
+// snapshot is what Pick reads. It is immutable but for the views it remembers.
+type snapshot struct {
+	made      time.Time
+	ejections int64 // Pool.ejections when it was made
+	states    [5]int
+	labels    map[string]*label
+}
+
+// label is one pool of a snapshot: the live ones and, for panic mode, those
+// that traffic ejected within panicTime.
+type label struct {
+	all    *view
+	live   int
+	recent int
+
+	mu    sync.Mutex // protects views
+	views map[string]*view
+}
+
+var noLabel = &label{all: newView(nil)}
+
+// rebuild makes a new snapshot. Only one is made at a time.
+func (p *Pool) rebuild() *snapshot {
+	p.building.Lock()
+	defer p.building.Unlock()
+	now := p.clock.now()
+	items, s := p.collect(now)
+	byLabel := map[string][]*item{}
+	for _, it := range items {
+		byLabel[it.entry.Pool] = append(byLabel[it.entry.Pool], it)
+	}
+	for name, list := range byLabel {
+		l := &label{recent: len(list), all: newView(list), views: map[string]*view{}}
+		for _, it := range list {
+			if it.entry.State == proxy.Live {
+				l.live++
+			}
+		}
+		s.labels[name] = l
+	}
+	p.snap.Store(s)
+	return s
+}
+
+// collect copies what the snapshot shows, with p.mu held, and makes the items
+// that are not up to date.
+func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stale.Store(false)
+	s := &snapshot{made: now, ejections: p.ejections.Load(), states: p.states, labels: map[string]*label{}}
+	items := make([]*item, 0, len(p.alive))
+	for _, n := range p.alive {
+		r := p.rows.at(n)
+		l := p.peek(r)
+		if r.state != proxy.Live && now.Sub(instant(r.last)) > panicTime {
+			continue
+		}
+		if l.item == nil || now.Sub(l.item.made) > itemAge {
+			l.item = p.makeItem(n, l.slot, now)
+		}
+		if p.cfg.Filter.allows(&l.item.entry) {
+			items = append(items, l.item)
+		}
+	}
+	return items, s
+}
+
+func (p *Pool) makeItem(n uint32, s *slot, now time.Time) *item {
+	it := &item{entry: p.entry(n, now), slot: s, made: now}
+	it.exit = exitKey(&it.entry)
+	it.owner = ownerOf(it.exit, it.entry.Traits.ASN)
+	if src := it.entry.Sources; len(src) == 1 {
+		it.only = src[0]
+	}
+	return it
+}
+
+// current returns the snapshot, made anew when it is far behind, as it is only
+// when nobody calls Run.
+func (p *Pool) current(now time.Time) *snapshot {
+	s := p.snap.Load()
+	if p.stale.Load() && now.Sub(s.made) > 2*rebuildEvery {
+		return p.rebuild()
+	}
+	return s
+}
+
+// newest returns a snapshot that shows everything reported so far, but makes
+// at most fifty a second.
+func (p *Pool) newest(s *snapshot, now time.Time) *snapshot {
+	if p.stale.Load() && now.Sub(s.made) >= rebuildEvery/50 {
+		return p.rebuild()
+	}
+	return p.snap.Load()
+}
+
+// deniedBy says which part of the filter is against the entry, "" for none.
+func (f *FilterConfig) deniedBy(e *proxy.Entry) string {
+	t := &e.Traits
+	switch {
+	case len(f.Countries) > 0 && !slices.Contains(f.Countries, t.Country):
+		return "filter.countries"
+	case slices.Contains(f.DenyCountries, t.Country):
+		return "filter.deny_countries"
+	case slices.Contains(f.DenyASNs, t.ASN):
+		return "filter.deny_asns"
+	case f.denies(t.ExitIP), f.denies(e.Endpoint.Addr()):
+		return "filter.deny_cidrs"
+	}
+	return ""
+}
+
+func (f *FilterConfig) allows(e *proxy.Entry) bool { return f.deniedBy(e) == "" }
+
+func (f *FilterConfig) denies(a netip.Addr) bool {
+	return a.IsValid() && slices.ContainsFunc(f.DenyCIDRs, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// upper returns the filter with its countries in upper case.
+func (f FilterConfig) upper() FilterConfig {
+	f.Countries, f.DenyCountries = upperAll(f.Countries), upperAll(f.DenyCountries)
+	return f
+}

@@ -1,0 +1,301 @@
+package pool
+
+import (
+	"math"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Report takes a verdict and gives up the claim. Verdicts on addresses that
+// were not claimed, or whose claim has ended, count as well.
+func (p *Pool) Report(v proxy.Verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.now()
+	k, ok := p.place(v.Job.Host, v.Job.Port, false)
+	if !ok {
+		return
+	}
+	g := p.findGroup(&k)
+	if g == none {
+		return // deleted meanwhile
+	}
+	p.unclaim(g)
+	if len(v.Outcomes) == 0 {
+		p.postpone(g, now)
+	} else if p.cfg.Once {
+		p.checkOff(&v.Job)
+	}
+	for _, c := range v.Found {
+		p.adopt(&v.Job, c, now)
+	}
+	for i := range v.Outcomes {
+		p.judge(&v.Outcomes[i], v.Notes, now)
+	}
+	p.replaceGuesses(&v)
+	if g = p.findGroup(&k); g != none {
+		p.hosted(g, now)
+		p.requeue(g, now)
+	}
+	p.wakeUp()
+}
+
+// checkOff notes, in one-shot mode, that the entries of a job have had their turn.
+func (p *Pool) checkOff(job *proxy.Job) {
+	for i := range job.Entries {
+		if n := p.find(job.Entries[i].Endpoint); n != none {
+			p.rows.at(n).flags |= judged
+		}
+	}
+}
+
+// adopt adds an endpoint that a check found where lists claimed another one.
+// It inherits what lists said of its address.
+func (p *Pool) adopt(job *proxy.Job, c proxy.Candidate, now time.Time) {
+	if c.Endpoint.Host != job.Host || c.Endpoint.Port != job.Port || invalid(&c) != "" || p.find(c.Endpoint) != none || p.entombed(c.Endpoint, now) {
+		return
+	}
+	n := p.newRow(c.Endpoint, c.Password)
+	r := p.rows.at(n)
+	r.first, r.seen, r.pool = seconds(now), seconds(now), p.pools.id(poolOf(&c))
+	g := p.groups.at(r.group)
+	var ids []uint16
+	for m := g.head; m != none; m = p.rows.at(m).next {
+		if o := p.rows.at(m); m != n {
+			ids = append(ids, p.sources.sets[o.set].ids...)
+			r.pool = o.pool
+		}
+	}
+	p.count(r, -1)
+	p.sources.drop(r.set)
+	r.set = p.sources.set(ids)
+	p.count(r, 1)
+	p.mark(n)
+}
+
+// replaceGuesses forgets the entries of the job whose protocol was a guess
+// that was wrong, when the right one was found.
+func (p *Pool) replaceGuesses(v *proxy.Verdict) {
+	found := false
+	for i := range v.Outcomes {
+		if n := p.find(v.Outcomes[i].Endpoint); n != none && v.Outcomes[i].Class == proxy.OK {
+			found = true
+		}
+	}
+	if !found {
+		return
+	}
+	for i := range v.Outcomes {
+		o := &v.Outcomes[i]
+		n := p.find(o.Endpoint)
+		if n != none && p.rows.at(n).flags&guess != 0 && o.Class != proxy.OK && o.Class != proxy.Canceled && !o.Eject() {
+			p.forget(n)
+		}
+	}
+}
+
+// forget removes a row here and in the store.
+func (p *Pool) forget(n uint32) {
+	p.dropLater(p.endpoint(n))
+	p.removeRow(n)
+	p.stale.Store(true)
+}
+
+// undecided reports whether a check failed for reasons that are not the
+// proxy's: the judge's fault, a judge that refuses this exit, or nobody's.
+func undecided(o *proxy.Outcome) bool {
+	switch o.Class {
+	case proxy.TargetFailed, proxy.Banned, proxy.Canceled:
+		return true
+	}
+	return false
+}
+
+// blame is the share of a check's failure that is the proxy's own. A check that
+// ends with a lost capability found no other that works.
+func checkBlame(o *proxy.Outcome) float32 {
+	if o.Class == proxy.NoConnect || o.Class == proxy.PortDenied {
+		return 1
+	}
+	w, _, _ := o.Blame()
+	return w
+}
+
+// judge applies the outcome of a check.
+func (p *Pool) judge(o *proxy.Outcome, notes []string, now time.Time) {
+	n := p.find(o.Endpoint)
+	if n == none {
+		return
+	}
+	r := p.rows.at(n)
+	if undecided(o) {
+		r.due = now.Add(p.cfg.Recheck / 2).UnixMilli()
+		if p.cfg.Once && o.Class != proxy.Canceled {
+			r.flags |= judged
+		}
+		return
+	}
+	at := p.moment(o.At, now)
+	ok := o.Class == proxy.OK
+	p.metrics.checked(ok)
+	p.rates.checks.add(now, 1)
+	p.count(r, -1)
+	r.checked = seconds(now)
+	r.strikes = 0
+	if ok {
+		p.rates.passed.add(now, 1)
+		p.pass(n, r, o, at)
+	} else {
+		p.miss(n, r, o, at)
+	}
+	if l := p.peek(r); l != nil {
+		l.slot.cost(*o)
+		l.remember(*o)
+		l.notes = notes
+		l.latency = time.Duration(l.slot.good.Load())
+	}
+	r.state = p.stateOf(r, now)
+	p.count(r, 1)
+	p.schedule(r, now)
+	p.changed(n)
+	p.settle(n, now)
+}
+
+// pass notes a check that passed.
+func (p *Pool) pass(n uint32, r *row, o *proxy.Outcome, at time.Time) {
+	r.health = r.health.Observe(at, true, 1)
+	r.ok++
+	r.misses = 0
+	r.flags = r.flags&^guess | passed
+	r.fault = proxy.Fault{}
+	if r.last == 0 {
+		if f := p.farmOf(r.group); f != nil {
+			f.lived++
+		}
+	}
+	r.last = max(seconds(at), 1)
+	p.livedOf(n)
+	if o.Learned != nil {
+		p.learn(n, *o.Learned)
+	}
+}
+
+// miss notes a check that failed.
+func (p *Pool) miss(n uint32, r *row, o *proxy.Outcome, at time.Time) {
+	r.health = r.health.Observe(at, false, checkBlame(o))
+	r.failed++
+	r.misses = uint16(min(int(r.misses)+1, math.MaxUint16))
+	r.flags &^= passed
+	r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
+	if o.Learned != nil && (r.last != 0 || o.Eject()) {
+		p.learn(n, *o.Learned)
+	}
+	p.ejectFor(n, o)
+}
+
+// ejectFor makes a row unsafe when the outcome says so.
+func (p *Pool) ejectFor(n uint32, o *proxy.Outcome) {
+	if o.Class == proxy.Tampered {
+		if l := p.livedOf(n); l.traits.Tampers == "" {
+			l.traits.Tampers = "content"
+		}
+	}
+}
+
+// moment is when an outcome happened, never in the future.
+func (p *Pool) moment(at, now time.Time) time.Time {
+	if at.IsZero() || at.After(now) {
+		return now
+	}
+	return at
+}
+
+// stateOf says the state of a row now.
+func (p *Pool) stateOf(r *row, now time.Time) proxy.State {
+	l := p.peek(r)
+	switch {
+	case r.fault.Class == proxy.Forbidden, l != nil && l.traits.Tampers != "":
+		return proxy.Unsafe
+	case r.checked == 0 && r.last == 0:
+		return proxy.New
+	case r.flags&passed != 0 && r.strikes < maxStrikes:
+		return proxy.Live
+	case r.last != 0 && now.Sub(instant(r.last)) < proxy.RestingFor:
+		return proxy.Resting
+	}
+	return proxy.Dead
+}
+
+// ejected reports whether only traffic speaks against the row: its last check
+// passed, but uses failed three times in a row since.
+func ejected(r *row) bool {
+	return r.flags&passed != 0 && r.strikes >= maxStrikes && r.state != proxy.Unsafe
+}
+
+// settle makes the state of a row take effect on traffic: at once for whoever
+// picks from an older snapshot, and in the next one.
+func (p *Pool) settle(n uint32, now time.Time) {
+	r := p.rows.at(n)
+	l := p.peek(r)
+	if l == nil {
+		return
+	}
+	status := slotGone
+	switch {
+	case r.state == proxy.Live:
+		status = slotUp
+	case ejected(r):
+		status = slotEjected
+	}
+	was := l.slot.status.Swap(status)
+	p.changed(n)
+	if status == slotGone {
+		p.leaveAlive(n)
+		return
+	}
+	if status == slotEjected && was == slotUp {
+		p.ejections.Add(1)
+	}
+	if l.alive == 0 {
+		p.alive = append(p.alive, n)
+		l.alive = uint32(len(p.alive))
+		p.stale.Store(true)
+	}
+	if status == slotUp && was != slotUp {
+		p.announce()
+	}
+}
+
+// leaveAlive takes a row out of those that the next snapshot shows.
+func (p *Pool) leaveAlive(n uint32) {
+	l := p.peek(p.rows.at(n))
+	if l == nil || l.alive == 0 {
+		return
+	}
+	last := len(p.alive) - 1
+	moved := p.alive[last]
+	p.alive[l.alive-1] = moved
+	p.peek(p.rows.at(moved)).alive = l.alive
+	p.alive = p.alive[:last]
+	l.alive = 0
+	p.stale.Store(true)
+}
+
+// changed makes the next flush and the next snapshot show the row anew.
+func (p *Pool) changed(n uint32) {
+	p.mark(n)
+	if l := p.peek(p.rows.at(n)); l != nil {
+		l.item = nil
+		if l.alive != 0 {
+			p.stale.Store(true)
+		}
+	}
+}
+
+// announce tells those who wait that something may be eligible now.
+func (p *Pool) announce() {
+	p.stale.Store(true)
+	close(p.news)
+	p.news = make(chan struct{})
+}

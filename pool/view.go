@@ -1,0 +1,179 @@
+package pool
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"freeway/proxy"
+)
+
+// view is a set of items, ordered by exit, so that rotation can count exits
+// and not endpoints: lists hold hosts with thousands of ports. It is immutable.
+type view struct {
+	items  []*item
+	starts []int32 // of each exit in items, and the end
+
+	weigh  sync.Once // makes weights
+	sums   []float64 // running sum of the exits' weights
+	byTime func() []*item
+}
+
+// newView orders the items, which it takes over.
+func newView(items []*item) *view {
+	slices.SortFunc(items, func(a, b *item) int { return a.exit.Compare(b.exit) })
+	v := &view{items: items}
+	for i, it := range items {
+		if i == 0 || it.exit != items[i-1].exit {
+			v.starts = append(v.starts, int32(i))
+		}
+	}
+	v.starts = append(v.starts, int32(len(items)))
+	v.byTime = sync.OnceValue(func() []*item {
+		sorted := slices.Clone(items)
+		slices.SortStableFunc(sorted, func(a, b *item) int { return cmp.Compare(a.latency(), b.latency()) })
+		return sorted
+	})
+	return v
+}
+
+func (v *view) exits() int { return len(v.starts) - 1 }
+
+// exit returns the items of one exit.
+func (v *view) exit(i int) []*item { return v.items[v.starts[i]:v.starts[i+1]] }
+
+// find returns the items of the exit with an address.
+func (v *view) find(a netip.Addr) []*item {
+	i, ok := sort.Find(v.exits(), func(i int) int { return a.Compare(v.items[v.starts[i]].exit) })
+	if !ok {
+		return nil
+	}
+	return v.exit(i)
+}
+
+// The shares of what is drawn that one owner, or one list whose endpoints no
+// other list names, can have; and how much more often than its part the
+// remainder may be drawn to make that so.
+const (
+	ownerShare  = 0.25
+	ownerBoost  = 16
+	sourceShare = 0.5
+	sourceBoost = 4
+)
+
+// weights returns the running sums by which exits are drawn: by the score of
+// their best endpoint, less for owners and lists that have too many.
+func (v *view) weights() []float64 {
+	v.weigh.Do(func() {
+		owners, lists := map[owner]int{}, map[string]int{}
+		for i := range v.exits() {
+			first := v.exit(i)[0]
+			owners[first.owner]++
+			if first.only != "" {
+				lists[first.only]++
+			}
+		}
+		ownerLimit := limit(owners, v.exits(), ownerShare, ownerBoost)
+		listLimit := limit(lists, v.exits(), sourceShare, sourceBoost)
+		v.sums = make([]float64, v.exits())
+		total := 0.0
+		for i := range v.exits() {
+			first := v.exit(i)[0]
+			w := thinned(owners[first.owner], ownerLimit)
+			if first.only != "" {
+				w *= thinned(lists[first.only], listLimit)
+			}
+			best := 0.0
+			for _, it := range v.exit(i) {
+				best = max(best, it.entry.Score)
+			}
+			total += w * max(best, 0.01)
+			v.sums[i] = total
+		}
+	})
+	return v.sums
+}
+
+// limit returns how many exits of one group count so that no group has more
+// than its share of all: the fixed point of limit = share · what then counts.
+func limit[K comparable](groups map[K]int, all int, share, boost float64) float64 {
+	most := 0
+	for _, n := range groups {
+		most = max(most, n)
+	}
+	l := float64(most)
+	for range 32 {
+		counted := float64(all)
+		for _, n := range groups {
+			counted -= max(float64(n)-l, 0)
+		}
+		if l <= share*counted {
+			break
+		}
+		l = max(share*counted, 1)
+	}
+	return max(l, float64(most)/boost)
+}
+
+func thinned(n int, limit float64) float64 { return min(1, limit/float64(n)) }
+
+// draw returns the number of an exit, by weight. r is in [0, 1).
+func (v *view) draw(r float64) int {
+	sums := v.weights()
+	x := r * sums[len(sums)-1]
+	i, _ := slices.BinarySearchFunc(sums, x, func(s, x float64) int {
+		if s <= x {
+			return -1
+		}
+		return 1
+	})
+	return min(i, len(sums)-1)
+}
+
+// view returns the items that match. Snapshots live a second, so the answers
+// of the filters in use are remembered.
+func (l *label) view(f *proxy.Filter, need proxy.Caps) *view {
+	if f.IsZero() && need == 0 {
+		return l.all
+	}
+	key := filterKey(f, need)
+	l.mu.Lock()
+	v := l.views[key]
+	l.mu.Unlock()
+	if v != nil {
+		return v
+	}
+	var items []*item
+	for _, it := range l.all.items {
+		if matches(it, f, need) {
+			items = append(items, it)
+		}
+	}
+	v = newView(items)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.views != nil && len(l.views) < maxViews {
+		l.views[key] = v
+	}
+	return v
+}
+
+// matches reports whether an item is what the want asks for. A filter's pools
+// choose the label and its states cannot widen what is handed out.
+func matches(it *item, f *proxy.Filter, need proxy.Caps) bool {
+	return it.entry.Traits.Able(it.entry.Endpoint.Protocol, need) && (f.IsZero() || f.Match(&it.entry)) && len(f.Targets) == 0
+}
+
+// filterKey tells filters apart.
+func filterKey(f *proxy.Filter, need proxy.Caps) string {
+	var b strings.Builder
+	b.WriteByte(byte(need))
+	for _, part := range describe(f) {
+		b.WriteString(part)
+		b.WriteByte(0)
+	}
+	return b.String()
+}
