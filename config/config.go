@@ -142,11 +142,13 @@ func sameListener(a, b string) bool {
 	return everywhere(ah) || everywhere(bh) || canonicalHost(ah) == canonicalHost(bh)
 }
 
+// everywhere reports whether a listener on host answers on all addresses.
 func everywhere(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "" || err == nil && a.IsUnspecified()
 }
 
+// canonicalHost makes the usual names of this machine equal.
 func canonicalHost(host string) string {
 	if strings.EqualFold(host, "localhost") {
 		return "127.0.0.1"

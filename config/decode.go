@@ -45,6 +45,7 @@ func (d *decoder) document(text []byte, v reflect.Value) {
 	}
 }
 
+// isEmptyDocument tells a file without contents from a broken one.
 func isEmptyDocument(doc yaml.Node, err error) bool {
 	return doc.Kind == 0 && strings.HasSuffix(err.Error(), "no documents in stream")
 }
@@ -80,6 +81,7 @@ func (d *decoder) fail(n *yaml.Node, path, format string, args ...any) {
 	}
 }
 
+// place names where a node stands, for messages.
 func (d *decoder) place(n *yaml.Node) string {
 	if d.where != "" {
 		return d.where
@@ -133,6 +135,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
+// note remembers where the value at path was set, for Validate's mistakes.
 func (d *decoder) note(n *yaml.Node, path string) {
 	place := d.place(n)
 	d.known[path] = place
@@ -141,6 +144,7 @@ func (d *decoder) note(n *yaml.Node, path string) {
 	}
 }
 
+// mapping overlays a section key by key.
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	seen := map[string]int{}
 	keys := keysOf(v.Type())
@@ -181,6 +185,7 @@ func (d *decoder) unknown(kn *yaml.Node, t reflect.Type, path string) {
 	d.fail(kn, join(path, clipKey(name)), "unknown key; the nearest is %s", join(path, best))
 }
 
+// sequence replaces a list; lists are not merged with the defaults.
 func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.SequenceNode {
 		d.fail(n, path, "expected a list such as [a, b], found %s", describe(n))
@@ -198,6 +203,7 @@ func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
 	v.Set(out) // an empty list is said on purpose: not nil, which would mean the default
 }
 
+// dictionary replaces a map.
 func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
 		d.fail(n, path, "expected names and values such as {name: value}, found %s", describe(n))
@@ -235,6 +241,7 @@ func (d *decoder) custom(n *yaml.Node, v reflect.Value, path string) {
 	}
 }
 
+// scalar hands the text of one value to set.
 func (d *decoder) scalar(n *yaml.Node, path string, set func(string) error) {
 	if n.Kind != yaml.ScalarNode {
 		d.fail(n, path, "expected one value, found %s", describe(n))
@@ -245,6 +252,7 @@ func (d *decoder) scalar(n *yaml.Node, path string, set func(string) error) {
 	}
 }
 
+// setDuration reads Go's notation; nothing here is negative.
 func setDuration(v reflect.Value, s string) error {
 	t, err := time.ParseDuration(s)
 	if err != nil || t < 0 {
@@ -254,6 +262,8 @@ func setDuration(v reflect.Value, s string) error {
 	return nil
 }
 
+// setText reads types with a text form; those with a usual mistake have messages of
+// their own.
 func setText(v reflect.Value, s string) error {
 	switch p := v.Addr().Interface().(type) {
 	case *netip.Prefix:
@@ -279,6 +289,7 @@ func setText(v reflect.Value, s string) error {
 	return errors.New("cannot be set")
 }
 
+// setBasic reads numbers, which are never negative, words and true or false.
 func setBasic(v reflect.Value, s string) error {
 	switch v.Kind() {
 	case reflect.String:
@@ -312,6 +323,7 @@ func setBasic(v reflect.Value, s string) error {
 	return nil
 }
 
+// badNumber says what would do; limits that nobody meets are left out.
 func badNumber[T int64 | uint64](s string, limit T) error {
 	if limit > math.MaxInt32 {
 		return fmt.Errorf("bad number %s; write a whole number of 0 or more", clip(s))
@@ -319,6 +331,7 @@ func badNumber[T int64 | uint64](s string, limit T) error {
 	return fmt.Errorf("bad number %s; write a whole number from 0 to %d", clip(s), limit)
 }
 
+// describe says in a few words what stands there instead.
 func describe(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -332,6 +345,7 @@ func describe(n *yaml.Node) string {
 	return clip(n.Value)
 }
 
+// join adds a key to a path.
 func join(path, name string) string {
 	if path == "" {
 		return name
@@ -339,6 +353,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
+// clipKey leaves keys bare that are harmless to print.
 func clipKey(s string) string {
 	if len(s) > 60 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return clip(s)
@@ -346,6 +361,7 @@ func clipKey(s string) string {
 	return s
 }
 
+// firstLine keeps every mistake on a line of its own.
 func firstLine(err error) string {
 	s, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	return s

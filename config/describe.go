@@ -108,6 +108,7 @@ audit.path                       gets one JSON line per request, hosts without p
 // Describe returns the one-line description of a key or section, "" when there is none.
 func Describe(path string) string { return descriptionTable()[path] }
 
+// descriptionTable reads descriptions.
 func descriptionTable() map[string]string {
 	m := map[string]string{}
 	for line := range strings.SplitSeq(descriptions, "\n") {

@@ -41,6 +41,7 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// add appends a mistake.
 func (e *Errors) add(where, path, format string, args ...any) {
 	*e = append(*e, Error{Where: where, Path: path, Msg: fmt.Sprintf(format, args...)})
 }

@@ -33,6 +33,7 @@ func keysOf(t reflect.Type) []key {
 	return keys
 }
 
+// keyNames are the names of keysOf.
 func keyNames(t reflect.Type) []string {
 	var names []string
 	for _, k := range keysOf(t) {
@@ -59,6 +60,7 @@ func isSection(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !reads(t, textType) && !reads(t, yamlType) && !reads(t, legacyYAMLTyp)
 }
 
+// reads reports whether values of t can read themselves.
 func reads(t, unmarshaler reflect.Type) bool { return reflect.PointerTo(t).Implements(unmarshaler) }
 
 // leaves returns the paths of all values outside lists: those that a variable

@@ -86,10 +86,12 @@ func Load(opt LoadOptions) (Config, error) {
 	return cfg, nil
 }
 
+// isWithin reports whether path, or something around it, is broken.
 func isWithin(path string, broken map[string]bool) bool {
 	return slices.ContainsFunc(parents(path), func(p string) bool { return broken[p] })
 }
 
+// brokenPaths are the paths that have mistakes already.
 func brokenPaths(errs Errors) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range errs {
@@ -98,6 +100,7 @@ func brokenPaths(errs Errors) map[string]bool {
 	return out
 }
 
+// readFile returns the text of the file, nothing when there is none.
 func readFile(opt LoadOptions) ([]byte, error) {
 	if opt.Path == "" {
 		return nil, nil
@@ -179,6 +182,7 @@ func parseOverride(t reflect.Type, text string) (*yaml.Node, error) {
 	return doc.Content[0], nil
 }
 
+// literal is a node that is text, whatever it looks like.
 func literal(s string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 }

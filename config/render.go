@@ -85,6 +85,7 @@ func Field(c Config, path string) any {
 // renderer turns values into YAML nodes. about holds comments; nil: none.
 type renderer struct{ about map[string]string }
 
+// text prints a node.
 func (r renderer) text(n *yaml.Node) string {
 	b, err := yaml.Dump(n, yaml.WithIndent(2), yaml.WithLineWidth(-1))
 	if err != nil {
@@ -193,10 +194,13 @@ func (r renderer) marshaled(m yaml.Marshaler, path string) *yaml.Node {
 	return r.value(reflect.ValueOf(x), path)
 }
 
+// plain is a scalar that needs no quotes.
 func plain(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
 
+// text is a scalar in quotes if YAML would read it as something else.
 func text(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s} }
 
+// comment makes a comment of one or more lines.
 func comment(s string) string {
 	if s == "" {
 		return ""

@@ -79,6 +79,8 @@ func (a *app) logger(cfg config.Log, level *slog.LevelVar) *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.stderr, opt))
 }
 
+// setLevel changes the level; an unknown name changes nothing, as the configuration
+// has been validated.
 func setLevel(level *slog.LevelVar, name string) {
 	var l slog.Level
 	if l.UnmarshalText([]byte(name)) == nil {
@@ -147,6 +149,7 @@ func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
 	return c
 }
 
+// versionCommand makes "freeway version".
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -171,6 +174,7 @@ func versionText() string {
 	return "dev"
 }
 
+// goVersion is what the binary was built with.
 func goVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		return info.GoVersion

@@ -31,6 +31,7 @@ type auditLog struct {
 	err  error // of close
 }
 
+// openAudit appends to path. lost counts what could not be written.
 func openAudit(path string, log *slog.Logger, lost prometheus.Counter) (*auditLog, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -65,6 +66,7 @@ func (a *auditLog) run(ctx context.Context) error {
 	}
 }
 
+// write adds one line. An error is logged and counted; it must not end the server.
 func (a *auditLog) write(w *bufio.Writer, t proxy.Trace) {
 	line, err := json.Marshal(auditLine(t))
 	if err == nil {
@@ -80,6 +82,7 @@ func (a *auditLog) write(w *bufio.Writer, t proxy.Trace) {
 	}
 }
 
+// close may be called more than once.
 func (a *auditLog) close() error {
 	a.once.Do(func() { a.err = a.file.Close() })
 	return a.err

@@ -10,11 +10,13 @@ import (
 	"freeway/config"
 )
 
+// configCommand makes "freeway config".
 func (a *app) configCommand() *cobra.Command {
 	return group("config", "Write, check or show the configuration", "  freeway config init freeway.yaml\n  freeway config check\n  freeway config show",
 		a.configInit(), a.configCheck(), a.configShow())
 }
 
+// configInit makes "freeway config init".
 func (a *app) configInit() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
@@ -58,6 +60,7 @@ func (a *app) writeNew(path, text string, force bool) error {
 	return nil
 }
 
+// configCheck makes "freeway config check".
 func (a *app) configCheck() *cobra.Command {
 	return a.withConfig(&cobra.Command{
 		Use:     "check [FILE]",
@@ -74,6 +77,7 @@ func (a *app) configCheck() *cobra.Command {
 	})
 }
 
+// configShow makes "freeway config show".
 func (a *app) configShow() *cobra.Command {
 	return a.withConfig(&cobra.Command{
 		Use:     "show [FILE]",

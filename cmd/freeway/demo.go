@@ -29,6 +29,7 @@ type demoFlags struct {
 	enough       int  // how many live proxies make the demo ready
 }
 
+// demoCommand makes "freeway demo".
 func (a *app) demoCommand() *cobra.Command {
 	f := demoFlags{enough: 10}
 	cmd := &cobra.Command{
@@ -51,6 +52,8 @@ are repeated every 10 s instead of every 5 min, so that there is something to se
 	return cmd
 }
 
+// demo runs until ctx ends. It prints where things are once enough proxies are
+// live.
 func (a *app) demo(ctx context.Context, f demoFlags) error {
 	level := new(slog.LevelVar)
 	log := a.logger(config.Log{Level: orDefault(a.logLevel, "warn"), Format: "text"}, level)
@@ -77,6 +80,7 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 	return ended
 }
 
+// orDefault returns preset when s is empty.
 func orDefault(s, preset string) string {
 	if s == "" {
 		return preset
@@ -92,6 +96,7 @@ type demo struct {
 	ca     string
 }
 
+// startDemo opens lab and server. With an error nothing is left open.
 func startDemo(ctx context.Context, f demoFlags, log *slog.Logger) (d *demo, err error) {
 	lc, err := f.lab.config(log)
 	if err != nil {

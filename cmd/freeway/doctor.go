@@ -14,6 +14,7 @@ import (
 	"freeway/store"
 )
 
+// doctorCommand makes "freeway doctor".
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "doctor",
@@ -30,6 +31,7 @@ type finding struct {
 	bad        bool
 }
 
+// doctor prints a line per finding; a bad one fails the command.
 func (a *app) doctor() error {
 	cfg, err := a.load(nil)
 	if err != nil {
@@ -62,6 +64,7 @@ func (a *app) doctor() error {
 // minFiles is what a small pool with a few clients needs.
 const minFiles = 1024
 
+// checkFiles looks at the limit on open files.
 func checkFiles() finding {
 	f := finding{what: "open files"}
 	limit, ok := fileLimit()
@@ -76,6 +79,7 @@ func checkFiles() finding {
 	return f
 }
 
+// checkStore opens the store for reading, or sees whether it could be made.
 func checkStore(cfg config.Config) finding {
 	f := finding{what: "store", says: cfg.Store.Path}
 	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
@@ -109,6 +113,7 @@ func checkFolder(f finding, dir string) finding {
 	return f
 }
 
+// checkPort binds an address for a moment.
 func checkPort(what, addr string) finding {
 	f := finding{what: what, says: addr + " is free"}
 	l, err := net.Listen("tcp", addr)
@@ -120,6 +125,7 @@ func checkPort(what, addr string) finding {
 	return f
 }
 
+// checkSources counts what is enabled and looks for the files of file sources.
 func checkSources(cfg config.Config) finding {
 	n := 0
 	for _, s := range allSources(cfg) {
@@ -141,6 +147,7 @@ func checkSources(cfg config.Config) finding {
 	return f
 }
 
+// checkJudges says which judges would be used; it asks none.
 func checkJudges(cfg config.Config) finding {
 	if n := len(cfg.Checker.Judges); n > 0 {
 		return finding{what: "judges", says: fmt.Sprintf("%d of your own", n)}
@@ -148,6 +155,7 @@ func checkJudges(cfg config.Config) finding {
 	return finding{what: "judges", says: "public ones, at most 2 requests a second each; \"freeway judge\" on a host of yours has no limit"}
 }
 
+// checkPlaces finds filters that need a geo database where there is none.
 func checkPlaces(cfg config.Config) finding {
 	f := finding{what: "places", says: "unknown: geo.database is not set"}
 	if path := cfg.Geo.Database; path != "" {

@@ -16,6 +16,7 @@ import (
 	"freeway/proxy"
 )
 
+// explainCommand makes "freeway explain".
 func (a *app) explainCommand() *cobra.Command {
 	var server string
 	cmd := &cobra.Command{
@@ -73,6 +74,7 @@ type explanationStep struct {
 	Left    int    `json:"left"`
 }
 
+// explanationOf shows what the pool found in the words of the API.
 func explanationOf(e pool.Explanation) explanation {
 	out := explanation{Total: e.Total, Steps: []explanationStep{}, Left: e.Left, Exits: e.Exits, Panic: e.Panic, Chosen: []api.Proxy{}}
 	for _, s := range e.Steps {

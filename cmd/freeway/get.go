@@ -12,6 +12,7 @@ import (
 	"freeway/proxy"
 )
 
+// getCommand makes "freeway get".
 func (a *app) getCommand() *cobra.Command {
 	var n int
 	var server, format string
@@ -94,6 +95,7 @@ func filterFlags(flags *pflag.FlagSet, keys ...string) func() (url.Values, error
 	}
 }
 
+// flagName is the flag of a filter: --max-latency for max_latency.
 func flagName(key string) string { return strings.ReplaceAll(key, "_", "-") }
 
 // filterHelp has the help text of every filter.

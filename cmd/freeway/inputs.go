@@ -87,6 +87,7 @@ type ctxReader struct {
 	r   interface{ Read([]byte) (int, error) }
 }
 
+// Read fails once the context has ended.
 func (c ctxReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
@@ -94,6 +95,7 @@ func (c ctxReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
+// parse streams a list through scraper.Parse.
 func (r *reader) parse(ctx context.Context, name string, in ctxReader, yield func(proxy.Candidate) bool) (int, error) {
 	opt := scraper.ParseOptions{As: r.as, Protocols: r.protocols, Policy: r.policy}
 	if r.rejected != nil {
@@ -165,6 +167,7 @@ func (a *app) fetcher(cfg config.Config, policy proxy.AddrPolicy) (*scraper.Scra
 // userAgent is the honest name with which lists are fetched.
 func userAgent() string { return "freeway/" + versionText() + " (proxy list reader)" }
 
+// names are the protocols as sources write them.
 func names(protocols []proxy.Protocol) []string {
 	var out []string
 	for _, p := range protocols {

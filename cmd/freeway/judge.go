@@ -23,6 +23,7 @@ type judgeFlags struct {
 	listen, tlsListen, cert, key, keyFile string
 }
 
+// judgeCommand makes "freeway judge".
 func (a *app) judgeCommand() *cobra.Command {
 	var f judgeFlags
 	cmd := &cobra.Command{
@@ -45,6 +46,7 @@ give the same file to the checker as key_file.`,
 	return cmd
 }
 
+// judge checks the flags and serves until ctx ends.
 func (a *app) judge(ctx context.Context, f judgeFlags) error {
 	if f.listen == "" && f.tlsListen == "" {
 		return usagef("--listen and --tls-listen are both empty")
@@ -78,6 +80,7 @@ func readKey(path string) ([]byte, error) {
 	return []byte(key), nil
 }
 
+// serveJudge binds all listeners or none.
 func (a *app) serveJudge(ctx context.Context, f judgeFlags, cfg config.Config, h http.Handler) error {
 	log := a.logger(cfg.Log, new(slog.LevelVar))
 	var listeners []net.Listener

@@ -22,6 +22,7 @@ type labFlags struct {
 	ca         string
 }
 
+// add defines the flags with the defaults of the command.
 func (f *labFlags) add(flags *pflag.FlagSet, upstreams int, speed float64) {
 	flags.IntVar(&f.upstreams, "upstreams", upstreams, "how many proxies there are")
 	flags.Uint64Var(&f.seed, "seed", 1, "the same seed gives the same proxies")
@@ -61,6 +62,7 @@ func (f *labFlags) caFile(pem []byte) (path string, remove func(), err error) {
 	return path, remove, nil
 }
 
+// labCommand makes "freeway lab".
 func (a *app) labCommand() *cobra.Command {
 	var f labFlags
 	var listen string
@@ -80,6 +82,7 @@ JSON. It runs until Ctrl-C and reaches nothing but loopback addresses.`,
 	return cmd
 }
 
+// lab runs the lab until ctx ends.
 func (a *app) lab(ctx context.Context, f labFlags, listen string) error {
 	cfg, err := a.load(nil)
 	if err != nil {

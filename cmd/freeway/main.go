@@ -60,6 +60,7 @@ type usageError struct{ error }
 // Unwrap returns what is wrong.
 func (u usageError) Unwrap() error { return u.error }
 
+// usagef makes a usageError.
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // errQuiet ends a command with exit code 1 when everything has been said.
@@ -89,6 +90,7 @@ func oneLine(err error) string {
 	}, strings.TrimSpace(err.Error()))
 }
 
+// rootCommand makes the command with everything below it.
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "freeway",

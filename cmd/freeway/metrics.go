@@ -27,6 +27,7 @@ func newRegistry() (*prometheus.Registry, *serverMetrics) {
 	}
 }
 
+// reloaded counts an attempt to reload the configuration.
 func (m *serverMetrics) reloaded(ok bool) {
 	result := "failed"
 	if ok {

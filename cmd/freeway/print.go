@@ -82,6 +82,8 @@ type printer interface {
 	close() error
 }
 
+// newPrinter returns the printer of a format. failures: what failed will be
+// printed, too.
 func newPrinter(format string, w io.Writer, failures bool) (printer, error) {
 	switch format {
 	case "table":
@@ -107,6 +109,7 @@ type tablePrinter struct {
 
 const tableFormat = "%-42s %8s %-11s %-15s %-7s %s"
 
+// print writes a row, after the head if it is the first.
 func (p *tablePrinter) print(e proxy.Entry) error {
 	if err := p.head(); err != nil {
 		return err
@@ -124,6 +127,7 @@ func (p *tablePrinter) print(e proxy.Entry) error {
 	return err
 }
 
+// head writes the names of the columns once.
 func (p *tablePrinter) head() error {
 	if p.begun {
 		return nil
@@ -163,6 +167,7 @@ func abilities(e proxy.Entry) string {
 	return orDash(strings.Join(can, " "))
 }
 
+// orDash stands in for what is not known.
 func orDash(s string) string {
 	if s == "" {
 		return "-"
@@ -181,6 +186,7 @@ type jsonPrinter struct {
 	n int
 }
 
+// print writes an element, with what has to stand before it.
 func (p *jsonPrinter) print(e proxy.Entry) error {
 	b, err := json.Marshal(api.View(e))
 	if err != nil {
@@ -195,6 +201,7 @@ func (p *jsonPrinter) print(e proxy.Entry) error {
 	return err
 }
 
+// close ends the array; without elements it is an empty one.
 func (p *jsonPrinter) close() error {
 	end := "\n]\n"
 	if p.n == 0 {
@@ -210,6 +217,7 @@ type csvPrinter struct {
 	begun bool
 }
 
+// head writes the names of the columns once.
 func (p *csvPrinter) head() error {
 	if p.begun {
 		return nil
@@ -218,6 +226,7 @@ func (p *csvPrinter) head() error {
 	return p.w.Write(api.Columns())
 }
 
+// print writes a row and sends it on, so that a reader sees it as it comes.
 func (p *csvPrinter) print(e proxy.Entry) error {
 	if err := p.head(); err != nil {
 		return err
@@ -229,6 +238,7 @@ func (p *csvPrinter) print(e proxy.Entry) error {
 	return p.w.Error()
 }
 
+// close makes sure that there is a head.
 func (p *csvPrinter) close() error {
 	if err := p.head(); err != nil {
 		return err

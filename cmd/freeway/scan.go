@@ -33,6 +33,7 @@ type scanFlags struct {
 	allow          func(*config.Config) error
 }
 
+// scanCommand makes "freeway scan".
 func (a *app) scanCommand() *cobra.Command {
 	f := &scanFlags{}
 	cmd := &cobra.Command{
@@ -57,6 +58,7 @@ well, however little it found; with --min-live it is 1 when fewer work.`,
 	return cmd
 }
 
+// add defines the flags.
 func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "table, ndjson, json, csv or txt (default: table on a terminal, else ndjson)")
 	flags.StringVar(&f.output, "output", "", "write to `FILE` instead of stdout")
@@ -139,6 +141,7 @@ func (f *scanFlags) wanted(cfg config.Config) (proxy.Filter, error) {
 	return filter, nil
 }
 
+// scan prepares configuration, filter and output, then runs.
 func (a *app) scan(ctx context.Context, f *scanFlags, args []string) (err error) {
 	cfg, err := a.load(nil)
 	if err != nil {

@@ -119,6 +119,7 @@ func (s *scan) gather(ctx context.Context, args []string) error {
 	return nil
 }
 
+// add gives candidates to the pool of the scan, and with --save to the store's.
 func (s *scan) add(ctx context.Context, source string, found []proxy.Candidate) error {
 	if _, err := s.pool.Add(ctx, source, found); err != nil {
 		return err

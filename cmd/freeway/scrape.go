@@ -25,6 +25,7 @@ type scrapeFlags struct {
 	allow              func(*config.Config) error
 }
 
+// scrapeCommand makes "freeway scrape".
 func (a *app) scrapeCommand() *cobra.Command {
 	var f scrapeFlags
 	cmd := &cobra.Command{
@@ -47,6 +48,7 @@ func (a *app) scrapeCommand() *cobra.Command {
 	return cmd
 }
 
+// scrape prepares format and output, then reads all inputs.
 func (a *app) scrape(ctx context.Context, f scrapeFlags, args []string) error {
 	write, err := candidateWriter(f.format, f.passwords)
 	if err != nil {

@@ -17,6 +17,7 @@ const firstStart = `Free proxies are run by strangers: each sees which hosts you
 Freeway finds many that tamper, not all: never send passwords or cookies over plain HTTP.
 Whether you may scan these proxies and crawl your targets is between you, the law and their owners.`
 
+// serveCommand makes "freeway serve".
 func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -34,6 +35,7 @@ the configuration again; a bad one is reported and the old one stays.`,
 	return cmd
 }
 
+// serve runs the server until ctx ends.
 func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	cfg, err := a.load(flags)
 	if err != nil {

@@ -126,6 +126,7 @@ func trusted(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
+// openPool opens the store and loads the pool from it.
 func (s *server) openPool(ctx context.Context) error {
 	st, err := store.Open(s.cfg.Store.Path, store.Options{Log: s.log})
 	if err != nil {
@@ -148,6 +149,7 @@ func poolConfig(cfg config.Config) pool.Config {
 	return pool.Config{Rotation: cfg.Gateway.Rotation, SessionTTL: cfg.Gateway.Session.TTL, Filter: cfg.Filter, Recheck: cfg.Checker.Recheck}
 }
 
+// openDialer makes the only way to upstreams, for checker and gateway alike.
 func (s *server) openDialer(context.Context) error {
 	t := s.cfg.Gateway.Timeouts
 	s.dialer = dial.New(dial.Config{Connect: t.Connect, Handshake: t.Handshake},
@@ -190,12 +192,14 @@ func isLocal(a netip.Addr) bool {
 	return false
 }
 
+// openScraper gives the pool to the scraper as sink and notebook.
 func (s *server) openScraper(context.Context) (err error) {
 	s.scraper, err = scraper.Open(s.cfg.Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
 		Metrics: s.registry, Control: s.opt.control, UserAgent: userAgent()})
 	return err
 }
 
+// openChecker gives the pool to the checker as queue.
 func (s *server) openChecker(context.Context) (err error) {
 	s.checker, err = checker.Open(s.cfg.Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Control: s.opt.control, Log: s.log,
 		Metrics: s.registry, Roots: s.roots})
@@ -305,6 +309,7 @@ func (s *server) run(ctx context.Context) error {
 	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}}, keep)
 }
 
+// announceStop turns /readyz to 503.
 func (s *server) announceStop() {
 	s.stopping.Store(true)
 	s.log.Info("stopping: running requests may finish", "deadline", s.current().Gateway.Drain)
@@ -313,6 +318,7 @@ func (s *server) announceStop() {
 	}
 }
 
+// serveAdmin serves the admin API until ctx ends.
 func (s *server) serveAdmin(ctx context.Context) error {
 	return serveHTTP(ctx, s.api.Server(), s.admin)
 }

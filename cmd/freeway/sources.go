@@ -20,6 +20,7 @@ import (
 	"freeway/scraper"
 )
 
+// sourcesCommand makes "freeway sources".
 func (a *app) sourcesCommand() *cobra.Command {
 	var server string
 	cmd := &cobra.Command{
@@ -36,6 +37,7 @@ none runs, show those of the configuration.`,
 	return cmd
 }
 
+// sources prints what the server says, else what is configured.
 func (a *app) sources(ctx context.Context, server string) error {
 	cfg, err := a.load(nil)
 	if err != nil {
@@ -66,6 +68,7 @@ func (a *app) sources(ctx context.Context, server string) error {
 	return columns(a.stdout, rows)
 }
 
+// configuredSources prints the sources without what became of them.
 func (a *app) configuredSources(cfg config.Config) error {
 	rows := [][]string{{"NAME", "ON", "POOL", "FORMAT", "WHERE"}}
 	for _, s := range allSources(cfg) {
@@ -89,6 +92,7 @@ func allSources(cfg config.Config) []scraper.Source {
 	return all
 }
 
+// enabled reports whether a source is read by the configuration.
 func enabled(cfg config.Config, s scraper.Source) bool {
 	if slices.ContainsFunc(cfg.Sources.List, func(own scraper.Source) bool { return own.Name == s.Name }) {
 		return s.On()
@@ -97,6 +101,7 @@ func enabled(cfg config.Config, s scraper.Source) bool {
 	return b.All && s.On() || !b.All && slices.Contains(b.Names, s.Name)
 }
 
+// yesNo is how tables print a bool.
 func yesNo(b bool) string {
 	if b {
 		return "yes"
@@ -112,6 +117,7 @@ func percent(w proxy.Worth) string {
 	return fmt.Sprintf("%.1f%%", 100*float64(w.EverLive)/float64(w.Checked))
 }
 
+// ago is how long something has been.
 func ago(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -119,6 +125,7 @@ func ago(t time.Time) string {
 	return time.Since(t).Round(time.Second).String() + " ago"
 }
 
+// outcome is the latest run in a few words.
 func outcome(r scraper.Result) string {
 	switch {
 	case r.Err != "":
@@ -139,6 +146,7 @@ func printable(r rune) rune {
 	return r
 }
 
+// sourcesTest makes "freeway sources test".
 func (a *app) sourcesTest() *cobra.Command {
 	var as string
 	var protocols protocolFlags
@@ -190,6 +198,7 @@ func findSource(cfg config.Config, arg string) (scraper.Source, error) {
 	return scraper.Source{File: arg}, nil
 }
 
+// testSource fetches a list once and prints what it gave.
 func (a *app) testSource(ctx context.Context, cfg config.Config, src scraper.Source) error {
 	s, err := a.fetcher(cfg, proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...))
 	if err != nil {

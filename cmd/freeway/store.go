@@ -14,6 +14,7 @@ import (
 	"freeway/store"
 )
 
+// storeCommand makes "freeway store".
 func (a *app) storeCommand() *cobra.Command {
 	return group("store", "Check, compact, back up or restore the store", "  freeway store check\n  freeway store backup freeway.bak\n  freeway store restore freeway.bak",
 		a.storeCheck(), a.storeCompact(), a.storeBackup(), a.storeRestore())
@@ -35,6 +36,7 @@ func (a *app) withStore(readOnly bool, do func(cfg config.Config, st *store.Stor
 	return errors.Join(do(cfg, st), st.Close())
 }
 
+// storeCheck makes "freeway store check".
 func (a *app) storeCheck() *cobra.Command {
 	return &cobra.Command{
 		Use:     "check",
@@ -60,6 +62,7 @@ func (a *app) storeCheck() *cobra.Command {
 	}
 }
 
+// storeCompact makes "freeway store compact".
 func (a *app) storeCompact() *cobra.Command {
 	return &cobra.Command{
 		Use:     "compact",
@@ -94,6 +97,7 @@ func (a *app) storeCompact() *cobra.Command {
 	}
 }
 
+// storeBackup makes "freeway store backup".
 func (a *app) storeBackup() *cobra.Command {
 	return &cobra.Command{
 		Use:     "backup FILE",
@@ -131,6 +135,7 @@ func writeWhole(path string, write func(io.Writer) error) error {
 	return err
 }
 
+// storeRestore makes "freeway store restore".
 func (a *app) storeRestore() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
@@ -146,6 +151,7 @@ func (a *app) storeRestore() *cobra.Command {
 	return cmd
 }
 
+// restore puts a backup in the store's place, once it has proved readable.
 func (a *app) restore(ctx context.Context, backup string, force bool) error {
 	cfg, err := a.load(nil)
 	if err != nil {
