@@ -143,8 +143,16 @@ func frozenReason(judges []JudgeStatus) string {
 // can be said: no judge is up, ctx ended, or judge, network or clock failed on the way.
 func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
 	s := c.settings.Load()
+	everybody := func(*examiner) bool { return true }
+	if !s.ready() {
+		c.round(ctx, s, everybody, time.Time{}) // those that were never asked
+	}
 	if !s.anyUp() {
-		c.round(ctx, s, func(*examiner) bool { return true }, time.Time{})
+		c.round(ctx, s, everybody, time.Now())
+	}
+	if !s.anyUp() {
+		c.void.Add(1)
+		return proxy.Verdict{Job: job, Notes: []string{downNote}}
 	}
 	v, d := c.examine(ctx, job)
 	if d != nil && c.settle(ctx, d) != confirmed {
@@ -154,6 +162,7 @@ func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
 	return v
 }
 
+const downNote = "given back: no judge is up"
 const voidNote = "given back: a judge or the network did not answer directly, so the failure says nothing"
 
 // examine tests one address. The doubt, nil for none, must be settled before the verdict counts.

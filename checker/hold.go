@@ -160,12 +160,7 @@ func (c *Checker) settle(ctx context.Context, d *doubt) ruling {
 			return r
 		}
 		for _, e := range d.wants(s) {
-			if c.probe(ctx, s, e, d.at) {
-				c.noticed(s)
-			}
-		}
-		if d.network && len(d.judges) == 0 && d.rule(s) == undecided {
-			c.round(ctx, s, func(*examiner) bool { return true }, d.at)
+			c.probe(ctx, s, e, d.at)
 		}
 	}
 	return refuted

@@ -127,33 +127,37 @@ func (e *examiner) due(wanted bool) time.Time {
 }
 
 // probe asks the judge directly, unless somebody else is at it or has been since
-// the moment; then it waits for that. It reports whether the judge went up or down.
-func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since time.Time) bool {
+// the moment; then it waits for that.
+func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since time.Time) {
 	select {
 	case e.probing <- struct{}{}:
 		defer func() { <-e.probing }()
 	case <-ctx.Done():
-		return false
+		return
 	}
 	if done, _ := e.ruling(since); done {
-		return false
+		return
 	}
 	began := time.Now()
 	seen, f := c.askDirectly(ctx, s, e)
 	if f != nil && ctx.Err() != nil {
-		return false
+		return
 	}
+	e.learned(began, c.now(), seen, f)
+	c.noticed(s)
+}
+
+// learned keeps what a direct request showed.
+func (e *examiner) learned(began, at time.Time, seen sightingOf, f *fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	changed := e.up != (f == nil) || e.asked.IsZero()
-	e.asked, e.at, e.up, e.why = began, c.now(), f == nil, ""
+	e.asked, e.at, e.up, e.why = began, at, f == nil, ""
 	if f == nil {
 		e.seen, e.fails = seen, 0
 	} else {
 		e.why = f.Error()
 		e.fails++
 	}
-	return changed
 }
 
 // askDirectly makes one direct request to a judge.
@@ -169,12 +173,19 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	defer raw.Close()
 	nonce := newNonce()
 	q := question{page: e.page, path: e.with(nonce), canary: newNonce(), maxBody: judge.MaxAnswer}
+	var seen judge.Seen
+	var kind judge.Kind
 	a, f := askOver(ctx, raw, q, s.roots)
-	if f != nil {
-		return sightingOf{}, f
+	if f == nil {
+		seen, kind, f = weigh(a, q, nonce, 0, e.key)
 	}
-	seen, kind, f := weigh(a, q, nonce, 0, e.key)
 	if f != nil {
+		if f.class == proxy.Tampered { // on the direct way nobody is accused
+			f.class, f.tampers = proxy.WrongContent, ""
+			if f.stage == proxy.StageTunnel {
+				f.class = proxy.BadTLS
+			}
+		}
 		return sightingOf{}, f
 	}
 	if kind != judge.Own && e.key != nil {
@@ -202,6 +213,28 @@ type settings struct {
 	targets  []target
 	dialer   *dial.Dialer
 	connects *rate.Limiter // nil: no limit
+}
+
+// ready reports whether checks may begin: a judge of each configured kind, by TLS
+// and plain, is up, or at least one while all have been asked.
+func (s *settings) ready() bool {
+	var configured, up [2]bool
+	for _, e := range s.judges {
+		kind := 0
+		if e.to.TLS {
+			kind = 1
+		}
+		configured[kind], up[kind] = true, up[kind] || e.isUp()
+	}
+	return configured == up || s.asked() && (up[0] || up[1])
+}
+
+// asked reports whether every judge has been asked directly at least once.
+func (s *settings) asked() bool {
+	return !slices.ContainsFunc(s.judges, func(e *examiner) bool {
+		decided, _ := e.ruling(time.Time{})
+		return !decided
+	})
 }
 
 // anyUp reports whether there is a judge to check with.

@@ -76,7 +76,7 @@ func (c *Checker) work(ctx context.Context, id int) error {
 			return err
 		}
 		if !c.settings.Load().anyUp() { // they went down while this waited
-			c.giveBack(job, "given back: no judge is up")
+			c.giveBack(job, downNote)
 			continue
 		}
 		v, d := c.examine(ctx, job)
@@ -101,7 +101,7 @@ const rest = 100 * time.Millisecond
 func (c *Checker) ready(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		changed := c.changed()
-		if c.settings.Load().anyUp() {
+		if c.settings.Load().ready() {
 			return true
 		}
 		select {
@@ -181,7 +181,6 @@ func (c *Checker) round(ctx context.Context, s *settings, which func(*examiner) 
 		}
 	}
 	all.Wait()
-	c.noticed(s)
 }
 
 // decide reports the failures about which the judges have spoken.
@@ -200,7 +199,7 @@ func (c *Checker) decide(s *settings) {
 	}
 }
 
-// noticed takes over what direct requests have shown and tells who waits for it.
+// noticed takes over what a direct request has shown and tells who waits for it.
 func (c *Checker) noticed(s *settings) {
 	var seen []sighting
 	up := false
@@ -213,7 +212,7 @@ func (c *Checker) noticed(s *settings) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.own.Store(c.own.Load().learn(s.cfg.OwnIPs, seen, s.operators()))
-	if c.frozen == up {
+	if c.frozen == up && (up || s.asked()) {
 		c.frozen = !up
 		if up {
 			c.log.Info("judges answer again; checking goes on")

@@ -307,6 +307,9 @@ func (want target) weigh(a answer) *fault {
 		return nil
 	}
 	f := &fault{stage: proxy.StageRequest, class: proxy.WrongContent, status: a.status, why: "not the page that is wanted"}
+	if !want.to.TLS && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
+		f.class = proxy.BadGateway // most likely the proxy's own word
+	}
 	switch a.status {
 	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		f.class = proxy.Banned

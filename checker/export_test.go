@@ -1,0 +1,82 @@
+package checker
+
+import (
+	"net/netip"
+	"time"
+
+	"freeway/internal/judge"
+	"freeway/proxy"
+)
+
+// What tests from outside need of the inside: pure functions.
+
+// Grade is grade with own addresses, known or not, and the direct answer.
+func Grade(seen, direct judge.Seen, own []netip.Addr, known bool) proxy.Anonymity {
+	o := (&ownAddrs{set: map[netip.Addr]bool{}}).learn(own, nil, 2)
+	o.known = known
+	return grade(seen, baselineOf(direct), o)
+}
+
+// Mentions reports whether text holds the address.
+func Mentions(text string, a netip.Addr) bool {
+	return mentions(text, func(b netip.Addr) bool { return a == b })
+}
+
+// Sighting is one judge's word on who we are.
+type Sighting struct {
+	Addr     netip.Addr
+	Operator string
+	Trusted  bool
+}
+
+// Learn returns the own addresses and whether they count as known.
+func Learn(configured []netip.Addr, seen []Sighting, operators int) ([]netip.Addr, bool) {
+	var in []sighting
+	for _, s := range seen {
+		in = append(in, sighting{s.Addr, s.Operator, s.Trusted})
+	}
+	o := (&ownAddrs{}).learn(configured, in, operators)
+	return o.list(), o.known
+}
+
+// Revealed names the protocol that the bytes suggest, "closed", "silent", "foreign".
+func Revealed(first []byte, class proxy.Class) string {
+	switch r := revealed(first, class); r {
+	case revealClosed:
+		return "closed"
+	case revealSilent:
+		return "silent"
+	case revealForeign:
+		return "foreign"
+	default:
+		return r.protocol().String()
+	}
+}
+
+// Pulse is the watch for pauses.
+type Pulse struct{ p pulse }
+
+// Tick notes a beat.
+func (p *Pulse) Tick(now time.Time) { p.p.tick(now) }
+
+// Missed reports whether there was a pause between two moments.
+func (p *Pulse) Missed(from, to time.Time) bool { return p.p.missed(from, to) }
+
+// Pause makes the checker believe that the process stood still from begin until end.
+func (c *Checker) Pause(begin, end time.Time) {
+	c.pulse.mu.Lock()
+	defer c.pulse.mu.Unlock()
+	c.pulse.begin, c.pulse.end = begin, end
+}
+
+// ConcurrencyFor is concurrencyFor.
+func ConcurrencyFor(files uint64) int { return concurrencyFor(files) }
+
+// PageOf takes a URL apart: host:port, Host header, path with a nonce, as it is shown.
+func PageOf(url, nonce string) (to proxy.Target, host, path, shown string, err error) {
+	p, err := parsePage(url)
+	if err != nil {
+		return proxy.Target{}, "", "", "", err
+	}
+	return p.to, p.host, p.with(nonce), p.masked(), nil
+}
