@@ -32,7 +32,7 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 			return
 		}
 		g.m.acceptErrors.Inc()
-		g.env.Log.Warn("accept failed", "listener", l.key, "error", err)
+		g.env.Log.Warn("accept failed", "listener", l.Addr().String(), "error", err)
 		g.shed(shedBatch, longAgo)
 		time.Sleep(pause)
 		pause = min(2*pause, acceptMax)

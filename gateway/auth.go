@@ -63,7 +63,7 @@ func (c *client) authorize(s *settings, l login, header string) (who, *refusal) 
 	if err != nil {
 		return w, refusef(codeBadOptions, err.Error())
 	}
-	return w, w.addOptions(header, s.options(c.l.key))
+	return w, w.addOptions(header, s.options(c.l))
 }
 
 // addOptions joins the options of the user name with those of the header, the

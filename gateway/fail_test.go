@@ -96,7 +96,7 @@ func TestAttributionConnect(t *testing.T) {
 			if out.Stage != c.stage || out.Class != c.class || out.Status != c.status || out.Origin != proxy.FromTraffic {
 				t.Errorf("outcome %v %v %d, want %v %v %d", out.Stage, out.Class, out.Status, c.stage, c.class, c.status)
 			}
-			if last := r.p.wants[len(r.p.wants)-1]; len(last.Avoid) != 1 || len(last.AvoidExits) != 1 {
+			if last := r.p.asked()[1]; len(last.Avoid) != 1 || len(last.AvoidExits) != 1 {
 				t.Errorf("the second pick avoids %v %v", last.Avoid, last.AvoidExits)
 			}
 		})

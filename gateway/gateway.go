@@ -59,8 +59,8 @@ type Gateway struct {
 // listener is one bound address.
 type listener struct {
 	net.Listener
-	key string      // the address as configured, for its options in settings
-	tls *tls.Config // nil: plain
+	fixed int         // index of its options in settings, -1 for none
+	tls   *tls.Config // nil: plain
 }
 
 // Open checks the configuration. It binds nothing and starts nothing.
@@ -100,23 +100,23 @@ func (g *Gateway) Apply(cfg Config) error {
 func (g *Gateway) Listen() error {
 	cfg := g.set.Load().cfg
 	var ls []*listener
-	bind := func(addr string, tlsConf *tls.Config) error {
+	bind := func(addr string, fixed int, tlsConf *tls.Config) error {
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
-			ls = append(ls, &listener{l, addr, tlsConf})
+			ls = append(ls, &listener{l, fixed, tlsConf})
 		}
 		return err
 	}
-	err := bind(cfg.Listen, nil)
-	for _, l := range cfg.Listeners {
+	err := bind(cfg.Listen, -1, nil)
+	for i, l := range cfg.Listeners {
 		if err == nil {
-			err = bind(l.Listen, nil)
+			err = bind(l.Listen, i, nil)
 		}
 	}
 	if err == nil && cfg.TLS.Listen != "" {
 		var conf *tls.Config
 		if conf, err = serverTLS(cfg.TLS); err == nil {
-			err = bind(cfg.TLS.Listen, conf)
+			err = bind(cfg.TLS.Listen, -1, conf)
 		}
 	}
 	if err != nil {

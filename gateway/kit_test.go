@@ -38,9 +38,9 @@ type picker struct {
 }
 
 func (p *picker) Pick(_ context.Context, want proxy.Want) (proxy.Lease, error) {
+	p.note(func() { p.wants = append(p.wants, want) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.wants = append(p.wants, want)
 	if p.err != nil {
 		return proxy.Lease{}, p.err
 	}
@@ -84,6 +84,13 @@ func (p *picker) await(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("never came: %s; outcomes %+v", what, p.outs)
 		}
 	}
+}
+
+// asked returns what was wanted so far.
+func (p *picker) asked() []proxy.Want {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.wants)
 }
 
 // outcomes waits for n and returns them.

@@ -19,8 +19,8 @@ import (
 type settings struct {
 	cfg      Config
 	dialer   *dial.Dialer
-	users    map[string]*user   // nil: nobody needs a user
-	fixed    map[string]Options // by the configured address of a listener
+	users    map[string]*user // nil: nobody needs a user
+	fixed    []Options        // of Config.Listeners
 	banned   map[int]bool
 	again    map[int]bool // Retry.OnStatus
 	maxConns int
@@ -49,7 +49,6 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 	s := &settings{
 		cfg:      cfg,
 		dialer:   env.Dialer.WithTimeouts(dial.Config{Connect: cfg.Timeouts.Connect, Handshake: cfg.Timeouts.Handshake}),
-		fixed:    map[string]Options{},
 		banned:   setOf(cfg.Ban.Status),
 		again:    setOf(cfg.Retry.OnStatus),
 		maxConns: cfg.MaxConnections,
@@ -58,7 +57,8 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 		s.maxConns = defaultConns()
 	}
 	for _, l := range cfg.Listeners {
-		s.fixed[l.Listen], _ = parseOptions(l.Options) // Validate has read it
+		o, _ := parseOptions(l.Options) // Validate has read it
+		s.fixed = append(s.fixed, o)
 	}
 	return s, s.readUsers(old)
 }
@@ -116,11 +116,12 @@ func (s *settings) known() func(string) bool {
 	return func(name string) bool { return s.users[name] != nil }
 }
 
-// options returns the fixed choices of the listener at the configured address.
-func (s *settings) options(listen string) Options {
-	o := s.fixed[listen]
-	o.Filter.Pools = slices.Clone(o.Filter.Pools)
-	return o
+// options returns the fixed choices of a listener.
+func (s *settings) options(l *listener) Options {
+	if l.fixed < 0 {
+		return Options{}
+	}
+	return s.fixed[l.fixed]
 }
 
 func setOf(list []int) map[int]bool {
