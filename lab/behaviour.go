@@ -42,6 +42,7 @@ const (
 	LyingExit // plain HTTP answers name another exit than the real one
 )
 
+// behaviourNames has the names in the order of the constants.
 var behaviourNames = [...]string{
 	"healthy", "transparent", "anonymous", "rotating_exit", "only_443", "stable", "on_off", "flapping", "one_shot",
 	"refused", "silent_connect", "silent", "slow", "flaky", "reset_mid_body", "cut_body", "cut_body_framed", "garbage",

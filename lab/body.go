@@ -21,6 +21,7 @@ func (b *buffers) copyBody(dst io.Writer, src *bufio.Reader, n int64) error {
 	return b.copyN(dst, src, n)
 }
 
+// copyN copies exactly n bytes.
 func (b *buffers) copyN(dst io.Writer, src io.Reader, n int64) error {
 	done, err := b.copy(dst, io.LimitReader(src, n))
 	if err == nil && done < n {
@@ -29,6 +30,7 @@ func (b *buffers) copyN(dst io.Writer, src io.Reader, n int64) error {
 	return err
 }
 
+// copyChunks copies a chunked body with its trailer. Only line ends are normalised.
 func (b *buffers) copyChunks(dst io.Writer, src *bufio.Reader) error {
 	for {
 		size, line, err := readChunkSize(src)
@@ -47,6 +49,7 @@ func (b *buffers) copyChunks(dst io.Writer, src *bufio.Reader) error {
 	}
 }
 
+// readChunkSize reads the line before a chunk; it returns the size, at most 2^40, and the line.
 func readChunkSize(src *bufio.Reader) (int64, string, error) {
 	total := 0
 	line, err := readLine(src, &total)
@@ -61,6 +64,7 @@ func readChunkSize(src *bufio.Reader) (int64, string, error) {
 	return int64(n), line, nil
 }
 
+// copyTrailer copies the fields behind the last chunk and the empty line that ends the body.
 func copyTrailer(dst io.Writer, src *bufio.Reader) error {
 	total := 0
 	for {
@@ -97,6 +101,7 @@ func readBody(src *bufio.Reader, n int64, limit int64) ([]byte, error) {
 	return body, err
 }
 
+// readChunks is readBody for chunks; it stops before the chunk with which limit would be exceeded.
 func readChunks(src *bufio.Reader, limit int64) ([]byte, error) {
 	var body []byte
 	for {

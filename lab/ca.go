@@ -26,6 +26,7 @@ type authority struct {
 	issued map[string]*tls.Certificate
 }
 
+// newAuthority makes an authority with fresh keys.
 func newAuthority(name string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

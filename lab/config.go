@@ -45,6 +45,7 @@ const (
 	PerPort                      // all on 127.0.0.1, a port each; exits exist only for the lab's targets and judges
 )
 
+// addressingNames has the names in the order of the constants.
 var addressingNames = [...]string{"auto", "wildcard", "per-address", "per-port"}
 
 // String returns the name.

@@ -46,6 +46,7 @@ type cutterSource struct {
 	rest   int    // bytes of the present record that are still to come
 }
 
+// Read reads and, when there is data of a client's in it, starts the count anew.
 func (s *cutterSource) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	if n > 0 && s.asks(p[:n]) {

@@ -26,6 +26,8 @@ func (l *Lab) dial(exit netip.Addr, to netip.AddrPort) (*link, error) {
 	return newLink(tc), nil
 }
 
+// dialer binds to the exit where exits are real. IPv6 targets (::1, with
+// AllowLoopback) see ::1, for there is only that one address.
 func (l *Lab) dialer(exit netip.Addr, to netip.AddrPort) *net.Dialer {
 	d := &net.Dialer{Timeout: dialTime, KeepAlive: -1, Control: exitControl}
 	if l.mode != PerPort && to.Addr().Is4() {

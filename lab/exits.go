@@ -14,6 +14,7 @@ type exits struct {
 	dials map[chan struct{}]bool
 }
 
+// newExits knows of no connection yet.
 func newExits() *exits {
 	return &exits{known: map[netip.AddrPort]netip.Addr{}, dials: map[chan struct{}]bool{}}
 }

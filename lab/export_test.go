@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"math/rand/v2"
 	"strings"
@@ -76,3 +77,18 @@ func CutterAsks(client string, n int) int {
 
 // Tampered is content after tampering.
 func Tampered(body, contentType string) string { return string(tamper([]byte(body), contentType)) }
+
+// StartWithLimit is Start where single upstreams may have so many sockets.
+func StartWithLimit(ctx context.Context, cfg Config, limit int) (*Lab, error) {
+	return start(ctx, cfg, limit)
+}
+
+// Latencies draws n latencies of an upstream.
+func Latencies(u Upstream, n int) []time.Duration {
+	node := newNode(u, rand.New(rand.NewPCG(1, 2)))
+	out := make([]time.Duration, n)
+	for i := range out {
+		out[i] = node.latency()
+	}
+	return out
+}

@@ -152,6 +152,8 @@ type sending struct {
 	err   error // set before ended is closed
 }
 
+// upload sends a request body of kind or length n in a goroutine, because the
+// answer may come before its end (100 Continue, 413, an echo).
 func (s *session) upload(up *link, n int64) *sending {
 	if n == noBody || n == 0 {
 		return nil

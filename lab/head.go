@@ -14,6 +14,7 @@ const (
 	maxFields = 500
 )
 
+// errHead is all that can be wrong with a head, apart from failing reads.
 var errHead = errors.New("not an HTTP head")
 
 // field is one header line, as it was on the wire.
@@ -116,6 +117,7 @@ func (h *head) setHost(authority string) {
 	h.fields = append([]field{{"Host", authority}}, h.fields...)
 }
 
+// add appends a field.
 func (h *head) add(name, value string) { h.fields = append(h.fields, field{name, value}) }
 
 // dropHops removes what belongs to one connection only, except the framing (RFC 9110 section 7.6.1).
@@ -176,6 +178,7 @@ func (h *head) answerBody(method string) (int64, error) {
 	return h.framing()
 }
 
+// framing reads Transfer-Encoding, which wins, and Content-Length.
 func (h *head) framing() (int64, error) {
 	if strings.EqualFold(h.get("Transfer-Encoding"), "chunked") {
 		return chunked, nil
@@ -197,6 +200,7 @@ func (h *head) status() int {
 	return n
 }
 
+// containsFold reports whether s is in the list, whatever the case.
 func containsFold(list []string, s string) bool {
 	for _, l := range list {
 		if strings.EqualFold(l, s) {

@@ -27,6 +27,7 @@ type counter struct {
 	hits    Hits
 }
 
+// newCounter begins at nothing.
 func newCounter() *counter {
 	c := &counter{hits: Hits{Exits: map[netip.Addr]int{}, Posts: map[string]int{}}}
 	c.settled = sync.NewCond(&c.mu)

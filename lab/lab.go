@@ -41,13 +41,22 @@ type Lab struct {
 
 // Start opens the lab. It runs until Close or until ctx ends.
 func Start(ctx context.Context, cfg Config) (*Lab, error) {
+	return start(ctx, cfg, (fileLimit()-keptFiles)/2)
+}
+
+// keptFiles is how many descriptors are left to the rest of the program; of the
+// others, half are for the sockets of upstreams and half for connections.
+const keptFiles = 200
+
+// start is Start with a limit on sockets of single upstreams.
+func start(ctx context.Context, cfg Config, limit int) (*Lab, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("lab: %w", err)
 	}
 	cfg = cfg.withDefaults()
 	l := &Lab{
 		cfg: cfg, log: cfg.Log, scope: newScope(), start: time.Now(), exits: newExits(), count: newCounter(),
-		key: make([]byte, 32), plumbing: newPlumbing(cfg.Seed), nodes: map[netip.AddrPort]*node{},
+		key: make([]byte, 32), plumbing: newPlumbing(cfg.Seed, limit), nodes: map[netip.AddrPort]*node{},
 	}
 	rand.Read(l.key)
 	err := l.openAll(cfg)
@@ -161,6 +170,8 @@ func (l *Lab) add(u Upstream, host netip.Addr) (*node, error) {
 	return n, nil
 }
 
+// hostFor draws an address even when u brings its own, so that what is drawn
+// afterwards does not depend on that.
 func (l *Lab) hostFor(u Upstream, rng *mrand.Rand) netip.Addr {
 	own := l.drawHost(rng)
 	if u.Host.IsValid() {
@@ -172,6 +183,7 @@ func (l *Lab) hostFor(u Upstream, rng *mrand.Rand) netip.Addr {
 // rotation is how many exits a RotatingExit has.
 const rotation = 5
 
+// giveExits decides where n leaves from.
 func (l *Lab) giveExits(n *node, rng *mrand.Rand) {
 	switch {
 	case n.Exit.IsValid():

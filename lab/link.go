@@ -27,6 +27,7 @@ type link struct {
 	idle     atomic.Int64 // deadline of each read, a time.Duration
 }
 
+// newLink begins with the patience for handshakes.
 func newLink(c *net.TCPConn) *link {
 	l := &link{Conn: c, tcp: c}
 	l.patience(handshakeTime)
@@ -80,6 +81,7 @@ func (l *link) abort() {
 // rawLink reads past the buffer.
 type rawLink struct{ l *link }
 
+// Read reads with a fresh deadline.
 func (r rawLink) Read(p []byte) (int, error) {
 	r.l.Conn.SetReadDeadline(time.Now().Add(time.Duration(r.l.idle.Load())))
 	return r.l.Conn.Read(p)
@@ -91,6 +93,7 @@ type replayed struct {
 	br *bufio.Reader
 }
 
+// Read gives the buffered bytes first.
 func (r *replayed) Read(p []byte) (int, error) {
 	if r.br.Buffered() > 0 {
 		return r.br.Read(p)
@@ -101,6 +104,7 @@ func (r *replayed) Read(p []byte) (int, error) {
 // buffers holds copy buffers, 16 KiB each.
 type buffers struct{ pool sync.Pool }
 
+// copy is io.Copy with one of the buffers. It returns nil at the end of src.
 func (b *buffers) copy(dst io.Writer, src io.Reader) (int64, error) {
 	buf, _ := b.pool.Get().(*[]byte)
 	if buf == nil {

@@ -33,9 +33,10 @@ type plumbing struct {
 	taken   map[netip.AddrPort]bool
 }
 
-func newPlumbing(seed uint64) *plumbing {
+// newPlumbing draws ports by the seed.
+func newPlumbing(seed uint64, limit int) *plumbing {
 	return &plumbing{
-		rng: rand.New(rand.NewPCG(seed, 1<<63)), limit: (fileLimit() - 200) / 2,
+		rng: rand.New(rand.NewPCG(seed, 1<<63)), limit: limit,
 		hosts: map[netip.Addr]bool{localhost: true}, taken: map[netip.AddrPort]bool{},
 	}
 }
@@ -117,6 +118,8 @@ func (l *Lab) listen(ap netip.AddrPort) error {
 	return nil
 }
 
+// bind opens a listener; one on all addresses is tied to the loopback device,
+// without exception: the lab must not be reachable from outside.
 func bind(ap netip.AddrPort) (*net.TCPListener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	if ap.Addr().IsUnspecified() {

@@ -14,6 +14,7 @@ import (
 // lists are the texts that the lists serve, by path.
 type lists map[string]listing
 
+// listing is one list and the tag that changes with it.
 type listing struct{ text, etag string }
 
 // listPaths are the lists in the order of ListURLs.
@@ -66,6 +67,7 @@ func (l *Lab) index() string {
 	return b.String()
 }
 
+// serve answers conditional requests with 304.
 func (g listing) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", g.etag)
 	if match := r.Header.Get("If-None-Match"); match == "*" || strings.Contains(match, g.etag) {

@@ -84,6 +84,7 @@ func inString(b []byte, k int) bool {
 	return k >= 1 && isLetter(b[k-1]) && k+1 < len(b) && isLetter(b[k+1])
 }
 
+// isLetter knows ASCII letters only.
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // lieAbout puts another address in place of the real exit wherever it is written.

@@ -50,7 +50,7 @@ func (u Upstream) complete() Upstream {
 // in a fixed order, so that no other upstream influences it.
 func newNode(u Upstream, rng *rand.Rand) *node {
 	n := &node{Upstream: u.complete(), rng: rng, as: u.Behaviour, conns: map[*net.TCPConn]bool{}}
-	n.down = []Behaviour{Silent, Silent, Silent, Silent, Silent, Silent, Silent, Refused, Refused, Garbage}[rng.IntN(10)] // field figures: 70, 20, 10 %
+	n.down = []Behaviour{Silent, Silent, Silent, Silent, Silent, Silent, Silent, Refused, Refused, Garbage}[rng.IntN(10)] // as the dead among public proxies: 70 % silent, 20 % refused, 10 % garbage
 	n.banner = newBanner(rng)
 	n.lie = netip.AddrFrom4([4]byte{127, byte(100 + rng.IntN(100)), byte(rng.IntN(256)), byte(1 + rng.IntN(254))})
 	if n.as.scheduled() {

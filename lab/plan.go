@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// sweep is the step of schedules in lab time: the interval of the sweeps from
-// which the figures below were measured (docs/architecture.md, "The field").
+// sweep is the step of schedules in lab time: the interval of the sweeps over
+// public proxies in which the figures below were measured.
 const sweep = 12 * time.Minute
 
 // plan is when an upstream is up: for each sweep yes or no, drawn one after the
@@ -40,6 +40,7 @@ const (
 	oneShotRange = 60 // the single pass is in one of the first so many sweeps
 )
 
+// newPlan draws the life of one upstream; kinds without a schedule have none.
 func newPlan(kind Behaviour, rng *rand.Rand) *plan {
 	p := &plan{rng: rng, kind: kind, phase: rng.Float64(), life: math.Inf(1), now: -1}
 	switch kind {
@@ -68,6 +69,7 @@ func (p *plan) at(t time.Time) (bool, time.Time) {
 	return p.isUp, p.start.Add(time.Duration(p.since) * p.step)
 }
 
+// advance draws all sweeps up to a time.
 func (p *plan) advance(t time.Time) {
 	for k := int64(t.Sub(p.start) / p.step); p.now < k; {
 		p.now++

@@ -20,6 +20,7 @@ type scope struct {
 	open   map[io.Closer]struct{}
 }
 
+// newScope opens a scope.
 func newScope() *scope {
 	return &scope{done: make(chan struct{}), open: map[io.Closer]struct{}{}}
 }

@@ -21,6 +21,7 @@ type visitor struct {
 	exit   netip.Addr    // the upstream's exit; zero for a direct connection
 }
 
+// visitorKey finds the visitor in a request's context.
 type visitorKey struct{}
 
 // visit classifies a new connection without holding up the server's accept loop.
@@ -101,8 +102,10 @@ func (l *Lab) serveHTTP(addr string, conf *tls.Config, count *counter, h http.Ha
 	return bound, nil
 }
 
+// discard is an io.Writer for the errors of http.Server that nobody wants.
 type discard struct{}
 
+// Write drops p.
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // steadyListener survives every accept error but its own end.
@@ -111,6 +114,7 @@ type steadyListener struct {
 	scope *scope
 }
 
+// Accept waits for a connection, however often that fails.
 func (s *steadyListener) Accept() (net.Conn, error) {
 	for {
 		c, err := s.Listener.Accept()
@@ -123,6 +127,7 @@ func (s *steadyListener) Accept() (net.Conn, error) {
 // acceptPause is the rest after a failed accept, for example with no descriptor left.
 const acceptPause = 10 * time.Millisecond
 
+// unmap makes addresses comparable: IPv4 in IPv6 becomes IPv4.
 func unmap(ap netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

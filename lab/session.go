@@ -56,6 +56,7 @@ func (s *session) startTLS() error {
 	return s.handshake(t)
 }
 
+// handshake does the TLS handshake, on either side, within handshakeTime.
 func (s *session) handshake(t *tls.Conn) error {
 	ctx, cancel := context.WithTimeout(s.scope, handshakeTime)
 	defer cancel()

@@ -34,6 +34,7 @@ func tieToLoopback(_, _ string, c syscall.RawConn) error {
 	})
 }
 
+// control runs f on the descriptor.
 func control(c syscall.RawConn, f func(fd int) error) error {
 	var inner error
 	err := c.Control(func(fd uintptr) { inner = f(int(fd)) })

@@ -12,12 +12,14 @@ import (
 	"syscall"
 )
 
+// errRefused is what a refused connect matches.
 var errRefused error = syscall.ECONNREFUSED
 
 // reserved is a port that is bound, so that nobody else gets it, but not
 // listened at: connects are refused.
 type reserved int
 
+// reserve binds without SO_REUSEADDR, so that no listener gets the port as well.
 func reserve(ap netip.AddrPort) (*reserved, error) {
 	syscall.ForkLock.RLock()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)

@@ -21,6 +21,7 @@ func (s *session) serveSOCKS() {
 	}
 }
 
+// serve5 is a SOCKS5 server: method, login, request, reply, tunnel.
 func (s *session) serve5() {
 	methods, err := socks.ReadGreeting5(s.c)
 	if err != nil || !s.login5(methods) {
@@ -67,6 +68,7 @@ func (s *session) login5(methods []byte) bool {
 	return false
 }
 
+// serve4 is a SOCKS4 and 4a server.
 func (s *session) serve4() {
 	req, err := socks.ReadRequest4(s.c)
 	if err != nil {
@@ -125,6 +127,7 @@ func replyTo(err error) socks.Reply {
 	return socks.HostUnreachable
 }
 
+// socksHost returns the target's host as text, a name or an address.
 func socksHost(a socks.Addr) string {
 	if a.IP.IsValid() {
 		return a.IP.String()
@@ -132,6 +135,7 @@ func socksHost(a socks.Addr) string {
 	return a.Name
 }
 
+// socksTunnel goes on after the reply; without a target the tunnel leads to a page of HTML.
 func (s *session) socksTunnel(up *link, req socks.Request, secure bool) {
 	if up == nil {
 		s.nonsense()

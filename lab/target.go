@@ -48,11 +48,13 @@ func (l *Lab) target() http.Handler {
 	})
 }
 
+// writeJSON answers with v.
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(v) // what fails here is the connection
 }
 
+// servePage serves the page with its hash.
 func servePage(w http.ResponseWriter, _ *http.Request) {
 	sum := sha256.Sum256([]byte(page))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -166,6 +168,7 @@ func (l *Lab) pause(r *http.Request, d time.Duration) bool {
 	return false
 }
 
+// orDefault is s, or def when s is blank.
 func orDefault(s, def string) string {
 	if strings.TrimSpace(s) == "" {
 		return def

@@ -40,6 +40,7 @@ func (l *Lab) Truth() []Truth {
 	return out
 }
 
+// truth is the ground truth at a time not before the latest one that was asked for.
 func (n *node) truth(now time.Time) Truth {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 // wireListener hands out connections that remember what was read.
 type wireListener struct{ net.Listener }
 
+// Accept waits for a connection and wraps it.
 func (w wireListener) Accept() (net.Conn, error) {
 	c, err := w.Listener.Accept()
 	if err != nil {
@@ -27,6 +28,7 @@ type wireConn struct {
 	read []byte
 }
 
+// Read reads and remembers.
 func (w *wireConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
 	w.mu.Lock()
