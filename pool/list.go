@@ -320,4 +320,3 @@ func (s *sieve) passes(r *row) bool {
 	return (len(s.states) == 0 || slices.Contains(s.states, r.state)) &&
 		(len(s.protocols) == 0 || slices.Contains(s.protocols, r.proto)) && (!s.lived || r.lived != 0)
 }
-

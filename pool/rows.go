@@ -177,7 +177,6 @@ func (p *Pool) findID(id string) uint32 {
 	return n
 }
 
-
 func (p *Pool) hashID(id string) uint32 { return uint32(maphash.String(p.seed, id) >> 32) }
 
 // endpoint returns the key of row n.

@@ -1,0 +1,310 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// The sentinels that callers tell apart.
+var (
+	ErrLocked   = errors.New("the store is in use")
+	ErrReadOnly = errors.New("the store is read-only") // opened so, or after a write that failed
+	ErrCorrupt  = errors.New("the store is corrupt")
+	ErrNewer    = errors.New("the store was written by a newer version")
+	errClosed   = errors.New("the store is closed")
+)
+
+// version is the format of the file that this code writes.
+const version = 1
+
+// The buckets of the file.
+var (
+	bucketMeta    = []byte("freeway") // version
+	bucketEntries = []byte("entries") // key to record
+	bucketDocs    = []byte("docs")    // name to document
+	bucketLog     = []byte("log")     // sequence number to what was saved but not folded in yet
+	keyVersion    = []byte("version")
+)
+
+// Options is how a store is opened. The zero value is usable.
+type Options struct {
+	Timeout  time.Duration    // how long to wait for the lock; default 1s
+	Log      *slog.Logger     // nil: silent
+	Now      func() time.Time // nil: time.Now
+	ReadOnly bool             // shared with other readers; nothing is repaired or changed
+
+	// RetryAfter is how long the store stays read-only after a failed write
+	// until a Save opens and checks it again; default 30s.
+	RetryAfter time.Duration
+}
+
+// Store is an open file. Its methods may be called from any goroutine.
+type Store struct {
+	path string
+	opt  Options
+	lock *pidFile // nil when read-only
+
+	saving   sync.Mutex // held during Save, Close and Compact; protects the fields below
+	pending  int        // bytes in the log
+	folded   time.Time  // when the log was folded in last
+	backedUp time.Time  // when PATH.bak was made last
+	changed  bool       // since then
+	failed   error      // of the write that made it read-only
+	failedAt time.Time
+
+	mu       sync.RWMutex // read-locked by every transaction; protects db
+	db       *bolt.DB     // nil: closed
+	warnings []string     // never changes after Open
+}
+
+// Open opens or creates the store at path, which nobody but its owner can
+// read. A file that is corrupt or not a store is renamed to PATH.corrupt-TIME,
+// the last snapshot, PATH.bak, takes its place when there is one, and Warnings
+// says so. The error is a *LockedError when another process has it open, and
+// ErrNewer is in it for files of newer versions. With ReadOnly the file must
+// be there, and ErrCorrupt is in the error when it is broken.
+func Open(path string, opt Options) (*Store, error) {
+	if opt.Timeout <= 0 {
+		opt.Timeout = time.Second
+	}
+	if opt.RetryAfter <= 0 {
+		opt.RetryAfter = 30 * time.Second
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Store{path: path, opt: opt, folded: opt.Now(), backedUp: opt.Now()}
+	if opt.ReadOnly {
+		return s.openShared()
+	}
+	lock, err := lockPID(path, opt.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	s.lock = lock
+	if err := s.openOwn(); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	return s, nil
+}
+
+// openShared opens the file for reading beside other readers.
+func (s *Store) openShared() (*Store, error) {
+	if owner, ok := owned(s.path); ok {
+		return nil, &LockedError{s.path, owner}
+	}
+	if err := verify(s.path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", s.path, err)
+	}
+	db, err := s.openBolt()
+	if err != nil {
+		return nil, err
+	}
+	s.db = db
+	err = guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			v, err := readVersion(tx)
+			if err == nil && v != version {
+				err = fmt.Errorf("format version %d must be migrated first; open it for writing once", v)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), db.Close())
+	}
+	return s, nil
+}
+
+// openOwn opens the file for writing, after putting a broken one aside.
+func (s *Store) openOwn() error {
+	err := s.tryOpen()
+	if !errors.Is(err, ErrCorrupt) {
+		return err
+	}
+	if err := s.putAside(err); err != nil {
+		return err
+	}
+	if err = s.tryOpen(); errors.Is(err, ErrCorrupt) { // the snapshot passed as well, so it is not the file's content
+		return fmt.Errorf("open %s again: %w", s.path, err)
+	}
+	return err
+}
+
+// tryOpen opens the file, which may not exist, checks it and brings it to the
+// current format.
+func (s *Store) tryOpen() error {
+	info, err := os.Stat(s.path)
+	isNew := errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 && info.Mode().IsRegular()
+	switch {
+	case isNew:
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", s.path)
+	default:
+		if err := verify(s.path); err != nil {
+			return err
+		}
+	}
+	db, err := s.openBolt()
+	if err != nil {
+		return err
+	}
+	if err := guard(func() error { return s.prepare(db, isNew) }); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if isNew {
+		if err := syncDir(s.path); err != nil {
+			return errors.Join(err, db.Close())
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db = db
+	return nil
+}
+
+// openBolt opens the file and takes bbolt's lock on it.
+func (s *Store) openBolt() (db *bolt.DB, err error) {
+	err = guard(func() error {
+		var err error
+		db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: s.opt.Timeout, ReadOnly: s.opt.ReadOnly, FreelistType: bolt.FreelistMapType})
+		return err
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		pid, _ := owned(s.path)
+		return nil, &LockedError{s.path, pid}
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", s.path, err)
+	}
+	return db, nil
+}
+
+// prepare makes the buckets of a new file, or migrates an older one.
+func (s *Store) prepare(db *bolt.DB, isNew bool) error {
+	if isNew {
+		return db.Update(create)
+	}
+	v := 0
+	if err := db.View(func(tx *bolt.Tx) (err error) { v, err = readVersion(tx); return err }); err != nil {
+		return err
+	}
+	if err := s.migrate(db, v, migrations()); err != nil {
+		return err
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketEntries, bucketDocs, bucketLog} {
+			if tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: it has no bucket %q", ErrCorrupt, name)
+			}
+		}
+		return tx.Bucket(bucketLog).ForEach(func(_, v []byte) error { s.pending += len(v); return nil })
+	})
+}
+
+// create makes the buckets of an empty file.
+func create(tx *bolt.Tx) error {
+	for _, name := range [][]byte{bucketMeta, bucketEntries, bucketDocs, bucketLog} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return writeVersion(tx, version)
+}
+
+func writeVersion(tx *bolt.Tx, v int) error {
+	return tx.Bucket(bucketMeta).Put(keyVersion, binary.AppendUvarint(nil, uint64(v)))
+}
+
+// readVersion returns the format version of a file. One without it is not ours.
+func readVersion(tx *bolt.Tx) (int, error) {
+	b := tx.Bucket(bucketMeta)
+	if b == nil {
+		return 0, fmt.Errorf("%w: it is a bbolt file of another program", ErrCorrupt)
+	}
+	v, n := binary.Uvarint(b.Get(keyVersion))
+	if n <= 0 || v == 0 || v > 1<<20 {
+		return 0, fmt.Errorf("%w: it has no format version", ErrCorrupt)
+	}
+	return int(v), nil
+}
+
+// guard runs f and turns a panic of bbolt, which means that the file makes no
+// sense, into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	return f()
+}
+
+// view runs f in a read transaction.
+func (s *Store) view(f func(*bolt.Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return errClosed
+	}
+	return guard(func() error { return s.db.View(f) })
+}
+
+// Warnings says what was wrong with the file when it was opened.
+func (s *Store) Warnings() []string { return s.warnings }
+
+// Close folds the log in, makes a snapshot if anything has changed since the
+// last, and releases the file. The store cannot be used afterwards.
+func (s *Store) Close() error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	var errs []error
+	if !s.opt.ReadOnly && s.failed == nil && s.isOpen() {
+		errs = append(errs, s.fold(context.Background()), s.snapshot())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return errors.Join(errs...)
+	}
+	errs = append(errs, guard(s.db.Close))
+	s.db = nil
+	if s.lock != nil {
+		errs = append(errs, s.lock.release())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Store) isOpen() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.db != nil
+}
+
+// syncDir makes a new or renamed file in the folder of path durable. Systems
+// that cannot do that need not.
+func syncDir(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	_ = d.Sync() // not every system can
+	return d.Close()
+}
