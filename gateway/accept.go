@@ -58,6 +58,7 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	g.m.connections.Inc()
 	g.wg.Go(func() {
 		defer g.forget(c)
+		defer c.afterPanic()
 		defer g.recover()
 		c.serve(ctx)
 	})
@@ -78,6 +79,20 @@ func (g *Gateway) recover() {
 		g.m.panics.Inc()
 		g.env.Log.Error("panic while serving a connection", "panic", p, "stack", string(debug.Stack()))
 	}
+}
+
+// afterPanic ends the request that was being served, if there is one: only a
+// panic leaves it behind.
+func (c *client) afterPanic() {
+	x := c.x
+	if x == nil {
+		return
+	}
+	r := refusef(codeInternal, "the request could not be served")
+	if !x.answered && c.http {
+		_ = c.write(r.appendTo(nil, x.trace.ID, false, false))
+	}
+	x.end(r)
 }
 
 // shed makes up to n connections that wait for a request close at the given

@@ -25,7 +25,9 @@ type exchange struct {
 	until  time.Time // overall deadline until the answer begins
 	most   int       // upstreams that may be tried
 	faults []string  // what went wrong, in order, for the client
-	leave  func()
+	leave  func()    // gives back what the user's limits hold; nil: nothing
+
+	answered bool // something went to the client
 }
 
 // begin makes the exchange for an admitted client.
@@ -49,12 +51,14 @@ func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain 
 	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
 		Session: x.want.Session.ID, Method: method, Target: t}
 	c.g.running.Add(1)
+	c.x = x
 	return x
 }
 
 // end records the request. r is nil when the target's answer was passed on.
 func (x *exchange) end(r *refusal) {
 	g := x.c.g
+	x.c.x = nil
 	g.running.Add(-1)
 	if x.leave != nil {
 		x.leave()

@@ -32,7 +32,9 @@ type client struct {
 	conn   net.Conn
 	r      *bufio.Reader
 	ip     netip.Addr
+	x      *exchange   // the request being served, nil for none
 	keep   bool        // the client wants the connection kept after the current request
+	http   bool        // it speaks HTTP
 	excess bool        // over the connection limit: told so and closed
 	idle   atomic.Bool // waits for a request
 }
@@ -99,6 +101,7 @@ func (c *client) serveHTTP(ctx context.Context, first byte) {
 		c.refuseHead(&http1.Error{Status: 400, Msg: "this port speaks HTTP, SOCKS4 and SOCKS5"})
 		return
 	}
+	c.http = true
 	for {
 		if c.excess {
 			c.refuseExcess()
@@ -170,7 +173,8 @@ func (c *client) reset() {
 // watch calls gone when the client resets the connection while nothing else
 // reads from it. The mere end of its sending counts only with ended: a client
 // may half-close and still want its answer. The function that watch returns
-// must be called before anything reads from the client again.
+// must be called before anything reads from the client again; it may be called
+// more than once.
 func (c *client) watch(gone func(), ended bool) (stop func()) {
 	const soon = 200 * time.Millisecond // most requests are done by then and need no watching
 	done := make(chan struct{})
@@ -182,11 +186,11 @@ func (c *client) watch(gone func(), ended bool) (stop func()) {
 			gone()
 		}
 	})
-	return func() {
+	return sync.OnceFunc(func() {
 		if !t.Stop() {
 			_ = c.raw.SetReadDeadline(longAgo)
 			<-done
 			_ = c.raw.SetReadDeadline(time.Time{})
 		}
-	}
+	})
 }

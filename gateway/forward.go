@@ -53,6 +53,7 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 	unwatch, whole := func() {}, false
 	if o.whole {
 		unwatch = x.c.watch(cancel, false)
+		defer unwatch()
 	}
 	t, p, r := x.fetch(ctx, timed, o)
 	if p != nil && p.head.Status == 101 {
@@ -224,7 +225,7 @@ func (t *try) readHead(p *reply, o *outgoing) (err error) {
 		}
 		clean(&p.head.Header, hopByHop)
 		p.head.Header.Del("Content-Length")
-		o.given = true
+		o.hinted, x.answered = true, true
 		if x.c.write(p.head.AppendTo(nil)) != nil {
 			return errClientGone
 		}

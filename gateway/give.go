@@ -38,7 +38,7 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	framing := o.answerFraming(p)
 	keep = x.c.keeps() && framing != http1.UntilClose && (o.whole || p.upload != nil && p.upload.finished())
 	x.finishHead(t, p, o, framing, keep)
-	o.given = true
+	o.given, x.answered = true, true
 	w := &writer{c: x.c}
 	bw := writers.Get().(*bufio.Writer)
 	bw.Reset(w)
@@ -143,7 +143,7 @@ func (o *outgoing) sent(p *reply) int64 {
 // switchOver passes 101 on and turns the exchange into a tunnel.
 func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing) *refusal {
 	x.trace.Status = 101
-	o.given = true
+	o.given, x.answered = true, true
 	t.report(proxy.StageRequest, proxy.OK, 101, 0)
 	clean(&p.head.Header, hopByHop)
 	p.head.Minor = 1

@@ -111,6 +111,18 @@ func (p *picker) trace(t *testing.T, n int) proxy.Trace {
 	return p.traces[n-1]
 }
 
+// until polls for what cannot be waited for.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(patience); !ok(); <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
 // entry makes a live entry of an endpoint with an exit of its own.
 func entry(ep proxy.Endpoint, n int) proxy.Entry {
 	return proxy.Entry{Endpoint: ep, Pool: proxy.PublicPool, State: proxy.Live,

@@ -29,7 +29,8 @@ type outgoing struct {
 	upgrade   bool        // to WebSocket
 	expects   bool        // the client waits for 100 before it sends the body
 	written   bool        // bytes of the request went to an upstream
-	given     bool        // bytes of an answer went to the client
+	hinted    bool        // an interim answer went to the client
+	given     bool        // bytes of the final answer went to the client
 	bare      bool        // the target had no path
 	old       bool        // the client speaks HTTP/1.0
 	another   bool        // one more exit was tried because of Retry.OnStatus
@@ -37,7 +38,7 @@ type outgoing struct {
 }
 
 // safe reports whether another upstream may be tried.
-func (o *outgoing) safe() bool { return !o.given && (!o.written || o.repeats && o.whole) }
+func (o *outgoing) safe() bool { return !o.hinted && !o.given && (!o.written || o.repeats && o.whole) }
 
 // servePlain serves a request in absolute form.
 func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Request) bool {

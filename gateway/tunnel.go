@@ -35,6 +35,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 	timed, stopTimer := context.WithDeadline(ctx, x.until)
 	defer stopTimer()
 	unwatch := x.c.watch(cancel, true)
+	defer unwatch()
 	t, up, r := x.dialTunnel(timed)
 	unwatch()
 	if r != nil {
@@ -42,6 +43,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 		x.end(r)
 		return
 	}
+	x.answered = true
 	if err := succeed(t); err != nil {
 		_ = up.Close()
 		t.close()
