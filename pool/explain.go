@@ -87,7 +87,7 @@ const chosenShown = 5
 // and what would be drawn. It uses nothing up.
 func (p *Pool) Explain(want proxy.Want) Explanation {
 	now := p.clock.now()
-	s := p.newest(p.snap.Load(), now)
+	s := p.rebuilt()
 	x := Explanation{}
 	for _, n := range s.states {
 		x.Total += n
@@ -166,7 +166,7 @@ func (p *Pool) drawn(x *Explanation, s *snapshot, want proxy.Want, now time.Time
 // Eligible returns how many endpoints Pick would choose from.
 func (p *Pool) Eligible(want proxy.Want) int {
 	now := p.clock.now()
-	return p.eligible(p.newest(p.snap.Load(), now), &want, now)
+	return p.eligible(p.rebuilt(), &want, now)
 }
 
 func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
@@ -198,10 +198,7 @@ func (p *Pool) Wait(ctx context.Context, want proxy.Want) error {
 		news := p.news
 		p.mu.Unlock()
 		now := p.clock.now()
-		s := p.snap.Load()
-		if p.stale.Load() {
-			s = p.rebuild()
-		}
+		s := p.rebuilt()
 		if p.eligible(s, &want, now) > 0 {
 			return nil
 		}

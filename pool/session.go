@@ -65,7 +65,7 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	case want.Soft:
 		return p.begin(s, want, now, "session moved: its exit is lost")
 	}
-	if p.stale.Load() && now.Sub(s.made) >= rebuildEvery/50 {
+	if p.behind(s, now) {
 		return nil, "", proxy.ErrSessionLost // Pick looks again in a newer snapshot, so nothing is lost yet
 	}
 	ss.end(p, want.Session)

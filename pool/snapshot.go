@@ -52,6 +52,7 @@ func ownerOf(exit netip.Addr, asn uint32) owner {
 // snapshot is what Pick reads. It is immutable but for the views it remembers.
 type snapshot struct {
 	made      time.Time
+	took      time.Duration // to make it
 	ejections int64 // Pool.ejections when it was made
 	states    [5]int
 	labels    map[string]*label
@@ -74,8 +75,8 @@ var noLabel = &label{all: newView(nil)}
 func (p *Pool) rebuild() *snapshot {
 	p.building.Lock()
 	defer p.building.Unlock()
-	now := p.clock.now()
-	items, s := p.collect(now)
+	began := time.Now()
+	items, s := p.collect(p.clock.now())
 	byLabel := map[string][]*item{}
 	for _, it := range items {
 		byLabel[it.entry.Pool] = append(byLabel[it.entry.Pool], it)
@@ -89,6 +90,7 @@ func (p *Pool) rebuild() *snapshot {
 		}
 		s.labels[name] = l
 	}
+	s.took = time.Since(began)
 	p.snap.Store(s)
 	return s
 }
@@ -137,13 +139,28 @@ func (p *Pool) current(now time.Time) *snapshot {
 	return s
 }
 
-// newest returns a snapshot that shows everything reported so far, but makes
-// at most fifty a second.
+// newest returns a snapshot that shows everything reported so far. Making it
+// takes a twentieth of the time at most; in between it is the latest.
 func (p *Pool) newest(s *snapshot, now time.Time) *snapshot {
-	if p.stale.Load() && now.Sub(s.made) >= rebuildEvery/50 {
+	if p.behind(s, now) {
 		return p.rebuild()
 	}
 	return p.snap.Load()
+}
+
+// rebuilt returns a snapshot that shows everything reported so far, whatever
+// it costs.
+func (p *Pool) rebuilt() *snapshot {
+	if p.stale.Load() {
+		return p.rebuild()
+	}
+	return p.snap.Load()
+}
+
+// behind reports whether a snapshot does not show everything, and a new one
+// may be made.
+func (p *Pool) behind(s *snapshot, now time.Time) bool {
+	return p.stale.Load() && now.Sub(s.made) >= 20*s.took
 }
 
 // deniedBy says which part of the filter is against the entry, "" for none.

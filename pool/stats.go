@@ -40,7 +40,7 @@ func (p *Pool) Stats() Stats {
 		s.Total += n
 	}
 	now := p.clock.now()
-	for name, l := range p.newest(p.snap.Load(), now).labels {
+	for name, l := range p.rebuilt().labels {
 		s.Pools[name] = l.live
 		s.Exits += l.all.exits()
 		for _, it := range l.all.items {
