@@ -38,6 +38,9 @@ func (f *flow) read(b []byte, r role) {
 		if line = trimSpace(line); len(line) > 0 {
 			f.line(line, r)
 		}
+		if f.bare && len(b) > 0 { // a port is never looked for in the next line
+			f.have, f.bare = false, false
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ type jsonReader struct {
 	end     int
 	err     error
 	wantKey bool   // in an object, at a place for a key
+	colon   bool   // a key and its colon came last
 	kinds   []bool // of what is open: true for arrays; at most maxNesting
 	over    int    // opened beyond that
 	scratch []byte // strings without their escapes
@@ -96,16 +97,18 @@ func (j *jsonReader) token() {
 	case '\n':
 		j.e.line++
 		j.pos++
+		return
 	case ' ', '\t', '\r', ';', ')', '(', 0:
 		j.pos++
+		return
 	case '{':
 		j.open(false)
 	case '[':
 		if len(j.kinds) == 0 && !j.script && j.isText() {
 			j.text()
-			return
+		} else {
+			j.open(true)
 		}
-		j.open(true)
 	case '}', ']':
 		j.pos++
 		j.close(c == ']')
@@ -114,16 +117,18 @@ func (j *jsonReader) token() {
 		j.wantKey = j.inObject()
 	case ':':
 		j.pos++
-		j.wantKey = false
+		j.wantKey, j.colon = false, true
+		return
 	case '"', '\'', '`':
 		j.str(c)
 	default:
 		if len(j.kinds) == 0 && !j.script {
 			j.text()
-			return
+		} else {
+			j.bare()
 		}
-		j.bare()
 	}
+	j.colon = false
 }
 
 func (j *jsonReader) inObject() bool {
@@ -137,7 +142,7 @@ func (j *jsonReader) open(array bool) {
 		j.wantKey = false
 		return
 	}
-	if j.wantKey && !j.script { // the object before it was not closed
+	if !j.colon && !j.script { // the object before it was not closed
 		for j.inObject() {
 			j.pop()
 		}

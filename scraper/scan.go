@@ -274,6 +274,9 @@ func (s *scan) plain(start, end int) {
 		s.held.protos |= p
 	case p != 0:
 		s.lead |= p
+	case s.have && !s.fixed && s.held.protos == 0 && !s.comment && foreign(s.b[start:end]):
+		s.have, s.first = false, false
+		s.l.e.refuse(&s.held, "protocol "+strings.ToLower(string(s.b[start:end]))+" is not spoken")
 	case s.comment || isLabel(s.b[start:end]):
 	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
 	default:

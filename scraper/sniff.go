@@ -13,7 +13,7 @@ var (
 	yamlItem     = regexp.MustCompile(`^- (?:\{|[A-Za-z_][\w-]*:(?: |$))`)
 	yamlKey      = regexp.MustCompile(`^[A-Za-z_][\w .-]*:\s*(?:#.*)?$`)
 	yamlPair     = regexp.MustCompile(`^[A-Za-z_][\w.-]*: +\S`)
-	tagStart     = regexp.MustCompile(`^<([A-Za-z][\w:.-]*)(?:[\s/>]|$)`)
+	tagStart     = regexp.MustCompile(`^<([A-Za-z](?:[\w:.-]*[\w.-])?)(?:[\s/>]|$)`)
 	markdownRule = regexp.MustCompile(`(?m)^\s*\|?\s*:?-{2,}:?\s*\|[\s|:-]*$`)
 )
 

@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"bytes"
+	"strings"
 )
 
 const (
@@ -214,6 +215,9 @@ func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string
 			no |= r.set()
 		case r == roleNone && !head.has(roleProto):
 			bare |= protocolCell(text)
+			if foreign(text) {
+				other = strings.ToLower(string(text))
+			}
 		}
 	}
 	if bare == 0 && len(head) == 0 {

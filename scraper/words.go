@@ -87,6 +87,18 @@ func otherProtocol(s string) bool {
 	return false
 }
 
+// foreign knows the names of protocols that mean nothing else.
+func foreign(w []byte) bool {
+	if len(w) < 4 {
+		return false
+	}
+	switch strings.ToLower(string(w[:min(len(w), 16)])) {
+	case "shadowsocks", "shadowsocksr", "vmess", "vless", "trojan", "trojan-go", "hysteria", "hysteria2", "tuic", "wireguard", "snell", "mtproto", "anytls", "juicity":
+		return true
+	}
+	return false
+}
+
 // headingWord reports whether s is a word that the heading of a section of a
 // list may hold besides protocols and numbers. With any other it is no heading.
 func headingWord(s string) bool {
