@@ -59,6 +59,9 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 		if err == io.EOF {
 			break
 		}
+		if err != nil && u.ended.Load() {
+			return nil // it was woken
+		}
 		if err != nil {
 			return bodyRefusal(err)
 		}
