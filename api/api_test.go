@@ -303,7 +303,7 @@ func TestMistakesAreProblems(t *testing.T) {
 		{"GET", "/api/proxies/random?wait=1h", "", "wait", 422},
 		{"GET", "/api/proxies/random?state=dead", "", "state", 422},
 		{"POST", "/api/proxies", "nothing here", "no endpoint", 422},
-		{"POST", "/api/proxies", "10.0.0.1:8080", "not public", 422},
+		{"POST", "/api/proxies", "10.0.0.1:8080", "not a public address", 422},
 		{"POST", "/api/proxies?protocol=gopher", "1.2.3.4:80", "gopher", 422},
 		{"POST", "/api/feedback", `{"verdict":"great"}`, "verdict", 422},
 		{"POST", "/api/feedback", `{"verdict":"ok","colour":"red"}`, "colour", 422},

@@ -15,9 +15,9 @@ import (
 	"freeway/proxy"
 )
 
-// filters are the filter parameters, the same everywhere. Values are
+// Filters are the filter parameters, the same everywhere. Values are
 // case-insensitive; several are separated by commas.
-type filters struct {
+type Filters struct {
 	Protocol   string `query:"protocol" doc:"http, https, socks4, socks5; several by comma."`
 	Country    string `query:"country" doc:"Of the exit, two letters; several by comma." example:"us,de"`
 	ASN        string `query:"asn" doc:"Of the exit, 24940 or AS24940; several by comma."`
@@ -33,7 +33,7 @@ type filters struct {
 	URL        string `query:"url" doc:"One endpoint, as in the url field."`
 }
 
-func (f filters) parse() (proxy.Filter, error) {
+func (f Filters) parse() (proxy.Filter, error) {
 	var out proxy.Filter
 	var errs []error
 	for _, kv := range [][2]string{
@@ -59,7 +59,7 @@ type Page struct {
 }
 
 type listInput struct {
-	filters
+	Filters
 	Format   string `query:"format" enum:"json,ndjson,csv,txt" default:"json" doc:"All but json stream every match."`
 	Sort     string `query:"sort" default:"-score" doc:"A field: score, latency, last_checked, last_live, first_seen, next_check, country, url; a minus turns the order around."`
 	Limit    int    `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"Of a page, json only."`
@@ -135,7 +135,7 @@ func views(entries []proxy.Entry) []Proxy {
 }
 
 type randomInput struct {
-	filters
+	Filters
 	Format string `query:"format" enum:"json,txt" default:"json" doc:"txt gives bare URLs, one a line."`
 	N      int    `query:"n" minimum:"0" maximum:"1000" doc:"How many different ones; 0 gives one object."`
 	Wait   string `query:"wait" doc:"How long to wait for one, at most 60s." example:"5s"`

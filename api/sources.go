@@ -16,12 +16,13 @@ type Sources struct {
 	Total int              `json:"total"`
 }
 
-type sourceInput struct {
+// SourceInput names a source.
+type SourceInput struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
 type patchInput struct {
-	sourceInput
+	SourceInput
 	Body struct {
 		Enabled bool `json:"enabled" doc:"Whether it is read on its schedule; kept over restarts, overrides the file."`
 	}
@@ -46,7 +47,7 @@ func (a *API) sources(context.Context, *struct{}) (*struct{ Body Sources }, erro
 
 // runSource waits for the run. A list that could not be read is a 502: the
 // fault is the list's server's.
-func (a *API) runSource(ctx context.Context, in *sourceInput) (*struct{ Body scraper.Result }, error) {
+func (a *API) runSource(ctx context.Context, in *SourceInput) (*struct{ Body scraper.Result }, error) {
 	if _, ok := a.source(in.Name); !ok {
 		return nil, problem(unknownSource(in.Name))
 	}
