@@ -110,7 +110,7 @@ func overPeers(t *testing.T, o *origin, list string, want int) *server {
 	t.Helper()
 	plain, secure := o.judge(t)
 	s := serve(t, fmt.Sprintf(`
-gateway: {listen: "GATEWAY"}
+gateway: {listen: "GATEWAY", rotation: round-robin} # each of them gets its turn
 sources: {builtin: false, list: [{name: peers, file: %q}]}
 checker: {judges: [%q, %q], judge_ca: %q, own_ips: [127.0.0.1]}
 network: {allow_upstreams: [127.9.0.0/16], allow_targets: [127.0.0.0/8]}
@@ -162,6 +162,7 @@ func TestRealPeers(t *testing.T) {
 		}
 	}
 	exits := o.seen()
+	t.Logf("requests by exit: %v", exits)
 	for _, p := range all {
 		if exits[p.exit] == 0 {
 			t.Errorf("no request left from %s (%s); exits: %v", p.exit, p.url, exits)
