@@ -43,7 +43,8 @@ func TestHealthyProxiesPass(t *testing.T) {
 
 func TestBehaviours(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, timeout(3*time.Second))
+	patient := newBench(t, timeout(20*time.Second))
+	hasty := benchOver(t, patient.lab, timeout(2*time.Second))
 	for _, tt := range []struct {
 		name      string
 		behaviour lab.Behaviour
@@ -80,6 +81,10 @@ func TestBehaviours(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			b := patient
+			if tt.class == proxy.Timeout {
+				b = hasty
+			}
 			ep := b.add(t, lab.Upstream{Protocol: tt.protocol, Behaviour: tt.behaviour})
 			v, o := b.one(t, ep)
 			if o.Class != tt.class || tt.stage != 0 && o.Stage != tt.stage {

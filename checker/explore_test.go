@@ -13,7 +13,7 @@ import (
 
 func TestProtocolIsFound(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, timeout(3*time.Second))
+	b := newBench(t, timeout(8*time.Second))
 	for _, tt := range []struct {
 		is, claim proxy.Protocol
 		dials     int // at most, both judges included
@@ -55,7 +55,7 @@ func TestProtocolIsFound(t *testing.T) {
 
 func TestDeadAddressesAreCheap(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, timeout(2*time.Second))
+	b := newBench(t, timeout(8*time.Second))
 	all := func(ep proxy.Endpoint) proxy.Job {
 		j := proxy.Job{Host: ep.Host, Port: ep.Port}
 		for _, p := range proxy.Protocols() {

@@ -39,7 +39,7 @@ func TestJudgeOutageDemotesNobody(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			plain, secure := newJudge(t, false, nil), newJudge(t, true, nil)
-			b := newBench(t, judges(plain.URL, secure.URL), trusting(secure), timeout(time.Second))
+			b := newBench(t, judges(plain.URL, secure.URL), trusting(secure), timeout(5*time.Second))
 			var good []proxy.Endpoint
 			for _, p := range []proxy.Protocol{proxy.HTTP, proxy.SOCKS5, proxy.SOCKS4} {
 				good = append(good, b.add(t, lab.Upstream{Protocol: p}))
@@ -152,7 +152,7 @@ func TestSignedJudge(t *testing.T) {
 	withKey := func(c *checker.Config, _ *checker.Env) {
 		c.Judges = []checker.Judge{{URL: plain.URL, KeyFile: writeFile(t, "key", key+"\n")}}
 	}
-	b := newBench(t, withKey, timeout(5*time.Second))
+	b := newBench(t, withKey)
 	ep := b.add(t, lab.Upstream{})
 	if _, o := b.one(t, ep); o.Class != proxy.OK {
 		t.Errorf("outcome = %v %v, want a pass", o.Stage, o.Class)
@@ -215,7 +215,7 @@ func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 func TestHTTPBinJudges(t *testing.T) {
 	t.Parallel()
 	l := start(t, lab.Config{})
-	b := benchOver(t, l, judges(l.JudgeHTTP()+"/get?show_env=1", l.JudgeHTTPS()+"/get?show_env=1"), timeout(3*time.Second))
+	b := benchOver(t, l, judges(l.JudgeHTTP()+"/get?show_env=1", l.JudgeHTTPS()+"/get?show_env=1"))
 	for _, tt := range []struct {
 		behaviour lab.Behaviour
 		class     proxy.Class
