@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,9 +226,6 @@ func (t *try) close() {
 		t.lease.Close()
 	}
 }
-
-// exit is the address that the target sees, for headers.
-func (t *try) exit() netip.Addr { return t.lease.Entry.Traits.ExitIP }
 
 // classOf names an error that did not come from package dial.
 func classOf(err error) proxy.Class {

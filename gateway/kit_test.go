@@ -156,10 +156,13 @@ func startRig(t *testing.T, cfg gateway.Config, p *picker) *rig {
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
-	g, err := gateway.Open(cfg, gateway.Env{
-		Picker: p, Targets: policy,
-		Dialer: dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)}),
-	})
+	d := dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
+	return runRig(t, cfg, gateway.Env{Picker: p, Targets: policy, Dialer: d}, p)
+}
+
+func runRig(t *testing.T, cfg gateway.Config, env gateway.Env, p *picker) *rig {
+	t.Helper()
+	g, err := gateway.Open(cfg, env)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
