@@ -36,7 +36,7 @@ function fill(id, rows, empty) {
   body.replaceChildren(...made);
 }
 
-const percent = (part, whole) => (whole > 0 ? `${((100 * part) / whole).toFixed(1)} %` : "–");
+const percent = (part, whole) => (whole > 0 ? part === whole ? "100 %" : `${((100 * part) / whole).toFixed(1)} %` : "–");
 const clock = (time) => (time ? new Date(time).toLocaleTimeString() : "never");
 
 function numbers(stats) {
