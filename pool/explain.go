@@ -89,7 +89,8 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 	now := p.clock.now()
 	s := p.rebuilt()
 	x := Explanation{}
-	for _, n := range s.states {
+	states := p.byState()
+	for _, n := range states {
 		x.Total += n
 	}
 	x.Left = x.Total
@@ -101,7 +102,7 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 		x.Steps = append(x.Steps, Step{name, before - x.Left, x.Left})
 	}
 	for _, st := range []proxy.State{proxy.New, proxy.Resting, proxy.Dead, proxy.Unsafe} {
-		if n := s.states[st]; n > 0 {
+		if n := states[st]; n > 0 {
 			x.Left -= n
 			x.Steps = append(x.Steps, Step{"state " + st.String(), n, x.Left})
 		}

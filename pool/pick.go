@@ -167,6 +167,10 @@ const (
 	draws = 24 // random draws before all are looked at
 )
 
+// clearly is how much cheaper one must be to be better. Estimates are not more
+// exact than that, and whoever leads by nothing should not get everything.
+const clearly = 0.9
+
 // adaptive takes the best of three: two choices already keep everybody off the
 // one that looks best, and a third costs nothing.
 func (c *choice) adaptive(l *label) (*item, string) {
@@ -174,7 +178,7 @@ func (c *choice) adaptive(l *label) (*item, string) {
 	n := c.sample(l, found[:], func(v *view) int { return v.draw(c.p.random()) })
 	best, low := (*item)(nil), 0.0
 	for _, it := range found[:n] {
-		if cost := c.cost(it); best == nil || cost < low {
+		if cost := c.cost(it); best == nil || cost < clearly*low {
 			best, low = it, cost
 		}
 	}
@@ -337,8 +341,8 @@ func (c *choice) fastest(v *view) *item {
 func (c *choice) none(s *snapshot) error {
 	e := &proxy.NoneError{RetryAfter: noneRetry}
 	live, match, total := 0, 0, 0
-	for _, n := range s.states {
-		total += n
+	for i := range c.p.states {
+		total += int(c.p.states[i].Load())
 	}
 	for _, name := range poolsOf(c.want) {
 		if l := s.labels[name]; l != nil {
@@ -347,10 +351,10 @@ func (c *choice) none(s *snapshot) error {
 		}
 	}
 	switch pools := strings.Join(poolsOf(c.want), ", "); {
-	case s.states[proxy.Live] == 0:
+	case c.p.states[proxy.Live].Load() == 0:
 		e.Reason = fmt.Sprintf("0 live of %d known", total)
 	case live == 0:
-		e.Reason = fmt.Sprintf("0 live in pool %s; %d live of %d known", pools, s.states[proxy.Live], total)
+		e.Reason = fmt.Sprintf("0 live in pool %s; %d live of %d known", pools, c.p.states[proxy.Live].Load(), total)
 	case match == 0:
 		e.Reason = fmt.Sprintf("0 live match; %d live before %s", live, strings.Join(c.conditions(), " "))
 	default:

@@ -30,7 +30,8 @@ type Pool struct {
 	stale     atomic.Bool  // the snapshot does not show everything
 	ejections atomic.Int64 // by traffic, ever
 	round     atomic.Uint64
-	building  sync.Mutex // held while a snapshot is made
+	states    [5]atomic.Int64 // rows by state; written with mu held
+	building  sync.Mutex      // held while a snapshot is made
 
 	targets  targets
 	sessions sessions
@@ -55,7 +56,6 @@ type Pool struct {
 	pools     *labels
 	sources   *sources
 	farms     map[hostKey]*farm
-	states    [5]int   // rows by state
 	alive     []uint32 // rows that the snapshot may show
 	dirty     []uint32 // rows that differ from the store
 	drops     map[proxy.Endpoint]struct{}

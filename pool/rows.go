@@ -256,7 +256,7 @@ func (p *Pool) removeGroup(n uint32) {
 // count adds d times the row to the numbers of its state and of its sources.
 // Whoever changes set, state, checked or last calls it before and after.
 func (p *Pool) count(r *row, d int) {
-	p.states[r.state] += d
+	p.states[r.state].Add(int64(d))
 	for _, id := range p.sources.sets[r.set].ids {
 		w := &p.sources.all[id].worth
 		w.Listed += d

@@ -53,8 +53,7 @@ func ownerOf(exit netip.Addr, asn uint32) owner {
 type snapshot struct {
 	made      time.Time
 	took      time.Duration // to make it
-	ejections int64 // Pool.ejections when it was made
-	states    [5]int
+	ejections int64         // Pool.ejections when it was made
 	labels    map[string]*label
 }
 
@@ -101,7 +100,7 @@ func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stale.Store(false)
-	s := &snapshot{made: now, ejections: p.ejections.Load(), states: p.states, labels: map[string]*label{}}
+	s := &snapshot{made: now, ejections: p.ejections.Load(), labels: map[string]*label{}}
 	items := make([]*item, 0, len(p.alive))
 	for _, n := range p.alive {
 		r := p.rows.at(n)

@@ -14,7 +14,14 @@ func (p *Pool) counts() (states [5]int, due, claimed int) {
 	defer p.mu.Unlock()
 	now := p.clock.now().UnixMilli()
 	due = p.fresh + p.hot.due(now) + p.cold.due(now)
-	return p.states, due, len(p.claims)
+	return p.byState(), due, len(p.claims)
+}
+
+func (p *Pool) byState() (states [5]int) {
+	for i := range states {
+		states[i] = int(p.states[i].Load())
+	}
+	return states
 }
 
 // due counts the groups that are due, by walking down the heap.

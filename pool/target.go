@@ -349,3 +349,30 @@ func (x *target) load(doc []byte, now time.Time) error {
 	}
 	return nil
 }
+
+// Targets returns the domains that there is something to tell of, by name.
+func (p *Pool) Targets() []TargetInfo {
+	now := p.clock.now()
+	p.targets.mu.RLock()
+	defer p.targets.mu.RUnlock()
+	var out []TargetInfo
+	for _, domain := range slices.Sorted(maps.Keys(p.targets.byDomain)) {
+		if i, ok := p.targets.byDomain[domain].info(domain, now); ok {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Forgive forgets all that is held against a domain's exits, and that it was
+// down. It reports whether there was anything.
+func (p *Pool) Forgive(domain string) bool {
+	p.targets.mu.Lock()
+	defer p.targets.mu.Unlock()
+	if p.targets.byDomain[domain] == nil {
+		return false
+	}
+	delete(p.targets.byDomain, domain)
+	p.docs.put(docTarget+domain, nil)
+	return true
+}

@@ -54,14 +54,16 @@ func (v *view) find(a netip.Addr) []*item {
 	return v.exit(i)
 }
 
-// The shares of what is drawn that one owner, or one list whose endpoints no
-// other list names, can have; and how much more often than its part the
-// remainder may be drawn to make that so.
+// One owner can have a quarter of what is chosen, and one list, with what no
+// other list names, a half. Of three draws the best is chosen, and a flood may
+// always look best, so the shares of a draw are what makes 1-(1-s)³ that much.
+// The boosts bound how much more often than its part the remainder is drawn
+// to make that so.
 const (
-	ownerShare  = 0.25
+	ownerShare  = 0.091
 	ownerBoost  = 16
-	sourceShare = 0.5
-	sourceBoost = 4
+	sourceShare = 0.206
+	sourceBoost = 8
 )
 
 // weights returns the running sums by which exits are drawn: by the score of

@@ -1,0 +1,202 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"freeway/pool"
+	"freeway/proxy"
+)
+
+func sticky(user, id string) proxy.Want {
+	return proxy.Want{Session: proxy.SessionKey{User: user, ID: id}}
+}
+
+func TestSessionHoldsItsExit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := livePool(t, pool.Config{}, pool.Env{}, 100)
+		first := pick(t, p, sticky("bob", "a1")).Entry
+		for range 50 {
+			if e := pick(t, p, sticky("bob", "a1")).Entry; e.Endpoint != first.Endpoint {
+				t.Fatalf("the session moved from %v to %v", first.Endpoint, e.Endpoint)
+			}
+		}
+		others := map[proxy.Endpoint]bool{}
+		for i := range 20 {
+			others[pick(t, p, sticky("bob", fmt.Sprint(i))).Entry.Endpoint] = true
+			others[pick(t, p, sticky(fmt.Sprint("user", i), "a1")).Entry.Endpoint] = true
+		}
+		if len(others) < 5 {
+			t.Errorf("40 other sessions share %d endpoints", len(others))
+		}
+		s := p.Sessions()
+		if len(s) != 41 || p.Stats().Sessions != 41 {
+			t.Errorf("%d sessions, want 41", len(s))
+		}
+		time.Sleep(9 * time.Minute)
+		if e := pick(t, p, sticky("bob", "a1")).Entry; e.Endpoint != first.Endpoint {
+			t.Error("the session moved before its ttl ended")
+		}
+		time.Sleep(time.Minute) // uses do not renew it
+		moved := false
+		for i := 0; i < 10 && !moved; i++ {
+			moved = pick(t, p, sticky("bob", "a1")).Entry.Endpoint != first.Endpoint
+			for _, s := range p.Sessions() {
+				if s.User == "bob" && s.Session == "a1" {
+					p.DropSession(s.ID)
+				}
+			}
+		}
+		if !moved {
+			t.Error("after its ttl the session never moved")
+		}
+	})
+}
+
+func TestSessionTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := livePool(t, pool.Config{SessionTTL: time.Hour}, pool.Env{}, 10)
+		pick(t, p, sticky("bob", "default"))
+		short := sticky("bob", "short")
+		short.SessionTTL = time.Minute
+		pick(t, p, short)
+		for _, s := range p.Sessions() {
+			want := time.Hour
+			if s.Session == "short" {
+				want = time.Minute
+			}
+			if d := s.Until.Sub(s.Since); d != want {
+				t.Errorf("session %s lasts %v, want %v", s.Session, d, want)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if s := p.Sessions(); len(s) != 1 {
+			t.Errorf("%d sessions after two minutes, want 1", len(s))
+		}
+		if p.DropSession("s123") {
+			t.Error("a session that is not there was dropped")
+		}
+	})
+}
+
+// lose makes what a session uses fail its check.
+func lose(t *testing.T, p *pool.Pool, want proxy.Want) proxy.Endpoint {
+	t.Helper()
+	ep := pick(t, p, want).Entry.Endpoint
+	report(p, ep, proxy.Refused)
+	return ep
+}
+
+func TestSessionLost(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 20)
+	want := sticky("bob", "a")
+	old := lose(t, p, want)
+	if _, err := p.Pick(context.Background(), want); !errors.Is(err, proxy.ErrSessionLost) {
+		t.Fatalf("Pick = %v, want that the session is lost", err)
+	}
+	if e := pick(t, p, want).Entry; e.Endpoint == old {
+		t.Error("the session has its dead endpoint again")
+	}
+
+	soft := sticky("bob", "soft")
+	soft.Soft = true
+	old = lose(t, p, soft)
+	if e := pick(t, p, soft).Entry; e.Endpoint == old {
+		t.Error("the soft session did not move")
+	}
+
+	strict := sticky("bob", "strict")
+	strict.Strict = true
+	old = lose(t, p, strict)
+	for range 5 {
+		if _, err := p.Pick(context.Background(), strict); !errors.Is(err, proxy.ErrSessionLost) {
+			t.Fatalf("Pick = %v, want that a strict session stays lost", err)
+		}
+	}
+	report(p, old, proxy.OK)
+	p.Eligible(proxy.Want{})
+	if e := pick(t, p, strict).Entry; e.Endpoint != old {
+		t.Error("the strict session took another exit than its own")
+	}
+}
+
+func TestSessionStrictEndsWithItsTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := livePool(t, pool.Config{}, pool.Env{}, 20)
+		want := sticky("bob", "strict")
+		want.Strict = true
+		lose(t, p, want)
+		time.Sleep(10 * time.Minute)
+		pick(t, p, want)
+	})
+}
+
+// TestSessionOtherEndpoint: another endpoint with the same exit goes on.
+func TestSessionOtherEndpoint(t *testing.T) {
+	t.Parallel()
+	p := open(t, pool.Config{}, pool.Env{})
+	found := candidates(t, "http://5.1.1.1:80", "socks5://5.1.1.1:1080", "http://5.1.1.2:80", "http://5.1.1.3:80")
+	add(t, p, "a", found)
+	for _, c := range found {
+		v := verdict(proxy.Job{Host: c.Endpoint.Host, Port: c.Endpoint.Port, Entries: []proxy.Entry{{Endpoint: c.Endpoint}}}, proxy.OK)
+		if c.Endpoint.Host != "5.1.1.3" {
+			v.Outcomes[0].Learned.ExitIP = netip.MustParseAddr("5.9.9.9")
+		}
+		p.Report(v)
+	}
+	want := sticky("bob", "a")
+	want.Filter.Exits = []netip.Prefix{netip.MustParsePrefix("5.9.9.9/32")}
+	seen := map[proxy.Endpoint]bool{}
+	for range 3 {
+		e := pick(t, p, want).Entry
+		seen[e.Endpoint] = true
+		want.Avoid = append(want.Avoid, e.Endpoint)
+	}
+	if len(seen) != 3 {
+		t.Errorf("the session used %v, want three endpoints of one exit", seen)
+	}
+	if _, err := p.Pick(context.Background(), want); !errors.Is(err, proxy.ErrSessionLost) {
+		t.Errorf("Pick with all of them avoided = %v, want that the session is lost", err)
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 5)
+	for i := range 100_500 {
+		pick(t, p, sticky("bob", fmt.Sprint(i))).Close()
+	}
+	if n := p.Stats().Sessions; n != 100_000 {
+		t.Errorf("%d sessions, want at most 100,000", n)
+	}
+}
+
+func TestSessionSurvivesRestart(t *testing.T) {
+	t.Parallel()
+	s := newMemStore()
+	p, _ := livePool(t, pool.Config{}, pool.Env{Store: s}, 50)
+	want := sticky("bob", "a")
+	before := pick(t, p, want).Entry.Endpoint
+	if err := p.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, pool.Config{}, pool.Env{Store: s})
+	if e := pick(t, again, want).Entry; e.Endpoint != before {
+		t.Errorf("after a restart the session is at %v, want %v", e.Endpoint, before)
+	}
+	if !again.DropSession(again.Sessions()[0].ID) || again.Flush(context.Background()) != nil {
+		t.Fatal("DropSession failed")
+	}
+	if n := len(open(t, pool.Config{}, pool.Env{Store: s}).Sessions()); n != 0 {
+		t.Errorf("a dropped session came back: %d", n)
+	}
+}

@@ -1,0 +1,300 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"freeway/pool"
+	"freeway/proxy"
+)
+
+func at(ep proxy.Endpoint, x proxy.Target) proxy.Want {
+	return proxy.Want{Filter: proxy.Filter{URL: ep.String()}, Target: x}
+}
+
+func outcome(class proxy.Class) proxy.Outcome {
+	stage := proxy.StageRequest
+	if class == proxy.BadGateway {
+		stage = proxy.StageHandshake
+	}
+	return proxy.Outcome{Stage: stage, Class: class}
+}
+
+// TestTargetDown: three proxies agree, so nobody is blamed and answers come fast.
+func TestTargetDown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+		x := target(t, "www.down.example")
+		for i, c := range found[:3] {
+			if i == 1 {
+				use(t, p, at(found[0].Endpoint, x), outcome(proxy.BadGateway)) // the same again does not count
+			}
+			use(t, p, at(c.Endpoint, x), outcome(proxy.BadGateway))
+		}
+		_, err := p.Pick(context.Background(), proxy.Want{Target: target(t, "other.down.example:80")})
+		if !errors.Is(err, proxy.ErrTargetDown) {
+			t.Errorf("Pick = %v, want that the domain is down", err)
+		}
+		pick(t, p, proxy.Want{Target: target(t, "up.example")})
+		time.Sleep(2 * time.Minute)
+		for _, c := range found[:3] {
+			if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) {
+				t.Errorf("%v was blamed for a target that is down: %+v", e.Endpoint, e)
+			}
+		}
+		use(t, p, at(found[0].Endpoint, x), outcome(proxy.OK))
+		if got := p.Targets(); len(got) != 0 {
+			t.Errorf("after a success Targets = %+v, want none", got)
+		}
+	})
+}
+
+// TestTargetDownProbes: once the time is over it is tried again, and longer
+// the next time.
+func TestTargetDownProbes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+		x := target(t, "down.example")
+		last := time.Duration(0)
+		for round := range 6 {
+			for _, c := range found[3*round : 3*round+3] {
+				use(t, p, at(c.Endpoint, x), outcome(proxy.BadGateway))
+			}
+			info := p.Targets()
+			if len(info) != 1 || !info[0].Down {
+				t.Fatalf("round %d: Targets = %+v, want it down", round, info)
+			}
+			d := time.Until(info[0].Until)
+			if d < last || d > 2*time.Minute {
+				t.Errorf("round %d: down for %v after %v", round, d, last)
+			}
+			last = d
+			time.Sleep(d)
+			pick(t, p, proxy.Want{Target: x}).Close()
+		}
+		if !p.Forgive("down.example") || p.Forgive("down.example") || len(p.Targets()) != 0 {
+			t.Error("Forgive did not forget, or twice")
+		}
+	})
+}
+
+// TestOneCannotReach: nobody agrees, so the proxy has its quarter of the blame,
+// later, and a success of another says so at once.
+func TestOneCannotReach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 5)
+		x := target(t, "up.example")
+		before, _ := p.Find(found[0].Endpoint)
+		use(t, p, at(found[0].Endpoint, x), outcome(proxy.BadGateway))
+		if e, _ := p.Find(found[0].Endpoint); e.Score != before.Score {
+			t.Error("it was blamed before the others had spoken")
+		}
+		use(t, p, at(found[1].Endpoint, x), outcome(proxy.OK))
+		e, _ := p.Find(found[0].Endpoint)
+		if e.Score >= before.Score || e.Score < before.Score*.8 || e.State != proxy.Live {
+			t.Errorf("score %v after %v, want a quarter failure", e.Score, before.Score)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		use(t, p, at(found[2].Endpoint, x), outcome(proxy.BadGateway))
+		time.Sleep(3 * time.Minute)
+		if e, _ := p.Find(found[2].Endpoint); e.Error.Class != proxy.BadGateway {
+			t.Errorf("nobody agreed for a minute, and it was not blamed: %+v", e)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// TestDownTargetDrainsNobody: what accepts and says nothing is down as well,
+// though each proxy alone looks guilty.
+func TestDownTargetDrainsNobody(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 50)
+	x := target(t, "silent.example")
+	for range 300 {
+		l, err := p.Pick(context.Background(), proxy.Want{Target: x})
+		if err != nil {
+			break
+		}
+		l.Report(proxy.Outcome{Target: x, Stage: proxy.StageTunnel, Class: proxy.Timeout})
+		l.Close()
+	}
+	if n := p.Stats().Live; n < 45 {
+		t.Errorf("a silent target left %d of 50 live", n)
+	}
+	if p.Eligible(proxy.Want{Target: target(t, "up.example")}) < 45 {
+		t.Error("a silent target keeps proxies from other targets")
+	}
+}
+
+func TestBans(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 2)
+		x := target(t, "www.shop.example")
+		banned, other := found[0].Endpoint, found[1].Endpoint
+		before, _ := p.Find(banned)
+		ban := time.Minute
+		for round := range 8 {
+			use(t, p, at(other, x), outcome(proxy.OK))
+			use(t, p, at(banned, x), outcome(proxy.Banned))
+			for range 50 {
+				if e := pick(t, p, proxy.Want{Target: target(t, "api.shop.example:8443")}).Entry; e.Endpoint == banned {
+					t.Fatalf("round %d: banned and picked for the same domain", round)
+				}
+			}
+			if p.Eligible(proxy.Want{Target: target(t, "else.example")}) != 2 {
+				t.Fatalf("round %d: banned everywhere", round)
+			}
+			got := p.Targets()
+			if len(got) != 1 || got[0].Domain != "shop.example" || len(got[0].Banned) != 1 || time.Until(got[0].Banned[0].Until) != ban {
+				t.Fatalf("round %d: Targets = %+v, want one ban of %v", round, got, ban)
+			}
+			time.Sleep(ban)
+			if p.Eligible(proxy.Want{Target: x}) != 2 {
+				t.Fatalf("round %d: still banned after %v", round, ban)
+			}
+			ban = min(2*ban, 32*time.Minute)
+		}
+		if after, _ := p.Find(banned); after.State != proxy.Live || after.Error != (proxy.Fault{}) || after.Uses.OK != before.Uses.OK {
+			t.Errorf("bans were blamed on the proxy: %+v", after)
+		}
+		o := outcome(proxy.Banned)
+		o.RetryAfter = 3 * time.Hour
+		use(t, p, at(banned, x), o)
+		if got := p.Targets(); time.Until(got[0].Banned[0].Until) != 3*time.Hour {
+			t.Errorf("Retry-After was not obeyed: %+v", got)
+		}
+	})
+}
+
+// TestThrottling: several exits get the same refusal, so nobody is banned.
+func TestThrottling(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+	x := target(t, "busy.example")
+	for _, c := range found[:10] {
+		use(t, p, at(c.Endpoint, x), outcome(proxy.Banned))
+	}
+	if n := p.Eligible(proxy.Want{Target: x}); n != 20 {
+		t.Errorf("%d of 20 eligible at a target that throttles, want all", n)
+	}
+	got := p.Targets()
+	if len(got) != 1 || !got[0].Throttling || len(got[0].Banned) != 0 {
+		t.Errorf("Targets = %+v, want that it throttles", got)
+	}
+}
+
+// TestPairs: an exit that fails twice in a row for one target is kept from it.
+func TestPairs(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 10)
+	x := target(t, "picky.example")
+	for range 2 {
+		use(t, p, at(found[1].Endpoint, x), outcome(proxy.OK))
+		use(t, p, at(found[0].Endpoint, x), proxy.Outcome{Stage: proxy.StageTunnel, Class: proxy.EOF})
+	}
+	if p.Eligible(proxy.Want{Target: x}) != 9 || p.Eligible(proxy.Want{}) != 10 {
+		t.Errorf("%d eligible there and %d elsewhere, want 9 and 10", p.Eligible(proxy.Want{Target: x}), p.Eligible(proxy.Want{}))
+	}
+}
+
+func TestBansSurviveRestart(t *testing.T) {
+	t.Parallel()
+	s := newMemStore()
+	p, found := livePool(t, pool.Config{}, pool.Env{Store: s}, 5)
+	x := target(t, "shop.example")
+	use(t, p, at(found[0].Endpoint, x), outcome(proxy.Banned))
+	if err := p.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, pool.Config{}, pool.Env{Store: s})
+	if n := again.Eligible(proxy.Want{Target: x}); n != 4 {
+		t.Errorf("after a restart %d of 5 are eligible, want 4", n)
+	}
+	again.Forgive("shop.example")
+	if err := again.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := open(t, pool.Config{}, pool.Env{Store: s}).Targets(); len(got) != 0 {
+		t.Errorf("what was forgiven came back: %+v", got)
+	}
+}
+
+func TestFeedback(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 5)
+	x := target(t, "shop.example")
+	ep := found[0].Endpoint
+	p.Record(proxy.Trace{ID: "r1", Tag: "job7", At: time.Now(), Target: x, Attempts: []proxy.Attempt{{Endpoint: found[1].Endpoint}, {Endpoint: ep}}})
+	for _, tt := range []struct {
+		name string
+		f    pool.Feedback
+		err  bool
+	}{
+		{"request", pool.Feedback{RequestID: "r1", Verdict: "Captcha"}, false},
+		{"no verdict", pool.Feedback{RequestID: "r1"}, true},
+		{"nobody", pool.Feedback{Verdict: "ok"}, true},
+		{"two", pool.Feedback{RequestID: "r1", Tag: "job7", Verdict: "ok"}, true},
+		{"unknown request", pool.Feedback{RequestID: "r2", Verdict: "ok"}, true},
+		{"unknown proxy", pool.Feedback{Proxy: "http://5.5.5.5:5", Verdict: "ok"}, true},
+		{"unknown session", pool.Feedback{Session: "a", Verdict: "ok"}, true},
+		{"ban without target", pool.Feedback{Proxy: ep.ID(), Verdict: "banned"}, true},
+		{"bad target", pool.Feedback{Proxy: ep.ID(), Target: "a b", Verdict: "banned"}, true},
+	} {
+		n, err := p.Feedback(tt.f)
+		if (err != nil) != tt.err || !tt.err && n != 1 {
+			t.Errorf("%s: Feedback = %d, %v", tt.name, n, err)
+		}
+	}
+	if p.Eligible(proxy.Want{Target: x}) != 4 || state(t, p, ep) != proxy.Live {
+		t.Error("a captcha must ban the pair and nothing else")
+	}
+	if _, err := p.Feedback(pool.Feedback{Tag: "nope", Verdict: "ok"}); !errors.Is(err, pool.ErrNotFound) {
+		t.Errorf("Feedback about nothing = %v, want ErrNotFound", err)
+	}
+	for _, f := range []pool.Feedback{{Proxy: ep.String(), Verdict: "bad_content"}, {Proxy: ep.ID(), Verdict: "failed"}, {Tag: "job7", Verdict: "failed"}} {
+		if n, err := p.Feedback(f); n != 1 || err != nil {
+			t.Errorf("Feedback(%+v) = %d, %v", f, n, err)
+		}
+	}
+	if st := state(t, p, ep); st != proxy.Resting {
+		t.Errorf("after three bad words it is %v, want resting", st)
+	}
+	pick(t, p, sticky("bob", "s1"))
+	if n, err := p.Feedback(pool.Feedback{Session: "s1", Target: "a.example", Verdict: "banned"}); n != 1 || err != nil {
+		t.Errorf("Feedback about a session = %d, %v", n, err)
+	}
+	pick(t, p, sticky("eve", "s1"))
+	if _, err := p.Feedback(pool.Feedback{Session: "s1", Verdict: "ok"}); err == nil {
+		t.Error("a session id that two users have was taken for one of them")
+	}
+}
+
+func TestNamedProxyHasAnExit(t *testing.T) {
+	t.Parallel()
+	p := open(t, pool.Config{}, pool.Env{})
+	found := candidates(t, "http://a.proxy.example:80", "http://b.proxy.example:80")
+	add(t, p, "a", found)
+	for _, c := range found {
+		v := verdict(proxy.Job{Host: c.Endpoint.Host, Port: 80, Entries: []proxy.Entry{{Endpoint: c.Endpoint}}}, proxy.OK)
+		v.Outcomes[0].Learned.ExitIP = netip.Addr{}
+		p.Report(v)
+	}
+	x := target(t, "shop.example")
+	use(t, p, at(found[0].Endpoint, x), outcome(proxy.Banned))
+	for range 20 {
+		if e := pick(t, p, proxy.Want{Target: x}).Entry; e.Endpoint != found[1].Endpoint {
+			t.Fatal("a ban of a proxy known by name did not hold")
+		}
+	}
+}
