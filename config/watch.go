@@ -15,6 +15,7 @@ import (
 type WatchOptions struct {
 	Settle time.Duration // how long the folder must be quiet before the file is read; 0: 200ms
 	Poll   time.Duration // how often the file is read though nothing was seen; 0: 30s
+	Since  string        // Fingerprint of what was loaded, taken before that; "": the contents when Watch begins
 }
 
 // Watch calls changed whenever the contents of the file at path have become
@@ -30,7 +31,10 @@ func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) e
 	if opt.Poll <= 0 {
 		opt.Poll = 30 * time.Second
 	}
-	last := fingerprint(path)
+	last := opt.Since
+	if last == "" {
+		last = Fingerprint(path)
+	}
 	var events <-chan fsnotify.Event // nil where the system cannot watch: then only the polls see anything
 	var lost <-chan error
 	if w, err := fsnotify.NewWatcher(); err == nil {
@@ -56,15 +60,15 @@ func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) e
 		case <-settle.C:
 		case <-poll.C:
 		}
-		if now := fingerprint(path); now != "" && now != last {
+		if now := Fingerprint(path); now != "" && now != last {
 			last = now
 			changed()
 		}
 	}
 }
 
-// fingerprint is a hash of the file's contents, "" when it cannot be read.
-func fingerprint(path string) string {
+// Fingerprint is a hash of the file's contents, "" when it cannot be read.
+func Fingerprint(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""

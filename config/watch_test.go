@@ -102,6 +102,20 @@ func TestWatchSeesSymlinkSwap(t *testing.T) {
 	mustChange(t, changes, "a moved symlink", func(i int) { point(i + 1) })
 }
 
+// TestWatchSeesWhatCameBefore: a change between the load and the watch counts.
+func TestWatchSeesWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	path := write(t, "a")
+	since := config.Fingerprint(path)
+	put(t, path, "b")
+	changes := watching(t, path, config.WatchOptions{Settle: 5 * time.Millisecond, Poll: time.Hour, Since: since})
+	select {
+	case <-changes:
+	case <-time.After(30 * time.Second):
+		t.Error("it was not noticed")
+	}
+}
+
 func TestWatchPolls(t *testing.T) {
 	t.Parallel()
 	target := write(t, "a") // in another folder, which is not watched

@@ -152,8 +152,13 @@ func TestTooManyConnections(t *testing.T) {
 	idle := r.conn()
 	idle.send("GET /not-a-proxy-request HTTP/1.1\r\nHost: x\r\n\r\n")
 	idle.answer("GET") // it waits for the next request now
-	four := r.conn()
-	four.open("127.0.0.1:9") // an idle connection makes room
+	until(t, "an idle connection makes room", func() bool { // it is idle a moment after its answer
+		four := r.conn()
+		defer four.Close()
+		four.send("CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: x\r\n\r\n")
+		p, _ := four.answer("CONNECT")
+		return p.StatusCode == 200
+	})
 	if rest := idle.rest(); rest != "" {
 		t.Errorf("the idle connection got %q", rest)
 	}

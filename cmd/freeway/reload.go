@@ -98,5 +98,5 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 
 // reloadOnChange reloads when the file has changed.
 func (s *server) reloadOnChange(ctx context.Context) error {
-	return config.Watch(ctx, s.opt.watch, config.WatchOptions{}, func() { s.reload() }) //nolint:errcheck // it has logged the error
+	return config.Watch(ctx, s.opt.watch, config.WatchOptions{Since: s.opt.since}, func() { s.reload() }) //nolint:errcheck // it has logged the error
 }

@@ -37,16 +37,17 @@ the configuration again; a bad one is reported and the old one stays.`,
 
 // serve runs the server until ctx ends.
 func (a *app) serve(ctx context.Context, flags []config.Flag) error {
+	from := a.loadOptions(flags)
+	since := config.Fingerprint(from.Path) // before it is read: no change is missed
 	cfg, err := a.load(flags)
 	if err != nil {
 		return err
 	}
 	level := new(slog.LevelVar)
 	log := a.logger(cfg.Log, level)
-	from := a.loadOptions(flags)
 	_, err = os.Stat(cfg.Store.Path)
 	first := errors.Is(err, fs.ErrNotExist)
-	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, watch: from.Path,
+	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, watch: from.Path, since: since,
 		load: func() (config.Config, error) { return config.Load(from) }})
 	if err != nil {
 		return err

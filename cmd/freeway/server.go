@@ -37,6 +37,7 @@ type serverOptions struct {
 	control func(network, address string, c syscall.RawConn) error // has the last word on every connection; nil: the policy alone
 	load    func() (config.Config, error)                          // reads the configuration again; nil: no reload
 	watch   string                                                 // the file to watch; "": none
+	since   string                                                 // its fingerprint before it was loaded
 	demo    bool
 }
 

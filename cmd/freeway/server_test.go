@@ -40,13 +40,14 @@ func serveFile(t *testing.T, text string) *running {
 	base := "store: {path: DIR/freeway.db}\nadmin: {listen: \"127.0.0.1:0\"}\n"
 	r.write(t, strings.ReplaceAll(base+text, "DIR", dir))
 	load := func() (config.Config, error) { return config.Load(config.LoadOptions{Path: r.file}) }
+	since := config.Fingerprint(r.file)
 	cfg, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	level := new(slog.LevelVar)
 	r.server, err = openServer(t.Context(), cfg, serverOptions{log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: level})),
-		level: level, control: loopback.Guard(t), load: load, watch: r.file})
+		level: level, control: loopback.Guard(t), load: load, watch: r.file, since: since})
 	if err != nil {
 		t.Fatal(err)
 	}
