@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -15,6 +16,8 @@ const (
 	// itemAge is when an item is made anew though nothing happened, because
 	// scores fade: by a third of a percent in this time.
 	itemAge = time.Minute
+	// priorMoved is by how much the yield of its sources must have changed.
+	priorMoved = 0.01
 	// panicTime is how long an endpoint that was live stays in reach of panic mode.
 	panicTime = 10 * time.Minute
 	// maxViews bounds the filters that a snapshot remembers the answer to.
@@ -29,6 +32,7 @@ type item struct {
 	owner owner
 	only  string // its source, when it has only one
 	made  time.Time
+	prior float64
 }
 
 // owner is who probably runs an exit: an autonomous system, or a network.
@@ -108,7 +112,7 @@ func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 		if r.state != proxy.Live && now.Sub(instant(r.last)) > panicTime {
 			continue
 		}
-		if l.item == nil || now.Sub(l.item.made) > itemAge {
+		if it := l.item; it == nil || now.Sub(it.made) > itemAge || math.Abs(p.sources.prior(r.set)-it.prior) > priorMoved {
 			l.item = p.makeItem(n, l.slot, now)
 		}
 		if p.cfg.Filter.allows(&l.item.entry) {
@@ -119,7 +123,7 @@ func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 }
 
 func (p *Pool) makeItem(n uint32, s *slot, now time.Time) *item {
-	it := &item{entry: p.entry(n, now), slot: s, made: now}
+	it := &item{entry: p.entry(n, now), slot: s, made: now, prior: p.sources.prior(p.rows.at(n).set)}
 	it.exit = exitKey(&it.entry)
 	it.owner = ownerOf(it.exit, it.entry.Traits.ASN)
 	if src := it.entry.Sources; len(src) == 1 {
