@@ -137,7 +137,7 @@ func TestRevealed(t *testing.T) {
 		{"\x15\x03\x01\x00\x02\x02\x46", proxy.Garbage, "https"}, {"\x15", proxy.Garbage, "https"}, {"\x15\x99", proxy.Garbage, "foreign"},
 		{"\x05\x00", proxy.Garbage, "socks5"}, {"\x05\xff", proxy.Garbage, "socks5"}, {"\x05\x77", proxy.Garbage, "foreign"},
 		{"\x00\x5b", proxy.Garbage, "socks4"}, {"\x00\x00", proxy.Garbage, "foreign"},
-		{"SSH-2.0-x\r\n", proxy.Garbage, "foreign"}, {"H", proxy.EOF, "foreign"},
+		{"SSH-2.0-x\r\n", proxy.Garbage, "foreign"}, {"HT", proxy.Garbage, "http"}, {"HX", proxy.Garbage, "foreign"},
 	} {
 		if got := checker.Revealed([]byte(tt.first), tt.class); got != tt.want {
 			t.Errorf("Revealed(%q, %v) = %q, want %q", tt.first, tt.class, got, tt.want)

@@ -114,9 +114,9 @@ func (k *check) entry(ctx context.Context, e *proxy.Entry) *result {
 		switch {
 		case k.settled != nil || plain.canceled || plain.reveal == revealSilent || plain.reveal == revealForeign:
 			return plain
-		case plain.speaks:
-			return &result{ep: e.Endpoint, reveal: revealHTTP, judge: plain.judge,
-				fault: &fault{stage: proxy.StageTLS, class: proxy.Garbage, why: "it speaks plain HTTP"}}
+		case plain.speaks || plain.reveal.protocol().IsSOCKS():
+			return &result{ep: e.Endpoint, reveal: plain.reveal, judge: plain.judge,
+				fault: &fault{stage: proxy.StageTLS, class: proxy.Garbage, why: "it speaks another protocol"}}
 		}
 	}
 	if r := k.tried[e.Endpoint.Protocol]; r != nil {
@@ -226,6 +226,7 @@ func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
 	if e != nil {
 		password, t.known = e.Password, e.Traits
 	}
+	t.unsure = ep.User == "" && (e == nil || e.Guess || e.LastChecked.IsZero())
 	t.via = k.s.dialer.Via(ep, password)
 	return t
 }

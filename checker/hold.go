@@ -159,9 +159,8 @@ func (c *Checker) settle(ctx context.Context, d *doubt) ruling {
 		if r := d.rule(s); r != undecided {
 			return r
 		}
-		for _, e := range d.wants(s) {
-			c.probe(ctx, s, e, d.at)
-		}
+		wanted := d.wants(s)
+		c.round(ctx, s, func(e *examiner) bool { return slices.Contains(wanted, e) }, d.at)
 	}
 	return refuted
 }

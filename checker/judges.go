@@ -143,6 +143,11 @@ func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since tim
 	if f != nil && ctx.Err() != nil {
 		return
 	}
+	if was := e.isUp(); was && f != nil {
+		c.log.Warn("judge is down", "judge", e.masked(), "why", f.Error())
+	} else if !was && f == nil {
+		c.log.Info("judge is up", "judge", e.masked(), "kind", seen.kind.String())
+	}
 	e.learned(began, c.now(), seen, f)
 	c.noticed(s)
 }

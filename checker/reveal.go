@@ -42,7 +42,7 @@ func revealed(first []byte, class proxy.Class) reveal {
 		return revealClosed
 	case len(first) == 0:
 		return revealSilent
-	case bytes.HasPrefix(first, []byte("HTTP/")):
+	case bytes.HasPrefix([]byte("HTTP/"), first[:min(len(first), 5)]): // SOCKS5 reads only two bytes
 		if bytes.HasPrefix(first, []byte("HTTP/1.1 400")) && wantsTLS(first) {
 			return revealTLS
 		}

@@ -20,6 +20,7 @@ type try struct {
 	own    *ownAddrs
 	ep     proxy.Endpoint
 	known  proxy.Traits // what earlier checks found
+	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
 	budget budget
 }
@@ -132,6 +133,9 @@ func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
 	if raw == nil {
 		return nil
 	}
+	if t.unsure && t.ep.Protocol.IsSOCKS() {
+		defer spy.nudgeAfter(t.budget.left * 2 / 3)()
+	}
 	ctx, stop := t.budget.start(ctx)
 	defer stop()
 	var conn *dial.Conn
@@ -242,6 +246,22 @@ func (s *spyConn) Read(p []byte) (int, error) {
 	s.first = append(s.first, p[:max(0, min(n, spied-len(s.first)))]...)
 	s.mu.Unlock()
 	return n, err
+}
+
+// nudgeAfter ends a line after d unless the peer has spoken by then. HTTP servers
+// wait for the end of a line and take a greeting of SOCKS for the beginning of
+// one; this makes them speak up. A SOCKS server that has not answered after most
+// of the time would not have passed. The function it returns calls it off.
+func (s *spyConn) nudgeAfter(d time.Duration) func() {
+	t := time.AfterFunc(d, func() {
+		s.mu.Lock()
+		silent := len(s.first) == 0
+		s.mu.Unlock()
+		if silent {
+			s.Conn.Write([]byte("\r\n\r\n")) // if it fails, so will the reader
+		}
+	})
+	return func() { t.Stop() }
 }
 
 // reveal judges what was heard until a step failed with class.
