@@ -150,16 +150,22 @@ type Verdict struct {
 
 // Yield is what became of the candidates of one list.
 type Yield struct {
-	New, Known int
-	Refused    map[string]int // by reason
+	New     int            `json:"new"`
+	Known   int            `json:"known"`
+	Refused map[string]int `json:"refused,omitempty"` // by reason
 }
 
-// Worth is what a source has given so far.
+// Worth is what a source has given so far. It counts endpoints that are known;
+// those that were refused or forgotten are not among them.
 type Worth struct {
-	Listed   int // endpoints it names at present or named last
-	Live     int // of those, live now
-	EverLive int // of those, live at any time
-	Checked  int // of those, checked at least once
+	Listed    int           `json:"listed"`     // endpoints it names at present or named last
+	Live      int           `json:"live"`       // of those, live now
+	EverLive  int           `json:"ever_live"`  // of those, live at any time
+	Checked   int           `json:"checked"`    // of those, checked at least once
+	FirstLive int           `json:"first_live"` // of those checked, live at their first check
+	Exclusive int           `json:"exclusive"`  // of those listed, named by no other source now
+	OnlyLive  int           `json:"only_live"`  // of those exclusive, live now: what would be lost without the source
+	Latency   time.Duration `json:"latency"`    // median until the first byte of those live now, in nanoseconds; 0: not known
 }
 
 // Yield is the smoothed share of the checked endpoints that ever worked, the

@@ -105,8 +105,8 @@ func TestServersErrorsArePassedOn(t *testing.T) {
 func TestSourcesFromTheServer(t *testing.T) {
 	t.Parallel()
 	url, _ := adminServer(t, 200, `{"items":[
-		{"name":"a","enabled":true,"last_run":"2026-01-02T03:04:05Z","error":"fetch: \u001b[2Jtime-out","worth":{"Listed":10,"Live":1,"EverLive":2,"Checked":8}},
-		{"name":"b","enabled":false,"worth":{"Listed":0}},
+		{"name":"a","enabled":true,"last_run":"2026-01-02T03:04:05Z","error":"fetch: \u001b[2Jtime-out","worth":{"listed":10,"live":1,"ever_live":2,"checked":8}},
+		{"name":"b","enabled":false,"worth":{"listed":0}},
 		{"name":"c","enabled":true,"last_run":"2026-01-02T03:04:05Z","not_modified":true}],"total":3}`)
 	code, out, errs := command(t, nil, "sources", "--server", url)
 	if code != 0 || errs != "" {
