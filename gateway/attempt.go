@@ -143,6 +143,7 @@ func (x *exchange) overdue(ctx context.Context) *refusal {
 	return nil
 }
 
+// exhausted is the refusal when no upstream is left or no more may be tried.
 func (x *exchange) exhausted() *refusal {
 	return refusef(codeFailed, "no upstream delivered"+x.history())
 }
@@ -155,6 +156,7 @@ func (x *exchange) history() string {
 	return ": " + strings.Join(x.faults, ", ")
 }
 
+// via is the way through this try's upstream, with the deadlines of the settings.
 func (t *try) via() *dial.Via {
 	return t.x.s.dialer.Via(t.lease.Entry.Endpoint, t.lease.Entry.Password)
 }
@@ -188,6 +190,7 @@ func (t *try) fail(ctx context.Context, stage proxy.Stage, err error) {
 	t.failAs(stage, class, status)
 }
 
+// failAs is fail for a failure whose class is known. Status is 0 when there was none.
 func (t *try) failAs(stage proxy.Stage, class proxy.Class, status int) {
 	t.report(stage, class, status, 0)
 	t.avoid()

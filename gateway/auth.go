@@ -125,6 +125,7 @@ func (w who) enter() (leave func(), r *refusal) {
 	return func() { u.running.Add(-1) }, nil
 }
 
+// contains reports whether one of the ranges holds a.
 func contains(list []netip.Prefix, a netip.Addr) bool {
 	for _, p := range list {
 		if p.Contains(a) {
@@ -152,6 +153,7 @@ type guesses struct {
 	at    time.Time
 }
 
+// newGuard makes a guard that has seen nothing.
 func newGuard() *guard { return &guard{recent: map[netip.Prefix]guesses{}} }
 
 // network is the address, or the /64 that one IPv6 user has whole.
@@ -164,6 +166,7 @@ func network(a netip.Addr) netip.Prefix {
 	return p
 }
 
+// now returns how full the bucket is at t. A clock that runs backwards empties nothing.
 func (b guesses) now(t time.Time) float64 {
 	return max(0, b.count-float64(max(0, t.Sub(b.at)))/float64(guessEvery))
 }
@@ -179,6 +182,7 @@ func (g *guard) wait(a netip.Addr, now time.Time) time.Duration {
 	return time.Duration(over * float64(guessEvery))
 }
 
+// failed counts one wrong login of the address.
 func (g *guard) failed(a netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

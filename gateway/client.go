@@ -41,6 +41,7 @@ type client struct {
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
 
+// newClient takes a connection over; forget gives back what it holds.
 func newClient(g *Gateway, l *listener, conn net.Conn) *client {
 	c := &client{g: g, l: l, raw: conn, conn: conn, r: readers.Get().(*bufio.Reader)}
 	c.r.Reset(conn)
@@ -140,6 +141,7 @@ func (c *client) answerBare(r *refusal) {
 	c.linger()
 }
 
+// refuseExcess answers the first request of a connection over the limit.
 func (c *client) refuseExcess() {
 	c.g.m.refused.WithLabelValues(codeOverload).Inc()
 	c.answerBare(&refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second})

@@ -155,6 +155,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// or sets v to def where v is the zero value.
 func or[T comparable](v *T, def T) {
 	var zero T
 	if *v == zero {
@@ -162,6 +163,7 @@ func or[T comparable](v *T, def T) {
 	}
 }
 
+// orSlice is or for slices: nil means the default, empty means empty.
 func orSlice[T any](v *[]T, def []T) {
 	if *v == nil {
 		*v = def

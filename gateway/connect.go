@@ -61,6 +61,8 @@ func (c *client) refuseRequest(q *http1.Request, r *refusal, may bool) bool {
 	return c.answerRefusal(q, r, newID(), may)
 }
 
+// answerRefusal writes a refusal under the id of its trace and reports whether the
+// connection stays. Nothing is written to a client that is gone.
 func (c *client) answerRefusal(q *http1.Request, r *refusal, id string, may bool) bool {
 	keep := may && c.keeps()
 	if r.code == codeGone {

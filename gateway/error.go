@@ -80,8 +80,10 @@ func (r *refusal) Error() string { return r.code + ": " + r.msg }
 // errGone ends a request whose client went away.
 var errGone = &refusal{code: codeGone, msg: "the client went away"}
 
+// refusef makes a refusal with the status of its code. The text is for people.
 func refusef(code, msg string) *refusal { return &refusal{code: code, msg: msg} }
 
+// httpStatus is the status that HTTP clients get.
 func (r *refusal) httpStatus() int {
 	if r.status != 0 {
 		return r.status
@@ -165,6 +167,7 @@ func refusePick(err error) *refusal {
 	return refusef(codeInternal, "no upstream could be picked")
 }
 
+// cmpOr returns d, or def when d says nothing.
 func cmpOr(d, def time.Duration) time.Duration {
 	if d > 0 {
 		return d

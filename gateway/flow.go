@@ -223,6 +223,7 @@ func (f *flow) deliver(l *leg, first opening) {
 	f.endHalf(func() error { return closeWrite(c.conn) }, c.raw)
 }
 
+// closeWrite half-closes a connection of a client, TCP or TLS.
 func closeWrite(c net.Conn) error {
 	if w, ok := c.(interface{ CloseWrite() error }); ok {
 		return w.CloseWrite()

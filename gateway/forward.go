@@ -30,6 +30,8 @@ type reply struct {
 	unhook  func() bool // the connection is no longer closed when the request's context ends
 }
 
+// close ends the upstream connection and waits for an upload that still runs. An
+// upstream connection serves one request only, so nothing misframed is ever reused.
 func (p *reply) close() {
 	p.unhook()
 	_ = p.up.Close()
@@ -258,6 +260,7 @@ func (t *try) ownPage(p *reply, forward bool) bool {
 // mere forwarders they leave the target's field alone.
 var proxyServers = []string{"squid", "tinyproxy", "mikrotik", "privoxy", "3proxy", "polipo", "freeproxy", "ccproxy", "wingate"}
 
+// signedByProxy reports whether an error page says that a proxy wrote it.
 func signedByProxy(h http1.Header) bool {
 	if h.Has("X-Squid-Error") || h.Has("Proxy-Authenticate") || strings.Contains(h.Get("Proxy-Status"), "error=") {
 		return true

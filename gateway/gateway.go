@@ -129,6 +129,7 @@ func (g *Gateway) Listen() error {
 	return nil
 }
 
+// closeAll closes listeners; connections that were accepted stay.
 func closeAll(ls []*listener) {
 	for _, l := range ls {
 		_ = l.Close()
@@ -151,6 +152,7 @@ func (g *Gateway) Addrs() []net.Addr {
 	return out
 }
 
+// addr returns the address of the i-th listener, nil for none.
 func (g *Gateway) addr(i int) net.Addr {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,6 +190,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	return nil
 }
 
+// drain ends everything: idle connections now, requests and tunnels when they are
+// done, and what is left after Config.Drain by force.
 func (g *Gateway) drain(ls []*listener, cut func()) {
 	g.ending.Store(true)
 	closeAll(ls)

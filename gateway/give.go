@@ -18,6 +18,7 @@ type writer struct {
 	n int64
 }
 
+// Write implements io.Writer.
 func (w *writer) Write(p []byte) (int, error) {
 	_ = w.c.raw.SetWriteDeadline(time.Now().Add(stallTime))
 	n, err := w.c.conn.Write(p)

@@ -26,8 +26,10 @@ type flight struct {
 
 var flights = sync.Pool{New: func() any { b := make([]byte, recordHead+recordMost); return &b }}
 
+// bytes is what was read from the client, a whole record or less.
 func (h flight) bytes() []byte { return (*h.buf)[:h.n] }
 
+// free gives the buffer back; bytes must not be used afterwards.
 func (h flight) free() { flights.Put(h.buf) }
 
 // readHello takes the first record from a client that began with the byte of a
@@ -80,6 +82,7 @@ func replayable(b []byte) bool {
 	return true
 }
 
+// skip drops n bytes from b, or reports that there are fewer.
 func skip(b *[]byte, n int) bool {
 	if len(*b) < n {
 		return false

@@ -151,7 +151,7 @@ func TestTooManyConnections(t *testing.T) {
 	until(t, "the places are free", func() bool { n, _, _ := r.g.Counts(); return n == 1 })
 	idle := r.conn()
 	idle.send("GET /not-a-proxy-request HTTP/1.1\r\nHost: x\r\n\r\n")
-	idle.answer("GET") // it waits for the next request now
+	idle.answer("GET")                                      // it waits for the next request now
 	until(t, "an idle connection makes room", func() bool { // it is idle a moment after its answer
 		four := r.conn()
 		defer four.Close()

@@ -18,6 +18,7 @@ type metrics struct {
 	bytes        *prometheus.CounterVec // by direction, as the client sees it
 }
 
+// newMetrics registers with r; nil registers nowhere.
 func newMetrics(r prometheus.Registerer) *metrics {
 	f := promauto.With(r)
 	counter := func(name, help string) prometheus.Counter {

@@ -56,6 +56,7 @@ type OptionError struct{ Msg string }
 // Error says what is wrong and what would be right.
 func (e *OptionError) Error() string { return e.Msg }
 
+// optionErr makes an OptionError; foreign text in it must be clipped.
 func optionErr(format string, args ...any) error { return &OptionError{fmt.Sprintf(format, args...)} }
 
 // ParseUser splits a user name into the name and the options that ride in it,
@@ -116,6 +117,7 @@ func parseOptions(s string) (Options, error) {
 	return parseTokens(s, sep)
 }
 
+// unescapeOnce decodes %XX. What comes out is not decoded again, and must be printable.
 func unescapeOnce(s string) (string, error) {
 	if strings.IndexByte(s, '%') >= 0 {
 		var b strings.Builder
@@ -175,6 +177,7 @@ func parseTokens(s, sep string) (Options, error) {
 	return o, o.check()
 }
 
+// setFlag sets one of flagKeys.
 func (o *Options) setFlag(key string) {
 	switch key {
 	case "strict":
@@ -186,6 +189,7 @@ func (o *Options) setFlag(key string) {
 	}
 }
 
+// set reads the value of one of filterKeys and otherKeys.
 func (o *Options) set(key, value, sep string) (err error) {
 	switch key {
 	case "session":
@@ -248,6 +252,7 @@ func parseTTL(s string) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
+// parseRetry reads how many upstreams may be tried; off and 0 mean one.
 func parseRetry(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 8)
 	if strings.EqualFold(s, "off") || err == nil && n == 0 {
@@ -259,6 +264,7 @@ func parseRetry(s string) (int, error) {
 	return int(n), nil
 }
 
+// parseSwitch reads on or off and their usual spellings.
 func parseSwitch(key, s string) (proxy.Tri, error) {
 	switch strings.ToLower(s) {
 	case "on", "true", "1", "yes":
@@ -295,6 +301,7 @@ func (o Options) and(with Options) (out Options, ok bool) {
 	return out, ok && !(out.Strict && out.Soft)
 }
 
+// andValue joins two values of which the zero one means any. It reports whether both can hold.
 func andValue[T comparable](v *T, with T) bool {
 	var zero T
 	if with == zero || *v == with {
@@ -305,6 +312,7 @@ func andValue[T comparable](v *T, with T) bool {
 	return ok
 }
 
+// andFilter narrows f to what with wants too. It reports whether anything can pass both.
 func andFilter(f *proxy.Filter, with proxy.Filter) bool {
 	ok := andSet(&f.Protocols, with.Protocols)
 	ok = andSet(&f.Countries, with.Countries) && ok
@@ -322,6 +330,7 @@ func andFilter(f *proxy.Filter, with proxy.Filter) bool {
 	return ok
 }
 
+// andSet intersects two lists of alternatives, of which the empty one means any.
 func andSet[T cmp.Ordered](set *[]T, with []T) bool {
 	switch {
 	case len(with) == 0:

@@ -237,6 +237,7 @@ type stallReader struct {
 	stop *atomic.Bool // once set, reads end at once; nil: never
 }
 
+// Read implements io.Reader. A read that can be served from the buffer sets no deadline.
 func (s *stallReader) Read(p []byte) (int, error) {
 	if s.c.r.Buffered() == 0 {
 		_ = s.c.raw.SetReadDeadline(time.Now().Add(stallTime))

@@ -36,6 +36,8 @@ type user struct {
 	running  *atomic.Int64 // survives Apply
 }
 
+// newSettings checks cfg and makes it ready. old is what it replaces, nil at the start;
+// counters of users carry over.
 func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -82,6 +84,7 @@ func sameListeners(old, cfg Config) error {
 	return nil
 }
 
+// readUsers makes the users up, with passwords from their files.
 func (s *settings) readUsers(old *settings) error {
 	if len(s.cfg.Users) == 0 {
 		return nil
@@ -124,6 +127,7 @@ func (s *settings) options(l *listener) Options {
 	return s.fixed[l.fixed]
 }
 
+// setOf makes a set for look-ups.
 func setOf(list []int) map[int]bool {
 	return maps.Collect(func(yield func(int, bool) bool) {
 		for _, v := range list {

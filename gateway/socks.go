@@ -79,6 +79,8 @@ func (c *client) greet5(s *settings) (who, bool) {
 	return w, socks.WriteLogin5(c.conn, r == nil) == nil && r == nil
 }
 
+// serveSOCKS4 serves a SOCKS4 or 4a request. The user id carries name and options;
+// there is no password, so users that have one cannot come in this way.
 func (c *client) serveSOCKS4(ctx context.Context) {
 	s := c.g.set.Load()
 	q, err := socks.ReadRequest4(c.r)
@@ -133,10 +135,12 @@ func (c *client) replyWriter() io.Writer {
 	return c.conn
 }
 
+// reply5 answers a SOCKS5 request. The bound address is not told: it would be ours.
 func (c *client) reply5(code socks.Reply) {
 	_ = socks.WriteReply5(c.replyWriter(), code, socks.Addr{})
 }
 
+// reply4 answers a SOCKS4 request, which knows only yes and no.
 func (c *client) reply4(code socks.Reply) {
 	four := socks.Rejected
 	if code == socks.Succeeded {

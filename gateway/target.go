@@ -19,6 +19,8 @@ type ownAddrs struct {
 	name  string              // of this machine, lower case
 }
 
+// newOwnAddrs takes down where the listeners can be reached. Addresses of this machine
+// are read once: a listener on all of them also answers on ones that come later.
 func newOwnAddrs(ls []*listener) ownAddrs {
 	o := ownAddrs{ports: map[uint16]bool{}, addrs: map[netip.AddrPort]bool{}, local: map[netip.Addr]bool{}, wild: map[uint16]bool{}}
 	for _, l := range ls {

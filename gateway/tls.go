@@ -36,6 +36,7 @@ func serverTLS(cfg TLS) (*tls.Config, error) {
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(time.Now()), nil }}, nil
 }
 
+// stat tells the files apart from what was read; a missing one is the zero state.
 func (f *certFiles) stat() (s [2]fileState) {
 	for i, name := range []string{f.cert, f.key} {
 		if info, err := os.Stat(name); err == nil {
@@ -56,6 +57,7 @@ func (f *certFiles) load() error {
 	return nil
 }
 
+// current returns the pair to serve now.
 func (f *certFiles) current(now time.Time) *tls.Certificate {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -113,6 +113,7 @@ type upstreamWriter struct {
 	u  *upload
 }
 
+// Write implements io.Writer.
 func (w *upstreamWriter) Write(p []byte) (int, error) {
 	_ = w.up.SetWriteDeadline(time.Now().Add(stallTime))
 	n, err := w.up.Write(p)

@@ -30,6 +30,7 @@ func (c Config) Validate() error {
 
 type failFunc func(format string, args ...any)
 
+// validateListeners also refuses an open proxy: an address that others reach needs users or ranges.
 func (c Config) validateListeners(fail failFunc) {
 	open := len(c.Users) == 0 && len(c.AllowClients) == 0
 	seen := map[string]string{}
@@ -78,6 +79,7 @@ func checkListen(listen string) (loopback bool, err error) {
 	return err == nil && a.Unmap().IsLoopback() || host == "localhost", nil
 }
 
+// validateUsers checks names, which must survive the user-name grammar, and what users require.
 func (c Config) validateUsers(fail failFunc) {
 	seen := map[string]bool{}
 	for i, u := range c.Users {
@@ -109,6 +111,7 @@ func (c Config) validateUsers(fail failFunc) {
 	}
 }
 
+// validateRetry checks failover and what counts as a ban.
 func (c Config) validateRetry(fail failFunc) {
 	if c.Retry.Attempts < 1 || c.Retry.Attempts > maxAttempts {
 		fail("retry.attempts: %d is not between 1 and %d", c.Retry.Attempts, maxAttempts)
@@ -133,6 +136,7 @@ func (c Config) validateRetry(fail failFunc) {
 	}
 }
 
+// validateTimes checks that every duration is usable.
 func (c Config) validateTimes(fail failFunc) {
 	const day = 24 * time.Hour
 	for _, d := range []struct {
@@ -156,6 +160,7 @@ func (c Config) validateTimes(fail failFunc) {
 	}
 }
 
+// validateChoices checks the keys that take one of a few words.
 func (c Config) validateChoices(fail failFunc) {
 	for _, v := range []struct {
 		key, val string
@@ -192,6 +197,7 @@ func (c Config) validateUnsupported(fail failFunc) {
 	}
 }
 
+// printable reports whether s has no control characters.
 func printable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {

@@ -79,6 +79,7 @@ func (b *Body) endIsHere() bool {
 	return err == nil && string(next) == last
 }
 
+// truncated turns an end that comes too early into ErrTruncated.
 func truncated(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrTruncated
@@ -146,6 +147,7 @@ func (b *Body) line() ([]byte, error) {
 	return line[:len(line)-2], nil
 }
 
+// orError returns err, or that the body is malformed.
 func orError(err error, msg string) error {
 	if err != nil {
 		return err
@@ -172,6 +174,7 @@ func chunkSize(line []byte) (size int64, rest []byte, ok bool) {
 	return size, rest, ext == "" || ext[0] == ';'
 }
 
+// unhex returns the value of a hexadecimal digit.
 func unhex(c byte) (byte, bool) {
 	switch {
 	case '0' <= c && c <= '9':

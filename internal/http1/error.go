@@ -23,4 +23,5 @@ const (
 	lastVersion = 1 // the highest minor version of HTTP/1 that is spoken
 )
 
+// malformed is what most breaches are; answers turn it into a 502.
 func malformed(msg string) error { return &Error{badRequest, msg} }

@@ -92,6 +92,8 @@ func parseFields(rest string, strict bool) (Header, error) {
 	}
 }
 
+// parseField reads name and value. Only answers may have blanks before the colon,
+// which RFC 9112 section 5.1 has a proxy remove.
 func parseField(line string, strict bool) (Field, error) {
 	name, value, ok := strings.Cut(line, ":")
 	if !ok {

@@ -122,6 +122,7 @@ func (h Header) HasToken(name, token string) bool {
 	return false
 }
 
+// appendTo appends the fields and the empty line.
 func (h Header) appendTo(b []byte) []byte {
 	for _, f := range h {
 		b = append(b, f.Name...)
@@ -146,6 +147,7 @@ func EqualFold(a, b string) bool {
 	return true
 }
 
+// lower returns an ASCII letter in lower case and anything else as it is.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
@@ -153,6 +155,7 @@ func lower(c byte) byte {
 	return c
 }
 
+// trimBlank removes optional white space (RFC 9110 section 5.6.3), which is only blanks and tabs.
 func trimBlank(s string) string { return strings.Trim(s, " \t") }
 
 // isToken holds the characters of a token (RFC 9110 section 5.6.2).

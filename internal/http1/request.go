@@ -32,6 +32,7 @@ func ReadRequest(r *bufio.Reader, limit int) (*Request, error) {
 	return q, q.checkNames()
 }
 
+// parseLine reads a request line with exactly one space between its parts.
 func (q *Request) parseLine(line string) error {
 	method, rest, ok := strings.Cut(line, " ")
 	target, version, ok2 := strings.Cut(rest, " ")
@@ -55,6 +56,7 @@ func (q *Request) parseLine(line string) error {
 	return nil
 }
 
+// digit reports whether c is a decimal digit.
 func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 // validTarget allows visible ASCII. A fragment never travels (RFC 9110 section
@@ -73,6 +75,7 @@ func validTarget(s string) bool {
 var lookalikes = []string{"transfer-encoding", "content-length", "host", "connection", "keep-alive", "upgrade", "expect", "te",
 	"trailer", "authorization", "proxy-authorization", "proxy-connection", "freeway-options"}
 
+// checkNames refuses lookalikes of the names that decide framing, routing or access.
 func (q *Request) checkNames() error {
 	for _, f := range q.Header {
 		if strings.IndexByte(f.Name, '_') < 0 {
@@ -101,6 +104,7 @@ func (q *Request) AppendTo(b []byte) []byte {
 // KeepAlive reports whether the client wants the connection kept (RFC 9112 section 9.3).
 func (q *Request) KeepAlive() bool { return keepAlive(q.Minor, q.Header) }
 
+// keepAlive is the rule for both directions (RFC 9112 section 9.3).
 func keepAlive(minor int, h Header) bool {
 	if h.HasToken("Connection", "close") {
 		return false

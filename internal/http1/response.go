@@ -62,6 +62,7 @@ func asGateway(err error) error {
 	return err
 }
 
+// parseLine reads a status line; the reason, and the space before it, may be missing.
 func (p *Response) parseLine(line string) error {
 	version, rest, _ := strings.Cut(line, " ")
 	if len(version) != 8 || version[:7] != "HTTP/1." || !digit(version[7]) {
