@@ -27,11 +27,12 @@ type demoFlags struct {
 	gateway, api string
 	chosen       bool // the addresses were named, so no others will do
 	enough       int  // how many live proxies make the demo ready
+	recheck      time.Duration
 }
 
 // demoCommand makes "freeway demo".
 func (a *app) demoCommand() *cobra.Command {
-	f := demoFlags{enough: 10}
+	f := demoFlags{enough: 10, recheck: 10 * time.Second}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run everything over a simulated proxy internet on loopback: no network needed",
@@ -141,7 +142,7 @@ func (d *demo) config(f demoFlags) config.Config {
 	cfg.Scraper.Schedule = "@every 10s"
 	cfg.Sources = scraper.Sources{List: d.sources()}
 	cfg.Checker.ConnectTimeout, cfg.Checker.Timeout = 2*time.Second, 4*time.Second
-	cfg.Checker.Recheck = 10 * time.Second
+	cfg.Checker.Recheck = f.recheck
 	cfg.Checker.Rate = 0
 	cfg.Checker.JudgeCA = d.ca
 	cfg.Checker.OwnIPs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}

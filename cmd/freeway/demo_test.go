@@ -77,7 +77,7 @@ func (b *lockedBuffer) String() string {
 // many exits.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	d := runDemo(t, demoFlags{lab: labFlags{upstreams: 120, seed: 3, speed: 20}})
+	d := runDemo(t, demoFlags{lab: labFlags{upstreams: 120, seed: 3, speed: 20}, recheck: 2 * time.Second})
 	eventually(t, "90 % of what has been up for a while is live", func() bool { return liveShare(d) >= 0.9 })
 	mustNotBeLive(t, d, lab.Intercept)
 
@@ -85,9 +85,9 @@ func TestDemo(t *testing.T) {
 	const each = 40
 	var wg sync.WaitGroup
 	for kind, client := range d.clients(t) {
-		base := d.lab.HTTPName()
-		if kind == "https" {
-			base = d.lab.HTTPSName()
+		base := d.lab.HTTPSName()
+		if kind == "http" {
+			base = d.lab.HTTPName()
 		}
 		wg.Go(func() {
 			for i := range each {
@@ -152,7 +152,7 @@ func (d *demo) clients(t *testing.T) map[string]*http.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	over := &http.Transport{DialContext: socks.(xproxy.ContextDialer).DialContext, DisableKeepAlives: true}
+	over := &http.Transport{DialContext: socks.(xproxy.ContextDialer).DialContext, TLSClientConfig: through.TLSClientConfig, DisableKeepAlives: true}
 	return map[string]*http.Client{
 		"http": {Transport: through, Timeout: time.Minute}, "https": {Transport: through, Timeout: time.Minute},
 		"socks5": {Transport: over, Timeout: time.Minute},
