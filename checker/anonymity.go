@@ -104,6 +104,9 @@ func inTokens(text string, part func(byte) bool, wanted func(netip.Addr) bool) b
 // maxToken is longer than any address with a port.
 const maxToken = 64
 
+// tokenAddr reads an address, with or without port and brackets. Colons and dots
+// that belong to the text around it are taken off one side at a time, because
+// an IPv6 address may begin or end with colons of its own.
 func tokenAddr(s string) (netip.Addr, bool) {
 	s = strings.TrimRight(s, ".")
 	if len(s) > maxToken {
@@ -120,8 +123,11 @@ func tokenAddr(s string) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
+// isIPv4Byte accepts what an IPv4 address is made of.
 func isIPv4Byte(c byte) bool { return c >= '0' && c <= '9' || c == '.' }
 
+// isAddrByte accepts what any address with a port is made of. Letters a to f are
+// also the ends of words, which is why IPv4 addresses are looked for apart.
 func isAddrByte(c byte) bool {
 	return isIPv4Byte(c) || c == ':' || c == '[' || c == ']' || c|0x20 >= 'a' && c|0x20 <= 'f'
 }

@@ -36,6 +36,7 @@ type result struct {
 	canceled bool        // ctx ended, or we lack resources: nothing can be said
 }
 
+// passed reports whether the proxy works by this protocol.
 func (r *result) passed() bool { return r.fault == nil }
 
 // run tests everything that is claimed and, where that is not settled, what else it may be.
@@ -265,6 +266,7 @@ func (k *check) verdict() proxy.Verdict {
 	return v
 }
 
+// outcome states a result for an endpoint: that of the result itself, or one that it settles as well.
 func (k *check) outcome(ep proxy.Endpoint, r *result) proxy.Outcome {
 	o := proxy.Outcome{Endpoint: ep, At: k.c.now(), Origin: proxy.FromCheck, Stage: proxy.StageVerify, Phases: r.phases, Learned: r.learned}
 	if r.judge != nil {

@@ -140,6 +140,7 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, validateTargets(c.Targets)...)...)
 }
 
+// validateTargets reports every mistake in the targets section.
 func validateTargets(targets []TargetCheck) []error {
 	var errs []error
 	seen := map[string]int{}
@@ -166,6 +167,7 @@ func validateTargets(targets []TargetCheck) []error {
 	return errs
 }
 
+// validName accepts names that filters can carry: user names separate values by commas and tildes.
 func validName(s string) bool {
 	for i := range len(s) {
 		c := s[i] | 0x20

@@ -88,12 +88,14 @@ type hold struct {
 	queue []doubt
 }
 
+// add takes a doubt in; control must be woken afterwards.
 func (h *hold) add(d doubt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.queue = append(h.queue, d)
 }
 
+// len returns how many doubts are held.
 func (h *hold) len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -254,6 +254,15 @@ func (s *settings) operators() int {
 	return len(seen)
 }
 
+// status describes the judges for people.
+func (s *settings) status() []JudgeStatus {
+	out := make([]JudgeStatus, 0, len(s.judges))
+	for _, e := range s.judges {
+		out = append(out, e.status())
+	}
+	return out
+}
+
 // pick returns up to two judges that are up, of different operators, by TLS or
 // plain. Those that may be asked at once come first, and not of the operator avoid.
 func (s *settings) pick(tls bool, avoid string) []*examiner {

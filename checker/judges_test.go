@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,6 +134,34 @@ func TestJudgeWithUntrustedCertificateIsDown(t *testing.T) {
 	}
 	if s := b.Status(); !s.Frozen || !strings.Contains(s.Reason, "bad_tls") || s.Judges[0].Up {
 		t.Errorf("status = %+v, want the judge down for its certificate", s)
+	}
+}
+
+// TestNobodyIsAccusedWhenTheJudgesCertificateBreaks: an interceptor and a judge
+// with a new, unknown certificate look the same through a proxy.
+func TestNobodyIsAccusedWhenTheJudgesCertificateBreaks(t *testing.T) {
+	t.Parallel()
+	l := start(t, lab.Config{})
+	strange := newJudge(t, true, nil) // its certificate is unknown
+	var broken atomic.Bool
+	b := benchOver(t, l, judges(l.JudgeHTTPS()), func(_ *checker.Config, env *checker.Env) {
+		d := net.Dialer{Control: env.Control}
+		env.Direct = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if broken.Load() {
+				addr = strange.Listener.Addr().String()
+			}
+			return d.DialContext(ctx, network, addr)
+		}
+	})
+	b.one(t, b.add(t, lab.Upstream{}))
+	broken.Store(true)
+	ep := b.add(t, lab.Upstream{Behaviour: lab.Intercept})
+	if v := b.Check(t.Context(), jobOf(ep)); len(v.Outcomes) != 0 {
+		t.Errorf("accused while the judge does not verify directly: %+v", v.Outcomes)
+	}
+	broken.Store(false)
+	if _, o := b.one(t, ep); o.Class != proxy.Tampered {
+		t.Errorf("outcome = %v afterwards, want tampered", o.Class)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -170,6 +171,7 @@ func newJudge(t *testing.T, secure bool, h http.HandlerFunc) *testJudge {
 		j.requests.Add(1)
 		(*j.handler.Load())(w, r)
 	}))
+	j.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if secure {
 		j.StartTLS()
 	} else {

@@ -112,11 +112,13 @@ func (c *Checker) ready(ctx context.Context) bool {
 	return false
 }
 
+// deliver counts a verdict and gives up the claim with it.
 func (c *Checker) deliver(v proxy.Verdict) {
 	c.count(v)
 	c.env.Queue.Report(v)
 }
 
+// giveBack gives up a claim without a judgement.
 func (c *Checker) giveBack(job proxy.Job, notes ...string) {
 	c.deliver(proxy.Verdict{Job: job, Notes: notes})
 }
@@ -217,18 +219,10 @@ func (c *Checker) noticed(s *settings) {
 		if up {
 			c.log.Info("judges answer again; checking goes on")
 		} else {
-			c.log.Warn("no judge answers directly; nothing is checked until one does", "reason", frozenReason(c.statusOf(s)))
+			c.log.Warn("no judge answers directly; nothing is checked until one does", "reason", frozenReason(s.status()))
 		}
 	}
 	c.broadcast()
-}
-
-func (c *Checker) statusOf(s *settings) []JudgeStatus {
-	var out []JudgeStatus
-	for _, e := range s.judges {
-		out = append(out, e.status())
-	}
-	return out
 }
 
 // changed returns a channel that is closed at the next change.

@@ -93,6 +93,7 @@ func (t *try) spoken(s *step) bool {
 	return false
 }
 
+// lastJudge returns who was asked last, nil for nobody.
 func (t *try) lastJudge(steps ...step) *examiner {
 	var last *examiner
 	for _, s := range steps {

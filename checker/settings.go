@@ -48,6 +48,7 @@ func prepare(cfg Config, env Env, old *settings) (*settings, error) {
 	return s, nil
 }
 
+// addJudges prepares the judges. Those of one operator share a limiter, also across configurations.
 func (s *settings) addJudges(old *settings) error {
 	limiters := map[string]*rate.Limiter{}
 	if old != nil {

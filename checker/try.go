@@ -50,6 +50,7 @@ type step struct {
 	reveal  reveal // what the peer's bytes look like, when it does not speak the protocol
 }
 
+// ok reports whether the step was taken and worked.
 func (s *step) ok() bool { return s.ran && s.fault == nil }
 
 // class returns how the step went, OK when it did not run.
@@ -79,6 +80,7 @@ func (t *try) ask(ctx context.Context, judges []*examiner) step {
 // patience is how long an open connection may wait for a turn at a public judge.
 const patience = time.Second
 
+// askOne asks one judge: connect, open a way, wait for a turn, ask, weigh.
 func (t *try) askOne(ctx context.Context, e *examiner) step {
 	s := step{ran: true, judge: e}
 	conn := t.open(ctx, e, &s)
@@ -128,6 +130,7 @@ func (t *try) open(ctx context.Context, e *examiner, s *step) *dial.Conn {
 	return conn
 }
 
+// openTo is open for one form of the judge's address.
 func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
 	raw, spy := t.connect(ctx, s)
 	if raw == nil {
