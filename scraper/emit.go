@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 
@@ -276,6 +277,7 @@ const (
 type idSet struct {
 	slots []uint64
 	n     int
+	seed  uint64 // so that no list can be made whose entries collide
 }
 
 // add reports whether id is new.
@@ -298,14 +300,27 @@ func (s *idSet) add(id uint64) bool {
 // find returns the slot that holds id or is free for it.
 func (s *idSet) find(id uint64) uint64 {
 	mask := uint64(len(s.slots) - 1)
-	i := (id * 0x9E3779B97F4A7C15) >> 20 & mask // Fibonacci hashing, Knuth 6.4
+	i := mix(id^s.seed) & mask
 	for s.slots[i] != 0 && s.slots[i] != id {
 		i = (i + 1) & mask
 	}
 	return i
 }
 
+// mix spreads every bit over all: the finalizer of MurmurHash3.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// grow doubles the slots.
 func (s *idSet) grow() {
+	if s.seed == 0 {
+		s.seed = rand.Uint64()
+	}
 	old := s.slots
 	s.slots = make([]uint64, max(256, 2*len(old)))
 	for _, id := range old {

@@ -173,16 +173,12 @@ func hostile(n int) map[string]string {
 
 func TestHostileInputsCostLittle(t *testing.T) {
 	t.Parallel()
-	n := 1 << 20
-	if testing.Short() {
-		n = 1 << 17
-	}
-	for name, in := range hostile(n) {
+	for name, in := range hostile(256 << 10) {
 		for _, o := range []scraper.ParseOptions{{}, {As: "html", HTML: map[string]string{"row": "div, b, td", "host": "b", "port": "i"}}} {
 			start := time.Now()
 			got := found(t, in, o)
 			if took := time.Since(start); took > 10*time.Second || len(got) > 0 {
-				t.Errorf("%s as %q: %d entries in %v, want none in at most 1s", name, o.As, len(got), took)
+				t.Errorf("%s as %q: %d entries in %v, want none in much less than 1s", name, o.As, len(got), took)
 			}
 		}
 	}
