@@ -48,7 +48,7 @@ func child(arg string) int {
 	}
 	fmt.Println("open")
 	for i := 0; ; i++ {
-		n := []int{1, 5, 200, 1, 3500, 5, 1, 200, 11_000, 1}[i%10]
+		n := []int{1, 5, 20, 1, 3200, 5, 1, 20, 5, 1, 1, 20, 5, 1, 11_000, 1}[i%16]
 		if err := s.Save(ctx, proxy.Batch{Put: plain(n, next), Docs: map[string][]byte{"last": strconv.AppendInt(nil, int64(next), 10)}}); err != nil {
 			fmt.Println("error", err)
 			return 1
@@ -122,7 +122,7 @@ func writeUntilKilled(t *testing.T, exe, path string, acknowledged int) int {
 		case strings.HasPrefix(line, "error"):
 			t.Fatalf("the writer says: %s", line)
 		case line == "open":
-			time.AfterFunc(time.Duration(rand.IntN(200))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+			time.AfterFunc(time.Duration(rand.IntN(100))*time.Millisecond, func() { _ = cmd.Process.Kill() })
 			continue
 		}
 		var first, n int
