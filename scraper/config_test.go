@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v4"
 
+	"freeway/proxy"
 	"freeway/scraper"
 )
 
@@ -40,6 +41,9 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
+// secrets compares what is inside of them.
+var secrets = cmp.Comparer(func(a, b proxy.Secret) bool { return a.Reveal() == b.Reveal() })
+
 func TestConfigYAML(t *testing.T) {
 	t.Parallel()
 	var got struct {
@@ -52,7 +56,7 @@ sources:
   builtin: [monosans, geonode]
   dir: sources.d
   list:
-    - {name: mine, url: "http://127.0.0.1/{page}", protocols: [http], pool: own, pages: {from: 1, to: 3}, headers: {X: y}, html: {row: tr}, json: {host: ip}, enabled: false}
+    - {name: mine, url: "https://127.0.0.1/{page}", protocols: [http], pool: own, pages: {from: 1, to: 3}, headers: {X: y}, html: {row: tr}, json: {host: ip}, enabled: false, method: post, body: "p={page}", min_yield: 5, via: pool}
 `
 	if err := yaml.Load([]byte(text), &got, yaml.WithKnownFields()); err != nil {
 		t.Fatalf("Load() = %v", err)
@@ -61,10 +65,11 @@ sources:
 	want := got
 	want.Scraper = scraper.Config{Schedule: "@every 30m", Concurrency: 8, Timeout: 20 * time.Second, MaxBytes: 32 << 20}
 	want.Sources = scraper.Sources{Builtin: scraper.Builtin{Names: []string{"monosans", "geonode"}}, Dir: "sources.d", List: []scraper.Source{{
-		Name: "mine", URL: "http://127.0.0.1/{page}", Protocols: []string{"http"}, Pool: "own", Pages: scraper.Pages{From: 1, To: 3},
+		Name: "mine", URL: "https://127.0.0.1/{page}", Protocols: []string{"http"}, Pool: "own", Pages: scraper.Pages{From: 1, To: 3},
 		Headers: map[string]string{"X": "y"}, HTML: map[string]string{"row": "tr"}, JSON: map[string]string{"host": "ip"}, Enabled: &off,
+		Method: "post", Body: proxy.NewSecret("p={page}"), MinYield: 5, Via: "pool",
 	}}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, secrets); diff != "" {
 		t.Errorf("Load() differs (-want +got):\n%s", diff)
 	}
 	if err := got.Sources.Validate(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -41,18 +42,20 @@ type web struct {
 
 	first http.RoundTripper // for addresses that the operator wrote
 	hop   http.RoundTripper // for addresses that a server wrote; each dial asks policy
+	via   http.RoundTripper // through the pool; nil when there is none
 }
 
-// newWeb makes the two transports. They differ in one thing: what a server
-// redirects to is checked against the policy when its final address is known,
-// so a name that resolves to this machine or network does not get through.
+// newWeb makes the transports. What a server redirects to is checked against
+// the policy when its final address is known, so a name that resolves to this
+// machine or network does not get through. Through the pool names are resolved
+// by the upstream, far from this network.
 func newWeb(env Env, now func() time.Time) *web {
 	w := &web{policy: env.Policy, agent: env.UserAgent, now: now, hosts: newHosts(now)}
 	if w.agent == "" {
 		w.agent = "freeway/dev (+proxy list reader)"
 	}
-	w.first = transport(env.Control)
-	w.hop = transport(func(network, address string, c syscall.RawConn) error {
+	w.first = transport(direct(env.Control))
+	w.hop = transport(direct(func(network, address string, c syscall.RawConn) error {
 		ap, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return fmt.Errorf("dial %q: not an address", clip(address, 80))
@@ -64,17 +67,24 @@ func newWeb(env Env, now func() time.Time) *web {
 			return env.Control(network, address, c)
 		}
 		return nil
-	})
+	}))
+	if env.Via != nil {
+		w.via = transport(env.Via)
+	}
 	return w
 }
 
-// transport makes a client side of HTTP that asks before each connection. It
-// keeps at most one idle connection per host, because only one is ever used.
-func transport(ask control) *http.Transport {
-	d := &net.Dialer{Control: ask}
+// direct dials without anybody in between and asks before each connection.
+func direct(ask control) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{Control: ask}).DialContext
+}
+
+// transport makes a client side of HTTP over dial. It keeps at most one idle
+// connection per host, because only one is ever used.
+func transport(dial func(ctx context.Context, network, addr string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil,
-		DialContext:            d.DialContext,
+		DialContext:            dial,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true, // decode does it, and counts
 		MaxIdleConnsPerHost:    1,
@@ -85,7 +95,7 @@ func transport(ask control) *http.Transport {
 
 // closeIdle closes the connections that wait for another request.
 func (w *web) closeIdle() {
-	for _, t := range []http.RoundTripper{w.first, w.hop} {
+	for _, t := range []http.RoundTripper{w.first, w.hop, w.via} {
 		if c, ok := t.(interface{ CloseIdleConnections() }); ok {
 			c.CloseIdleConnections()
 		}
@@ -95,12 +105,35 @@ func (w *web) closeIdle() {
 // request is one list to be fetched.
 type request struct {
 	url            string
+	method, body   string            // body: of a POST, for url's own host only
+	via            bool              // through the pool
 	header         map[string]string // of the source; for url's own host only
 	etag, modified string            // of the copy at hand, "" for none
 	timeout        time.Duration     // for all hops and the body; waiting for a turn does not count
 	left           time.Duration     // of timeout
 	limit          proxy.Size        // of the decoded body
 	slots          chan struct{}     // room for one token per request under way
+	cost           *cost             // what is spent is added to it
+}
+
+// cost is what fetching a list takes of the network. It belongs to the
+// goroutine that reads the list.
+type cost struct {
+	requests int
+	received int64 // bytes of bodies, as they came
+}
+
+// metered counts the bytes of a body.
+type metered struct {
+	r io.Reader
+	n *int64
+}
+
+// Read implements io.Reader.
+func (m metered) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	*m.n += int64(n)
+	return n, err
 }
 
 // answer is what a request came to. Its owner calls close.
@@ -137,6 +170,9 @@ func (w *web) get(ctx context.Context, q request) (*answer, error) {
 	if err != nil {
 		return nil, errors.New("unreadable url") // the parser's error would print it
 	}
+	if q.via && w.via == nil {
+		return nil, errNoPool
+	}
 	u := own
 	for hop := 0; ; hop++ {
 		resp, done, err := w.once(ctx, &q, own, u, hop > 0)
@@ -148,6 +184,9 @@ func (w *web) get(ctx context.Context, q request) (*answer, error) {
 		}
 		next, err := w.follow(u, resp.Header.Get("Location"))
 		done()
+		if err == nil {
+			err = q.redirected(resp.StatusCode, own, next)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -166,6 +205,23 @@ func isRedirect(status int) bool {
 		return true
 	}
 	return false
+}
+
+// redirected does to the method what RFC 9110 section 15.4 says: after 301, 302
+// and 303 a POST becomes a GET. 307 and 308 repeat it, but a body is for the
+// list's own server alone.
+func (q *request) redirected(status int, own, to *url.URL) error {
+	if q.method != http.MethodPost {
+		return nil
+	}
+	if status != http.StatusTemporaryRedirect && status != http.StatusPermanentRedirect {
+		q.method, q.body = http.MethodGet, ""
+		return nil
+	}
+	if to.Scheme != own.Scheme || to.Host != own.Host {
+		return fmt.Errorf("%w: redirected to another server, which would get the body", errRefused)
+	}
+	return nil
 }
 
 // follow resolves a Location and refuses what policy forbids and what is not
@@ -216,7 +272,7 @@ func (w *web) once(ctx context.Context, q *request, own, u *url.URL, hop bool) (
 		return resp, func() { resp.Body.Close(); end(nil) }, nil
 	}
 	err = explain(timed, err, q.timeout)
-	if reached.Load() || ctx.Err() != nil {
+	if reached.Load() || q.via || ctx.Err() != nil { // an upstream that fails is not the host's fault
 		end(nil)
 	} else {
 		end(err)
@@ -228,9 +284,12 @@ func (w *web) once(ctx context.Context, q *request, own, u *url.URL, hop bool) (
 // operator gave for the list's own server (headers, a login in the address) is
 // sent to that server alone, and not without TLS when the address had it.
 func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, q.method, u.String(), strings.NewReader(q.body)) // an empty one is none
 	if err != nil {
 		return nil, errors.New("unreadable url")
+	}
+	if q.method == http.MethodPost {
+		r.Header.Set("Content-Type", bodyType(q.body))
 	}
 	r.Header.Set("User-Agent", w.agent)
 	r.Header.Set("Accept", "*/*")
@@ -252,10 +311,23 @@ func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*
 	if q.modified != "" {
 		r.Header.Set("If-Modified-Since", q.modified)
 	}
-	if hop {
-		return w.hop.RoundTrip(r)
+	q.cost.requests++
+	return w.way(q.via, hop).RoundTrip(r)
+}
+
+// errNoPool is in the error of a source that is to be fetched through the pool
+// where there is none. It is never fetched directly instead.
+var errNoPool = fmt.Errorf("%w: via: pool, but there is no pool to fetch through; only a running server has one", errRefused)
+
+// way returns what carries a request.
+func (w *web) way(via, hop bool) http.RoundTripper {
+	switch {
+	case via:
+		return w.via
+	case hop:
+		return w.hop
 	}
-	return w.first.RoundTrip(r)
+	return w.first
 }
 
 // explain says what an error behind the deadline means; others pass.
@@ -281,7 +353,7 @@ func (w *web) accept(q request, u *url.URL, resp *http.Response, done func()) (*
 		}
 		return nil, &statusError{status: resp.StatusCode, retry: retry}
 	}
-	body, err := decode(resp.Body, resp.Header.Get("Content-Encoding"), q.limit)
+	body, err := decode(metered{resp.Body, &q.cost.received}, resp.Header.Get("Content-Encoding"), q.limit)
 	if err != nil {
 		err = explain(resp.Request.Context(), err, q.timeout)
 		done()

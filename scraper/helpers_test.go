@@ -22,16 +22,17 @@ const patience = 20 * time.Second
 
 // pool is a Sink and a Notebook that remembers what it was told.
 type pool struct {
-	mu    sync.Mutex
-	sets  map[string][]proxy.Candidate
-	adds  map[string]int
-	docs  map[string][]byte
-	worth map[string]proxy.Worth
-	fail  error
+	mu      sync.Mutex
+	sets    map[string][]proxy.Candidate
+	adds    map[string]int
+	retired map[string]int
+	docs    map[string][]byte
+	worth   map[string]proxy.Worth
+	fail    error
 }
 
 func newPool() *pool {
-	return &pool{sets: map[string][]proxy.Candidate{}, adds: map[string]int{}, docs: map[string][]byte{}, worth: map[string]proxy.Worth{}}
+	return &pool{sets: map[string][]proxy.Candidate{}, adds: map[string]int{}, retired: map[string]int{}, docs: map[string][]byte{}, worth: map[string]proxy.Worth{}}
 }
 
 func (p *pool) Add(_ context.Context, source string, found []proxy.Candidate) (proxy.Yield, error) {
@@ -43,6 +44,18 @@ func (p *pool) Add(_ context.Context, source string, found []proxy.Candidate) (p
 	p.sets[source] = found
 	p.adds[source]++
 	return proxy.Yield{New: len(found)}, nil
+}
+
+// Retire forgets the set and keeps a note of it.
+func (p *pool) Retire(_ context.Context, source string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fail != nil {
+		return p.fail
+	}
+	delete(p.sets, source)
+	p.retired[source]++
+	return nil
 }
 
 func (p *pool) Worth(source string) proxy.Worth {
@@ -61,6 +74,13 @@ func (p *pool) Note(key string, doc []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.docs[key] = doc
+}
+
+// setFail makes Add and Retire fail.
+func (p *pool) setFail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = err
 }
 
 // has returns how many endpoints source named last and how often it was asked.

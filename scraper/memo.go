@@ -3,6 +3,8 @@ package scraper
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"freeway/proxy"
@@ -19,13 +21,23 @@ type memo struct {
 	Asked     time.Time `json:"asked,omitzero"` // until when the server asked for quiet (Retry-After)
 	Mirror    string    `json:"mirror_of,omitempty"`
 	Sketch    []byte    `json:"sketch,omitempty"` // see sketch
+	Sum       uint64    `json:"sum,omitempty"`    // of the set that was taken last; see sketch
 	Last      Result    `json:"last"`
+}
+
+// renew keeps what a set that was taken looks like and reports whether it is
+// another one than before.
+func (m *memo) renew(mine sketch) (changed bool) {
+	changed = m.Sketch == nil || m.Sum != mine.sum
+	m.Sketch, m.Sum = mine.bytes(), mine.sum
+	return changed
 }
 
 // The keys of documents in the Notebook.
 const (
 	memoKey   = "scraper/source/"
 	switchKey = "scraper/enabled/"
+	givenKey  = "scraper/given" // names of the sources of which the Sink holds a set
 )
 
 // recall returns what was noted of the source, or an empty memo when it was
@@ -42,6 +54,48 @@ func recall(book Notebook, name, print string) memo {
 func note(book Notebook, name string, m memo) {
 	if doc, err := json.Marshal(m); err == nil {
 		book.Note(memoKey+name, doc)
+	}
+}
+
+// disown makes sure that the list is read whole the next time, because the Sink
+// has forgotten it.
+func (m *memo) disown() { m.ETag, m.Modified = "", "" }
+
+// disown does the same for a source that is gone but may come back.
+func disown(book Notebook, name string) {
+	var m memo
+	if doc := book.Recall(memoKey + name); doc != nil && json.Unmarshal(doc, &m) == nil {
+		m.disown()
+		note(book, name, m)
+	}
+}
+
+// recallGiven returns what noteGiven wrote.
+func recallGiven(book Notebook) map[string]bool {
+	var names []string
+	given := map[string]bool{}
+	if doc := book.Recall(givenKey); doc != nil && json.Unmarshal(doc, &names) == nil {
+		for _, name := range names {
+			given[name] = true
+		}
+	}
+	return given
+}
+
+// noteGiven notes whether the Sink holds a set of the source.
+func (s *Scraper) noteGiven(name string, holds bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given[name] == holds {
+		return
+	}
+	if holds {
+		s.given[name] = true
+	} else {
+		delete(s.given, name)
+	}
+	if doc, err := json.Marshal(slices.Sorted(maps.Keys(s.given))); err == nil {
+		s.env.Notebook.Note(givenKey, doc)
 	}
 }
 
@@ -82,6 +136,9 @@ type bin struct{}
 func (bin) Add(context.Context, string, []proxy.Candidate) (proxy.Yield, error) {
 	return proxy.Yield{}, nil
 }
+
+// Retire implements Sink.
+func (bin) Retire(context.Context, string) error { return nil }
 
 // Worth implements Sink.
 func (bin) Worth(string) proxy.Worth { return proxy.Worth{} }

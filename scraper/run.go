@@ -19,6 +19,8 @@ type outcome struct {
 	Result
 	haul           *haul
 	etag, modified string        // of the first page
+	cost           cost          // on the network
+	gave           bool          // the Sink has taken the list
 	cut            bool          // err came after pages that were read well
 	retry          time.Duration // what the server asked for; 0: nothing
 	err            error
@@ -41,6 +43,7 @@ func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o 
 		}
 		o.Took = time.Since(began)
 		o.Candidates, o.Refused = len(o.haul.found), o.haul.refused
+		o.Requests, o.Received = o.cost.requests, o.cost.received
 		o.Found = nil
 	}()
 	if src.File != "" {
@@ -91,14 +94,14 @@ func (s *Scraper) limits() (Config, chan struct{}) {
 // nothing new. The first one is asked for conditionally and speaks for all:
 // the others could not be left out of the set that the Sink gets.
 func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome) error {
-	urls, err := src.urls(s.now())
+	targets, err := src.targets(s.now())
 	if err != nil {
 		return err
 	}
-	for i, u := range urls {
+	for i, t := range targets {
 		before := len(o.haul.found)
-		q := request{url: u, header: src.Headers}
-		if i == 0 {
+		q := request{url: t.url, method: src.method(), body: t.body, via: src.viaPool(), header: src.Headers, cost: &o.cost}
+		if i == 0 && !src.posts() {
 			q.etag, q.modified = m.ETag, m.Modified
 		}
 		if err := s.readPage(ctx, src, q, o); err != nil {
@@ -150,7 +153,9 @@ func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind str
 	defer func() { o.Bytes += body.n }()
 	opt := src.Options()
 	opt.Policy, opt.ContentType, opt.Rejected = s.env.Policy, kind, o.haul.refuse
-	opt.Stats = func(st ParseStats) { o.Format, o.Rows = st.Format, o.Rows+st.Rows }
+	opt.Stats = func(st ParseStats) {
+		o.Format, o.Packed, o.Charset, o.Rows = st.Format, st.Packed, st.Charset, o.Rows+st.Rows
+	}
 	for c, err := range s.parse(body, opt) {
 		if err == nil {
 			err = ctx.Err()
@@ -207,13 +212,39 @@ func (s *Scraper) deliver(ctx context.Context, st *state, m memo, o *outcome) (o
 		o.err = errors.Join(o.err, err)
 		return false
 	}
-	yield, err := s.env.Sink.Add(ctx, st.src.Name, o.haul.found)
-	if err != nil {
+	if !s.current(st) {
+		return false // dropped, or the name is another list's: nobody wants it any more
+	}
+	if err := s.give(ctx, st.src, o); err != nil {
 		o.err = errors.Join(o.err, fmt.Errorf("keep what was found: %w", err))
 		return true
 	}
-	o.Yield = yield
 	return false
+}
+
+// give tells the Sink what src names now. Nothing at all is taken back only
+// from a file, the operator's own word; elsewhere it says nothing.
+func (s *Scraper) give(ctx context.Context, src Source, o *outcome) (err error) {
+	if len(o.haul.found) == 0 {
+		if src.File != "" {
+			err = s.env.Sink.Retire(ctx, src.Name)
+		}
+		return err
+	}
+	if o.Yield, err = s.env.Sink.Add(ctx, src.Name, o.haul.found); err != nil {
+		return err
+	}
+	o.gave = true
+	s.noteGiven(src.Name, true)
+	return nil
+}
+
+// current reports whether the definition that st was made from is still there.
+func (s *Scraper) current(st *state) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.states[st.src.Name]
+	return now != nil && now.memo.Print == st.memo.Print
 }
 
 // errAlarm is in the error of a list that held far less than usual.
@@ -224,6 +255,9 @@ var errAlarm = errors.New("alarm")
 // small one is meant.
 func suspicious(src Source, o *outcome, usual int) error {
 	n := len(o.haul.found)
+	if err := tooFew(src, n); err != nil {
+		return fmt.Errorf("%w; what was there before stays", err)
+	}
 	switch {
 	case isAlarm(n, usual):
 		return fmt.Errorf("%w: %d endpoints where about %d are usual; what was there before stays", errAlarm, n, usual)
@@ -231,6 +265,14 @@ func suspicious(src Source, o *outcome, usual int) error {
 		return fmt.Errorf("no endpoints in %d bytes", o.Bytes)
 	}
 	return nil
+}
+
+// tooFew returns an error when a list holds less than its definition demands.
+func tooFew(src Source, n int) error {
+	if n >= src.MinYield {
+		return nil
+	}
+	return fmt.Errorf("%w: %d endpoints where min_yield is %d", errAlarm, n, src.MinYield)
 }
 
 // settle notes the outcome and plans the next turn. An ETag is noted only after
@@ -244,9 +286,12 @@ func (s *Scraper) settle(st *state, o outcome, own bool) {
 	}
 	st = now
 	m := &st.memo
-	runs, total := m.Last.Runs, m.Last.TotalBytes
+	changed := o.gave && m.renew(newSketch(o.haul.found))
+	o.Total, o.Changed = m.Last.Total.add(o, changed), m.Last.Changed
+	if changed {
+		o.Changed = o.LastRun
+	}
 	m.Last = o.Result
-	m.Last.Runs, m.Last.TotalBytes = runs+1, total+o.Bytes
 	m.Last.Worth = s.env.Sink.Worth(st.src.Name)
 	if o.err == nil {
 		m.Failures, m.NotBefore, m.Asked = 0, time.Time{}, time.Time{}
@@ -270,12 +315,12 @@ func (s *Scraper) learn(st *state, o outcome) {
 	if o.NotModified {
 		return
 	}
-	if m.ETag, m.Modified = o.etag, o.modified; st.src.dated() {
-		m.ETag, m.Modified = "", "" // tomorrow's address is another list
+	if m.ETag, m.Modified = o.etag, o.modified; st.src.dated() || st.src.posts() {
+		m.ETag, m.Modified = "", "" // tomorrow's address is another list; POST has no conditions
 	}
 	m.Usual = learnUsual(m.Usual, len(o.haul.found))
-	mine := newSketch(o.haul.found)
-	m.Sketch, m.Mirror = mine.bytes(), ""
+	mine := readSketch(m.Sketch)
+	m.Mirror = ""
 	for _, other := range s.states {
 		if !other.on || other == st || other.memo.Mirror != "" || other.src.PoolName() != st.src.PoolName() {
 			continue

@@ -54,7 +54,8 @@ func TestAlarmIsNoErasure(t *testing.T) {
 	}
 }
 
-// TestSmallListsMayShrink: few endpoints more or less are no alarm.
+// TestSmallListsMayShrink: few endpoints more or less are no alarm. A file that
+// was emptied names nothing any more.
 func TestSmallListsMayShrink(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "own.txt")
@@ -66,8 +67,8 @@ func TestSmallListsMayShrink(t *testing.T) {
 		if res, err := r.once(t, "own"); err != nil || res.Candidates != n {
 			t.Errorf("RunNow() of %d lines = %+v, %v", n, res, err)
 		}
-		if got, adds := r.pool.has("own"); got != n || adds != i+1 {
-			t.Errorf("the sink has %d endpoints after %d calls, want %d after %d", got, adds, n, i+1)
+		if got, adds := r.pool.has("own"); got != n || adds != min(i+1, 2) {
+			t.Errorf("the sink has %d endpoints after %d calls, want %d after %d", got, adds, n, min(i+1, 2))
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (s *Scraper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			s.refresh()
+			s.refresh(ctx)
 		case <-s.wake:
 		}
 		ready, wait := s.due()
@@ -68,6 +68,7 @@ func (s *Scraper) start() bool {
 	}
 	s.running = true
 	s.clock = s.now()
+	s.dismissStale()
 	for _, st := range s.states {
 		st.next = time.Time{}
 		s.begin(st, s.clock)
@@ -194,7 +195,7 @@ func (s *Scraper) scheduled(ctx context.Context, st *state) {
 		s.metrics.count(st.src.Name, "skipped")
 		return
 	}
-	defer func() { <-st.turn }()
+	defer s.release(ctx, st)
 	if err := s.run(ctx, st); err != nil && ctx.Err() == nil {
 		s.complain(st, err)
 	}
@@ -214,15 +215,15 @@ func (s *Scraper) complain(st *state, err error) {
 
 // refresh reads the folder again when it has changed. Looking costs one Stat per
 // file; what lists hold is read only when they are run.
-func (s *Scraper) refresh() {
+func (s *Scraper) refresh(ctx context.Context) {
 	s.mu.Lock()
 	cfg, sources, before := s.cfg, s.sources, s.dir
 	s.mu.Unlock()
-	if sources.Dir == "" {
-		return
+	if sources.Dir != "" {
+		var look string
+		if listDir(sources.Dir, &look); look != before {
+			s.install(cfg, sources)
+		}
 	}
-	var look string
-	if listDir(sources.Dir, &look); look != before {
-		s.install(cfg, sources)
-	}
+	s.withdraw(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -21,11 +22,15 @@ import (
 	"freeway/proxy"
 )
 
-// Sink takes what was found. Both methods may be called from any goroutine.
+// Sink takes what was found. Its methods may be called from any goroutine.
 type Sink interface {
 	// Add takes the whole set of endpoints that source names now; it replaces
 	// the set of the call before. It keeps found.
 	Add(ctx context.Context, source string, found []proxy.Candidate) (proxy.Yield, error)
+	// Retire forgets what source names: nobody reads it any more, or it is a
+	// file that was emptied. What it named is not to be erased: whether an
+	// endpoint stays is settled by its checks and by the other lists.
+	Retire(ctx context.Context, source string) error
 	// Worth says what became of what source gave.
 	Worth(source string) proxy.Worth
 }
@@ -43,10 +48,11 @@ type Env struct {
 	Policy    proxy.AddrPolicy // for entries of lists and for redirects
 	Log       *slog.Logger     // nil: silent
 	Metrics   prometheus.Registerer
-	Control   func(network, address string, c syscall.RawConn) error // asked before each connection with the final address; nil: nothing more than Policy
-	UserAgent string                                                 // "": "freeway/dev (+proxy list reader)"; a source's headers can name another
-	Now       func() time.Time                                       // nil: time.Now
-	Jitter    func(max time.Duration) time.Duration                  // a random time in [0, max); nil: math/rand
+	Control   func(network, address string, c syscall.RawConn) error            // asked before each connection with the final address; nil: nothing more than Policy
+	Via       func(ctx context.Context, network, addr string) (net.Conn, error) // a tunnel through Freeway's own pool, for sources with via: pool; names are not resolved here. nil: such sources fail
+	UserAgent string                                                            // "": "freeway/dev (+proxy list reader)"; a source's headers can name another
+	Now       func() time.Time                                                  // nil: time.Now
+	Jitter    func(max time.Duration) time.Duration                             // a random time in [0, max); nil: math/rand
 }
 
 // ErrUnknown is in the error of a name that no source has.
@@ -66,7 +72,9 @@ type Scraper struct {
 	sources Sources
 	dir     string // what the folder looked like when it was read last
 	states  map[string]*state
-	slots   chan struct{} // a token per request under way
+	given   map[string]bool          // sources of which the Sink holds a set
+	leaving map[string]chan struct{} // the turns of sources whose set is to be withdrawn
+	slots   chan struct{}            // a token per request under way
 	running bool
 	clock   time.Time // when the plan was looked at last, to notice that the clock was set back
 }
@@ -93,7 +101,8 @@ func Open(cfg Config, sources Sources, env Env) (*Scraper, error) {
 		return nil, err
 	}
 	env = env.withDefaults()
-	s := &Scraper{env: env, parse: Parse, wake: make(chan struct{}, 1), states: map[string]*state{}}
+	s := &Scraper{env: env, parse: Parse, wake: make(chan struct{}, 1),
+		states: map[string]*state{}, given: recallGiven(env.Notebook), leaving: map[string]chan struct{}{}}
 	s.web = newWeb(env, s.now)
 	var err error
 	if s.metrics, err = newMetrics(env.Metrics, s); err != nil {
@@ -134,6 +143,7 @@ func (s *Scraper) Apply(cfg Config, sources Sources) error {
 		return err
 	}
 	s.install(cfg, sources)
+	s.withdraw(context.Background())
 	s.poke()
 	return nil
 }
@@ -179,6 +189,7 @@ func (s *Scraper) install(cfg Config, sources Sources) {
 			s.begin(st, now)
 		}
 	}
+	s.dismissGone(old)
 }
 
 // newState makes the state of one definition.
@@ -211,7 +222,7 @@ func (st *state) inherit(was *state) {
 // and gives what it finds to the Sink. The error is also in the Result.
 // Disabled sources can be run, too. Errors: ErrUnknown.
 func (s *Scraper) RunNow(ctx context.Context, name string) (Result, error) {
-	s.refresh()
+	s.refresh(ctx)
 	st := s.state(name)
 	if st == nil {
 		return Result{}, fmt.Errorf("%w: %q", ErrUnknown, clip(name, 64))
@@ -221,7 +232,7 @@ func (s *Scraper) RunNow(ctx context.Context, name string) (Result, error) {
 	case <-ctx.Done():
 		return s.result(st), ctx.Err()
 	}
-	defer func() { <-st.turn }()
+	defer s.release(ctx, st)
 	defer s.idle()
 	err := s.run(ctx, st)
 	return s.result(st), err
@@ -239,8 +250,11 @@ func (s *Scraper) Fetch(ctx context.Context, src Source) (Result, error) {
 	}
 	defer s.idle()
 	o := s.read(ctx, src, memo{}, maxSamples)
+	if o.err == nil {
+		o.err = tooFew(src, len(o.haul.found))
+	}
 	res := o.Result
-	res.Name, res.URL, res.Pool, res.Enabled = src.Name, src.where(), src.PoolName(), src.On()
+	res.Name, res.URL, res.Pool, res.Enabled, res.Via = src.Name, src.where(), src.PoolName(), src.On(), src.via()
 	res.Found, res.Rejections = o.haul.found, o.haul.rejections
 	if o.err != nil {
 		res.Err = plain(o.err)
@@ -299,7 +313,7 @@ func (s *Scraper) result(st *state) Result {
 		r.Next = st.next
 	}
 	s.mu.Unlock()
-	r.Name, r.URL, r.Pool = st.src.Name, st.src.where(), st.src.PoolName()
+	r.Name, r.URL, r.Pool, r.Via = st.src.Name, st.src.where(), st.src.PoolName(), st.src.via()
 	if st.err != nil {
 		r.Err = plain(st.err)
 	}
@@ -308,8 +322,19 @@ func (s *Scraper) result(st *state) Result {
 }
 
 // Enable switches a source on or off. The choice is noted and beats the
-// configuration. Errors: ErrUnknown, or a definition that cannot be read.
+// configuration. What a source that is switched off has named is withdrawn from
+// the Sink. Errors: ErrUnknown, or a definition that cannot be read.
 func (s *Scraper) Enable(name string, on bool) error {
+	if err := s.enable(name, on); err != nil {
+		return err
+	}
+	s.withdraw(context.Background())
+	s.poke()
+	return nil
+}
+
+// enable is Enable without what must not be done while holding mu.
+func (s *Scraper) enable(name string, on bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.states[name]
@@ -323,9 +348,13 @@ func (s *Scraper) Enable(name string, on bool) error {
 	if st.on != on {
 		st.on, st.next = on, time.Time{}
 	}
+	if on {
+		delete(s.leaving, name)
+	} else {
+		s.dismiss(name, st.turn)
+	}
 	if s.running {
 		s.begin(st, s.now())
 	}
-	s.poke()
 	return nil
 }

@@ -9,9 +9,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -22,6 +20,8 @@ import (
 type Source struct {
 	Name      string            `yaml:"name" json:"name"`                               // 1 to 64 of a-z A-Z 0-9 . _ -; the key of everything that is remembered about it
 	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https; {page} is replaced, see Pages; {date} and {ymd} are today in UTC, 2006-01-02 and 20060102. Either URL or File
+	Method    string            `yaml:"method,omitempty" json:"method,omitempty"`       // GET or POST; "": GET. Answers to POST are always read whole: they have no validators
+	Body      proxy.Secret      `yaml:"body,omitempty" json:"body,omitzero"`            // what POST sends, with {page}, {date} and {ymd}; to URL's own host only; may hold keys, so never printed. Unless Headers say otherwise its type is JSON when it looks so, else a form
 	File      string            `yaml:"file,omitempty" json:"file,omitempty"`           // a path, read again at every run
 	As        string            `yaml:"as,omitempty" json:"as,omitempty"`               // the format, one of Formats; "" and auto: found out
 	Protocols []string          `yaml:"protocols,omitempty" json:"protocols,omitempty"` // what entries are that do not say; several give one candidate each
@@ -29,12 +29,18 @@ type Source struct {
 	Schedule  string            `yaml:"schedule,omitempty" json:"schedule,omitempty"`   // "": Config.Schedule
 	Headers   map[string]string `yaml:"headers,omitempty" json:"-"`                     // sent to URL's own host only; may hold keys, so never printed
 	Pages     Pages             `yaml:"pages,omitempty" json:"pages,omitzero"`
-	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`       // selectors, attributes and decoders: row, host, port, protocol; "td.ip @data-ip | base64"
-	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`       // names of keys: host, port, protocol; or jq: a program that picks the entries
-	Enabled   *bool             `yaml:"enabled,omitempty" json:"enabled,omitempty"` // nil: yes
+	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`           // selectors, attributes and decoders: row, host, port, protocol; "td.ip @data-ip | base64"
+	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`           // names of keys: host, port, protocol; or jq: a program that picks the entries
+	MinYield  int               `yaml:"min_yield,omitempty" json:"min_yield,omitempty"` // endpoints below which a run is an alarm, which changes nothing; 0: only what is usual counts
+	Via       string            `yaml:"via,omitempty" json:"via,omitempty"`             // "" and direct: fetched directly; pool: through Freeway's own upstreams, and not at all when there are none
+	Enabled   *bool             `yaml:"enabled,omitempty" json:"enabled,omitempty"`     // nil: yes
 }
 
-// Pages expands {page} in a URL: From, From+Step, ... up to To, at most 200
+// ViaPool is the value of Source.Via for lists that are fetched through
+// Freeway's own pool.
+const ViaPool = "pool"
+
+// Pages expands {page} in a URL or Body: From, From+Step, ... up to To, at most 200
 // requests. Reading stops early at a page that gives nothing new. Zero: one
 // request, and {page} is not expanded.
 type Pages struct {
@@ -42,14 +48,6 @@ type Pages struct {
 	To   int `yaml:"to" json:"to"`
 	Step int `yaml:"step,omitempty" json:"step,omitempty"` // 0: 1
 }
-
-const (
-	pageMark = "{page}"
-	maxPages = 200
-
-	dateMark, dateLayout = "{date}", "2006-01-02"
-	ymdMark, ymdLayout   = "{ymd}", "20060102"
-)
 
 // Formats returns the values of Source.As.
 func Formats() []string {
@@ -79,7 +77,10 @@ func (s Source) Validate() error {
 	if s.Pool != "" && !validName(s.Pool) {
 		bad("pool", "%q is not 1 to 64 of a-z, A-Z, 0-9, dot, underscore and dash", clip(s.Pool, 64))
 	}
-	errs = append(errs, s.validateTarget())
+	errs = append(errs, s.validateTarget(), s.validateVia())
+	if s.MinYield < 0 || s.MinYield > maxFound {
+		bad("min_yield", "%d is not between 0 and %d", s.MinYield, maxFound)
+	}
 	if s.As != "" && !slices.Contains(Formats(), s.As) {
 		bad("as", "unknown format %q; use one of %s", clip(s.As, 32), strings.Join(Formats(), ", "))
 	}
@@ -99,58 +100,6 @@ func (s Source) Validate() error {
 	}
 	errs = append(errs, checkSelectors(s.HTML), checkJSONKeys(s.JSON))
 	return errors.Join(errs...)
-}
-
-// validateTarget checks where the list is.
-func (s Source) validateTarget() error {
-	switch {
-	case (s.URL == "") == (s.File == ""):
-		return errors.New("url: a source has either a url or a file")
-	case s.File != "":
-		if s.Pages != (Pages{}) {
-			return errors.New("pages: only a url has pages")
-		}
-		return nil
-	}
-	urls, err := s.urls(time.Time{})
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(urls[0])
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("url: %q is not an http or https address", clip(redactURL(s.URL), 120))
-	}
-	return nil
-}
-
-// dated reports whether the address is another one every day.
-func (s Source) dated() bool {
-	return strings.Contains(s.URL, dateMark) || strings.Contains(s.URL, ymdMark)
-}
-
-// urls expands the dates and pages.
-func (s Source) urls(now time.Time) ([]string, error) {
-	now = now.UTC()
-	s.URL = strings.NewReplacer(dateMark, now.Format(dateLayout), ymdMark, now.Format(ymdLayout)).Replace(s.URL)
-	if s.Pages == (Pages{}) {
-		return []string{s.URL}, nil
-	}
-	step := s.Pages.Step
-	if step == 0 {
-		step = 1
-	}
-	n := (s.Pages.To-s.Pages.From)/max(step, 1) + 1
-	if step < 1 || s.Pages.From < 0 || s.Pages.To < s.Pages.From || n > maxPages {
-		return nil, fmt.Errorf("pages: from %d to %d by %d is not 1 to %d pages", s.Pages.From, s.Pages.To, step, maxPages)
-	}
-	if !strings.Contains(s.URL, pageMark) {
-		return nil, fmt.Errorf("pages: the url holds no %s", pageMark)
-	}
-	var out []string
-	for p := s.Pages.From; p <= s.Pages.To; p += step {
-		out = append(out, strings.ReplaceAll(s.URL, pageMark, strconv.Itoa(p)))
-	}
-	return out, nil
 }
 
 // protocols returns the defaults of entries that name none.
@@ -193,7 +142,7 @@ const readerVersion = 1
 // fingerprint changes when what is fetched or how it is read changes, so that
 // a remembered ETag of another list is never used.
 func (s Source) fingerprint() string {
-	text, err := json.Marshal([]any{readerVersion, s.URL, s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
+	text, err := json.Marshal([]any{readerVersion, s.URL, s.method(), s.Body.Reveal(), s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
 	if err != nil {
 		return "" // strings, numbers and maps of strings always marshal
 	}

@@ -78,7 +78,8 @@ func paceOf(w proxy.Worth, mirror bool) pace {
 // how alike two sets are without keeping them (bottom-k sketch).
 type sketch struct {
 	low  []uint64
-	size int // of the set
+	size int    // of the set
+	sum  uint64 // of all hashes: two sets with the same sum are the same
 }
 
 // newSketch draws the sketch of the addresses in found; protocols do not count.
@@ -89,7 +90,11 @@ func newSketch(found []proxy.Candidate) sketch {
 	}
 	slices.Sort(hashes)
 	hashes = slices.Compact(hashes)
-	return sketch{low: slices.Clone(hashes[:min(len(hashes), sketchSize)]), size: len(hashes)}
+	sk := sketch{low: slices.Clone(hashes[:min(len(hashes), sketchSize)]), size: len(hashes)}
+	for _, h := range hashes {
+		sk.sum += h
+	}
+	return sk
 }
 
 // hashAddress is FNV-1a with a finish that spreads the low bits (MurmurHash3).
@@ -130,7 +135,7 @@ func (a sketch) alike(b sketch) float64 {
 	return min(1, shared/float64(max(a.size, b.size)))
 }
 
-// bytes packs a sketch for a memo.
+// bytes packs a sketch for a memo, without its sum.
 func (a sketch) bytes() []byte {
 	b := binary.AppendUvarint(nil, uint64(a.size))
 	for _, h := range a.low {
