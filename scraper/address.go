@@ -64,6 +64,13 @@ func wholePort(b []byte) (uint16, bool) {
 	return p, n != 0 && n == len(b)
 }
 
+// fieldPort is wholePort for fields of tables and objects, where programs that
+// take every number for a float write 8080.0.
+func fieldPort(b []byte) (uint16, bool) {
+	p, n := parsePort(b)
+	return p, n != 0 && (n == len(b) || string(b[n:]) == ".0")
+}
+
 // parseHost reads an IPv4 address, an IPv6 address in brackets or a host name
 // at the start of b and returns how many bytes it takes; 0 when there is none.
 func parseHost(b []byte) (host, int) {

@@ -525,7 +525,7 @@ func (f *frame) port(b []byte) {
 	if bytes.IndexByte(b, '<') >= 0 {
 		b = stripTags(b)
 	}
-	if p, ok := wholePort(b); ok && len(f.ports) < most {
+	if p, ok := fieldPort(b); ok && len(f.ports) < most {
 		f.ports = append(f.ports, p)
 	} else {
 		f.noPort = true

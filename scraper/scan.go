@@ -12,6 +12,7 @@ type scan struct {
 	l       *liner
 	b       []byte
 	i       int
+	edge    int      // behind an escape: a word may begin there
 	first   bool     // nothing but marks, labels and protocols has come so far
 	comment bool     // behind a # that follows an entry: only protocols are read
 	lead    protoSet // named before an entry and not used yet
@@ -30,6 +31,9 @@ func (s *scan) run() {
 			s.word()
 		case c == '[':
 			s.bracket()
+		case c == '\\' && s.i+1 < len(s.b) && strings.IndexByte("nrt", s.b[s.i+1]) >= 0:
+			s.i += 2 // a line break that was escaped
+			s.edge = s.i
 		default:
 			s.comment = s.comment || c == '#' && s.have
 			s.i++
@@ -80,7 +84,7 @@ func (s *scan) word() {
 	start := s.i
 	end := wordEnd(s.b, start)
 	s.i = end
-	switch fresh := start == 0 || boundary(s.b[start-1]); {
+	switch fresh := s.begins(start); {
 	case bytes.HasPrefix(s.b[end:], []byte("://")):
 		s.url(start, end)
 	case s.comment:
@@ -116,7 +120,7 @@ func (s *scan) bracket() {
 		s.i++
 		return
 	}
-	if start := s.i; start == 0 || boundary(s.b[start-1]) {
+	if start := s.i; s.begins(start) {
 		s.address(h, start, start+n)
 	} else {
 		s.refuse(start, start+n, "glued to other text")
@@ -145,7 +149,7 @@ func (s *scan) bare6(start, end int) bool {
 
 // address finds the port of the address b[start:end].
 func (s *scan) address(h host, start, end int) {
-	if start > 0 && !boundary(s.b[start-1]) && !s.labelled(start) {
+	if !s.begins(start) && !s.labelled(start) {
 		s.refuse(start, end, "glued to other text")
 		return
 	}
@@ -279,6 +283,7 @@ func (s *scan) plain(start, end int) {
 		s.l.e.refuse(&s.held, "protocol "+strings.ToLower(string(s.b[start:end]))+" is not spoken")
 	case s.comment || isLabel(s.b[start:end]):
 	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
+	case s.first && end-start == 2 && isPlace(s.b[start:end]): // a country
 	default:
 		s.first, s.lead = false, 0
 	}
@@ -333,6 +338,9 @@ func isLabel(w []byte) bool {
 	}
 	return false
 }
+
+// begins reports whether a word may begin at i.
+func (s *scan) begins(i int) bool { return i == s.edge || boundary(s.b[i-1]) }
 
 // boundary reports whether an address may begin behind c.
 func boundary(c byte) bool {

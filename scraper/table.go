@@ -90,7 +90,11 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 		return true
 	}
 	if hostAt >= 0 {
-		if h := t.hostOf(hostAt); !t.cells[hostAt].torn {
+		h := t.hostOf(hostAt)
+		if !h.valid() {
+			h = loneAddress(t.cells[hostAt].text)
+		}
+		if !t.cells[hostAt].torn {
 			port, found := t.findPort(head, hostAt)
 			if found && port == 0 {
 				l.e.reject(t.cells[hostAt].text, "no port from 1 to 65535 with it")
@@ -124,6 +128,9 @@ func (t *tableRow) findHost(head columns) int {
 			continue
 		}
 		h := t.hostOf(i)
+		if !h.valid() && r.isHost() {
+			h = loneAddress(t.cells[i].text)
+		}
 		if !h.valid() || !h.addr.IsValid() && !r.isHost() {
 			continue
 		}
@@ -149,6 +156,20 @@ func (t *tableRow) hostOf(i int) host {
 		}
 	}
 	return host{}
+}
+
+// loneAddress finds the one address in a cell of an address column that holds
+// a flag or a country as well.
+func loneAddress(text []byte) (h host) {
+	for word := range bytes.FieldsSeq(text) {
+		if w := wholeHost(trimMarks(word)); w.addr.IsValid() {
+			if h.valid() {
+				return host{}
+			}
+			h = w
+		}
+	}
+	return h
 }
 
 // findPort returns the port that belongs to the host in cell at. found with
@@ -181,12 +202,13 @@ func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
 	return 0, false
 }
 
+// portOf reads the cell as a port, by its text or what its attributes hide.
 func (t *tableRow) portOf(i int) uint16 {
 	c := &t.cells[i]
 	if c.torn {
 		return 0
 	}
-	if p, ok := wholePort(trimMarks(c.text)); ok {
+	if p, ok := fieldPort(trimMarks(c.text)); ok {
 		return p
 	}
 	for _, alt := range c.alts {
