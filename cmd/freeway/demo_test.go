@@ -100,8 +100,8 @@ func TestDemo(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := right.Load(); got*100 < 3*each*99 {
-		t.Errorf("%d of %d requests came back whole, want at least 99 %%", got, 3*each)
+	if got := right.Load(); got < 3*each-3 { // 99 % over 300 requests; so few allow for chance
+		t.Errorf("%d of %d requests came back whole, at most 3 may fail", got, 3*each)
 	}
 	if n := d.exits(); n < 8 {
 		t.Errorf("requests left over %d exits, want several", n)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal opens a pseudo-terminal: what is written to tty can be read from screen.
+func terminal(t *testing.T) (screen, tty *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("skipped: no pseudo-terminals here: %v", err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Skipf("skipped: no pseudo-terminals here: %v", err)
+	}
+	n, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Skipf("skipped: no pseudo-terminals here: %v", err)
+	}
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("skipped: no pseudo-terminals here: %v", err)
+	}
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 120}); err != nil {
+		t.Fatal(err)
+	}
+	return screen, tty
+}
+
+// shown runs a command whose stderr, and stdout if both, are a terminal, and
+// returns the exit code and what the screen got.
+func shown(t *testing.T, both bool, args ...string) (int, string, string) {
+	t.Helper()
+	screen, tty := terminal(t)
+	var out bytes.Buffer
+	var stdout io.Writer = &out
+	if both {
+		stdout = tty
+	}
+	read := make(chan string, 1)
+	go func() {
+		var all bytes.Buffer
+		io.Copy(&all, screen) //nolint:errcheck // it fails when the terminal is closed
+		read <- all.String()
+	}()
+	code := run(t.Context(), args, noEnvironment, strings.NewReader(""), stdout, tty)
+	tty.Close()
+	return code, out.String(), <-read
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
+	args := append(scanLab(t, 3, 0), "--min-live", "3")
+	code, out, seen := shown(t, false, args...)
+	if code != 0 || strings.Count(out, "\n") != 3 || !strings.Contains(seen, "of 3 checked") {
+		t.Errorf("scan = %d\nstdout:\n%s\nscreen:\n%q", code, out, seen)
+	}
+	code, out, seen = shown(t, false, append(args, "--quiet")...)
+	if code != 0 || strings.Count(out, "\n") != 3 || seen != "" {
+		t.Errorf("scan --quiet = %d\nstdout:\n%s\nscreen:\n%q", code, out, seen)
+	}
+}
+
+// TestTableOnATerminal: there the default is a table, and rows and bar share the screen.
+func TestTableOnATerminal(t *testing.T) {
+	t.Parallel()
+	args := scanLab(t, 3, 0)
+	args = append(args[:1:1], args[3:]...) // without --format txt
+	code, _, seen := shown(t, true, args...)
+	if code != 0 || !strings.Contains(seen, "PROXY ") || strings.Count(seen, "http://127.") != 3 || !strings.Contains(seen, "3 live of 3 checked") {
+		t.Errorf("scan = %d\nscreen:\n%q", code, seen)
+	}
+	if strings.Contains(seen, "\x1b[3") {
+		t.Errorf("there are colours:\n%q", seen)
+	}
+}
