@@ -67,8 +67,6 @@ type listInput struct {
 	Distinct string `query:"distinct" enum:"exit_ip,asn,country" doc:"At most one, the best, for each value."`
 }
 
-type pageOutput struct{ Body Page }
-
 func (a *API) registerProxies(h huma.API) {
 	list := huma.Operation{OperationID: "list-proxies", Method: http.MethodGet, Path: "/api/proxies", Summary: "List proxies", Tags: []string{"proxies"}}
 	list.Responses = listResponses(h)
