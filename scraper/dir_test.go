@@ -2,6 +2,7 @@ package scraper_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,7 +82,8 @@ func TestDirIsWatched(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- r.Run(ctx) }()
 		time.Sleep(time.Minute)
-		if err := os.WriteFile(filepath.Join(dir, "b.txt"), []byte(entries(100, 5)), 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, ".b"), []byte(entries(100, 5)), 0o600),
+			os.Rename(filepath.Join(dir, ".b"), filepath.Join(dir, "b.txt"))); err != nil { // a look in between would find it empty
 			t.Error(err)
 		}
 		time.Sleep(time.Minute)

@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -9,9 +10,12 @@ import (
 // metrics is what a Scraper counts. Labels: the source and how a run ended,
 // both from bounded sets; never an address.
 type metrics struct {
-	runs  *prometheus.CounterVec
-	bytes *prometheus.CounterVec
-	took  prometheus.Histogram
+	runs     *prometheus.CounterVec
+	bytes    *prometheus.CounterVec
+	received *prometheus.CounterVec
+	requests *prometheus.CounterVec
+	fresh    *prometheus.CounterVec
+	took     prometheus.Histogram
 }
 
 // newMetrics registers the metrics; reg may be nil.
@@ -25,6 +29,18 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 			Name: "freeway_scraper_read_bytes_total",
 			Help: "Decoded bytes of lists read.",
 		}, []string{"source"}),
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_received_bytes_total",
+			Help: "Bytes of lists as they came over the network.",
+		}, []string{"source"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_requests_total",
+			Help: "Requests for lists, those after redirects and failed ones too.",
+		}, []string{"source"}),
+		fresh: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_new_endpoints_total",
+			Help: "Endpoints that the source named before any other.",
+		}, []string{"source"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "freeway_scraper_run_duration_seconds",
 			Help:    "Time of one run of a source with all its pages.",
@@ -35,7 +51,7 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.runs, m.bytes, m.took, newStanding(s)} {
+	for _, c := range []prometheus.Collector{m.runs, m.bytes, m.received, m.requests, m.fresh, m.took, newStanding(s)} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -57,6 +73,11 @@ func (m *metrics) ran(source string, o outcome) {
 	}
 	m.count(source, result)
 	m.bytes.WithLabelValues(source).Add(float64(o.Bytes))
+	m.received.WithLabelValues(source).Add(float64(o.Received))
+	m.requests.WithLabelValues(source).Add(float64(o.Requests))
+	if o.gave {
+		m.fresh.WithLabelValues(source).Add(float64(o.Yield.New))
+	}
 	m.took.Observe(o.Took.Seconds())
 }
 
@@ -73,6 +94,14 @@ type gauge struct {
 	value func(Result) float64
 }
 
+// stamp is a time as metrics have it, 0 for none.
+func stamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
+}
+
 // newStanding makes the collector. It asks s only when it is itself asked, so s
 // need not be complete yet.
 func newStanding(s *Scraper) *standing {
@@ -82,11 +111,16 @@ func newStanding(s *Scraper) *standing {
 	return &standing{s: s, gauge: []gauge{
 		make("candidates", "Endpoints that the source named in its latest good run.", func(r Result) float64 { return float64(r.Candidates) }),
 		make("failures", "Runs of the source that failed in a row.", func(r Result) float64 { return float64(r.Failures) }),
-		make("last_run_timestamp_seconds", "When the source was read last.", func(r Result) float64 { return float64(r.LastRun.Unix()) }),
+		make("last_run_timestamp_seconds", "When the source was read last.", func(r Result) float64 { return stamp(r.LastRun) }),
 		make("listed", "Endpoints of the source that are known.", func(r Result) float64 { return float64(r.Worth.Listed) }),
 		make("live", "Of the listed, live now.", func(r Result) float64 { return float64(r.Worth.Live) }),
 		make("ever_live", "Of the listed, live at any time.", func(r Result) float64 { return float64(r.Worth.EverLive) }),
 		make("checked", "Of the listed, checked at least once.", func(r Result) float64 { return float64(r.Worth.Checked) }),
+		make("first_live", "Of the checked, live at their first check.", func(r Result) float64 { return float64(r.Worth.FirstLive) }),
+		make("exclusive", "Of the listed, named by no other source.", func(r Result) float64 { return float64(r.Worth.Exclusive) }),
+		make("exclusive_live", "Of the exclusive, live now.", func(r Result) float64 { return float64(r.Worth.OnlyLive) }),
+		make("latency_seconds", "Median latency of those live now, 0 when it is not known.", func(r Result) float64 { return r.Worth.Latency.Seconds() }),
+		make("changed_timestamp_seconds", "When the list last named another set.", func(r Result) float64 { return stamp(r.Changed) }),
 	}}
 }
 

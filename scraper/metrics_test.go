@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -17,7 +18,7 @@ func TestMetrics(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, entries(0, 30)) })
 	reg := prometheus.NewPedanticRegistry()
 	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}, scraper.Source{Name: "never", URL: url}), func(e *scraper.Env) { e.Metrics = reg })
-	r.pool.worth["a"] = proxy.Worth{Listed: 30, Live: 4, EverLive: 9, Checked: 20}
+	r.pool.worth["a"] = proxy.Worth{Listed: 30, Live: 4, EverLive: 9, Checked: 20, FirstLive: 7, Exclusive: 5, OnlyLive: 2, Latency: 1500 * time.Millisecond}
 	if _, err := r.once(t, "a"); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +37,9 @@ func TestMetrics(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"freeway_scraper_runs_total": 1, "freeway_scraper_candidates": 30, "freeway_scraper_live": 4, "freeway_scraper_ever_live": 9,
-		"freeway_scraper_checked": 20, "freeway_scraper_listed": 30, "freeway_scraper_failures": 0, "freeway_scraper_read_bytes_total": float64(len(entries(0, 30))),
+		"freeway_scraper_checked": 20, "freeway_scraper_listed": 30, "freeway_scraper_first_live": 7, "freeway_scraper_exclusive": 5, "freeway_scraper_exclusive_live": 2,
+		"freeway_scraper_latency_seconds": 1.5, "freeway_scraper_requests_total": 1, "freeway_scraper_new_endpoints_total": 30,
+		"freeway_scraper_received_bytes_total": float64(len(entries(0, 30))), "freeway_scraper_failures": 0, "freeway_scraper_read_bytes_total": float64(len(entries(0, 30))),
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s = %v, want %v", name, v, want)

@@ -51,6 +51,8 @@ var shapes = []struct{ source, text, want string }{
 	{"my-proxy", "<div class='list'>8.8.8.8:80#US<br>9.9.9.9:3128#DE<br></div>", "http://8.8.8.8:80 http://9.9.9.9:3128"},
 	{"kuaidaili-inha", `<script>const fpsList = [{"ip": "8.8.8.8", "last_check_time": "2026-01-01", "port": "80", "speed": 1}];</script>`, "http://8.8.8.8:80"},
 	{"fineproxy", `<script id="fpb-data" type="application/json">[{"ip":"8.8.8.8","port":1080,"protos":["socks5"],"anon":"elite"}]</script>`, "socks5://8.8.8.8:1080"},
+	{"trustytech", `{"content":[{"protocol":"SOCKS5","ip":"8.8.8.8","port":1080,"anonymity":"ELITE","countryIsoCode":"US","delayMS":90}],"totalPages":9}`, "socks5://8.8.8.8:1080"},
+	{"sockslist-us", table("Ip,Port,Type,Level,Country", "8.8.8.8,4145,SOCKS4,High,US"), "socks4://8.8.8.8:4145"},
 	{"advanced-name", "<table id='table_proxies'><tbody><tr><td>1</td><td data-ip='" + b64("8.8.8.8") + "'></td><td data-port='" + b64("1080") + "'></td><td><a>socks5</a></td></tr></tbody></table>", "socks5://8.8.8.8:1080"},
 	{"proxyverity", "<table><tbody><tr class='pv-decoy'><td><b data-p='" + b64(reversed("9.9.9.9:80")) + "'></b></td><td>HTTP</td></tr><tr><td><b data-p='" + b64(reversed("8.8.8.8:80")) + "'></b></td><td>HTTP</td></tr></tbody></table>", "http://8.8.8.8:80"},
 }
