@@ -8,6 +8,11 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
+// The parsers of this file read at the start of a text and say how long what
+// they read is. They accept nothing that netip would not, and leave the rest to
+// AddrPolicy and proxy.NewEndpoint; they exist because they run on every word of
+// every list and netip.ParseAddr needs to know where the address ends.
+
 // host is the host part of an entry: an address, or a name when addr is zero.
 // text is a piece of the reader's buffer and valid only until the next line.
 type host struct {
@@ -25,6 +30,7 @@ func parse4(b []byte) (a [4]byte, n int) {
 			}
 			n++
 		}
+		// At most three digits; a fourth makes the value or the length wrong.
 		v, start := 0, n
 		for n < len(b) && n-start < 4 && isDigit(b[n]) {
 			v = v*10 + int(b[n]-'0')
@@ -35,6 +41,7 @@ func parse4(b []byte) (a [4]byte, n int) {
 		}
 		a[i] = byte(v)
 	}
+	// "1.2.3.4.5" is a version or worse.
 	if n+1 < len(b) && b[n] == '.' && isDigit(b[n+1]) {
 		return a, 0
 	}
@@ -80,6 +87,7 @@ func parseHost(b []byte) (host, int) {
 	if b[0] == '[' {
 		return parse6(b)
 	}
+	// An address first: every address is made of the letters of names.
 	if isDigit(b[0]) {
 		if a, n := parse4(b); n != 0 {
 			return host{netip.AddrFrom4(a), b[:n]}, n
@@ -143,6 +151,7 @@ func isIPv6Start(b []byte) bool {
 
 // parse6 reads "[address]" at the start of b.
 func parse6(b []byte) (host, int) {
+	// The longest address is 45 bytes, a zone comes on top.
 	const longest = 64 // an address and a zone
 	for i := 1; i < len(b) && i < longest; i++ {
 		if b[i] == ']' {

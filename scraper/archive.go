@@ -43,12 +43,15 @@ func packing(head []byte) string {
 	return ""
 }
 
-// unpack reads what is packed in r.
+// unpack reads what is packed in r: one list, or the files of an archive one
+// after the other, each with a format of its own. Layers may be packed in each
+// other; what all of them together may give is limited, not each by itself.
 func (e *emitter) unpack(r io.Reader, name string) error {
 	if e.packs++; e.packs > maxPacks {
 		return fmt.Errorf("%d archives within each other, at most %d", e.packs, maxPacks)
 	}
 	defer func() { e.packs-- }()
+	// The outermost archive counts all bytes of those inside.
 	if e.stats.Packed == "" {
 		e.stats.Packed = name
 		e.left = defaultUnpacked
@@ -96,6 +99,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 
 // unzip reads the files of a ZIP archive one after the other.
 func (e *emitter) unzip(r io.Reader) error {
+	// The directory of a ZIP file is at its end.
 	b, err := io.ReadAll(io.LimitReader(r, maxArchive+1))
 	if err != nil {
 		return err
@@ -128,6 +132,7 @@ func (e *emitter) untar(r io.Reader) error {
 	t := tar.NewReader(&unpacked{r: r, left: &e.left})
 	for range maxMembers {
 		h, err := t.Next()
+		// Neither an error nor more to read.
 		if errors.Is(err, io.EOF) || e.done {
 			return nil
 		}
@@ -163,6 +168,7 @@ func (e *emitter) lost(name string, err error) error {
 // isBase64 reports whether a whole list is written in base64, as subscriptions
 // are: nothing but its letters, and text with addresses inside.
 func isBase64(head []byte) bool {
+	// Lists hold dots and colons, which base64 does not.
 	const shortest = 20
 	head = trimSpace(head)
 	if len(head) < shortest {

@@ -7,6 +7,11 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
+// Attributes matter in three ways: they hide elements, they say what a cell is
+// ("data-label", class "port"), and some hold the value itself, plain or in a
+// disguise ("data-ip", "value"). Links and titles are never entries, because
+// they lead to pages about an address.
+
 // attribute is a name and a value of the element that begins.
 type attribute struct{ key, val []byte }
 
@@ -33,6 +38,7 @@ func (h *htmlReader) attributes(tag atom.Atom, more bool) (hidden bool) {
 			hidden = hidden || tag == atom.Input && strings.EqualFold(string(a.val), "hidden")
 		}
 	}
+	// One word for a row is enough; its text is not read.
 	if hidden && (tag == atom.Tr || tag == atom.Li) {
 		h.e.reject(nil, "a row that the page does not show")
 	}
@@ -77,6 +83,7 @@ func (h *htmlReader) classes(val []byte) {
 	}
 }
 
+// isDecoy knows the classes by which sites mark rows that only robots read.
 func isDecoy(class string) bool {
 	class = strings.ToLower(class)
 	return strings.Contains(class, "decoy") || strings.Contains(class, "honeypot") || class == "trap" || class == "fake"
@@ -92,6 +99,7 @@ func (h *htmlReader) setRole(r role) {
 // link reads "/1.2.3.4/80#https", which says the protocol of a row, and links
 // to SOCKS proxies.
 func (h *htmlReader) link(val []byte) {
+	// "/45.9.8.7/80#https"
 	if i := bytes.LastIndexByte(val, '#'); i > 0 {
 		if p := protocolWord(val[i+1:]); p != 0 && bytes.Count(val[:i], []byte(".")) >= 3 {
 			h.hint |= p
@@ -109,6 +117,7 @@ func (h *htmlReader) alternative(name string, val []byte) {
 	if len(val) == 0 || len(val) > maxCoded || h.cur.nalt == len(h.cur.alts) {
 		return
 	}
+	// A checkbox whose value is the address and a class.
 	if host, class, ok := bytes.Cut(val, []byte("|")); ok { // "1.2.3.4|r1", a class that gets the port
 		if port, known := h.facts.content[string(class)]; known {
 			val = append(append(bytes.Clone(host), ':'), port...)
@@ -118,6 +127,7 @@ func (h *htmlReader) alternative(name string, val []byte) {
 	_, number := wholePort(val)
 	switch {
 	case isAddress(val):
+	// a number may be a port only when something says so
 	case number && (r == rolePort || h.cur.role == rolePort || name == "data-text" || name == "data-value"):
 	case r == rolePort:
 		val = decodePort(val)
@@ -128,6 +138,7 @@ func (h *htmlReader) alternative(name string, val []byte) {
 		return
 	}
 	h.setRole(r)
+	// It is kept in the memory of the row; visible takes it out of the text again.
 	from := len(h.text)
 	h.text = append(h.text, val...)
 	h.cur.alts[h.cur.nalt] = span{from, len(h.text)}

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/text/transform"
 )
 
+// Addresses are ASCII in every character set that matters here, so converting
+// is for what is around them: wide colons and commas, the heads of columns, and
+// second bytes of characters that look like brackets and quotes.
+
 // charsetOf finds out in which character set a list is that begins with head;
 // "" for UTF-8 and for what can be read like it. A byte order mark decides,
 // then the bytes themselves, then what the page or the server says.
@@ -29,6 +33,7 @@ func charsetOf(head []byte, contentType string) string {
 	case validUTF8(head):
 		return ""
 	}
+	// windows-1252 is what that function says when it knows nothing.
 	_, name, certain := charset.DetermineEncoding(head[:min(len(head), 1024)], contentType)
 	if certain || name != "windows-1252" && name != "utf-8" {
 		if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
@@ -44,6 +49,8 @@ func charsetOf(head []byte, contentType string) string {
 // wide reports whether every second byte, from the one at zero, is 0, as in
 // ASCII written as UTF-16 without a byte order mark.
 func wide(head []byte, zero int) bool {
+	// Text of one alphabet beyond ASCII without a byte order mark is too rare to be
+	// guessed.
 	const shortest, most = 16, 512
 	head = head[:min(len(head), most)&^1]
 	if len(head) < shortest {
@@ -74,6 +81,7 @@ func validUTF8(head []byte) bool {
 
 // isGB18030 reports whether head decodes without a mistake.
 func isGB18030(head []byte) bool {
+	// The end of head may cut a character of up to four bytes.
 	for range 3 {
 		out, err := simplifiedchinese.GB18030.NewDecoder().Bytes(head)
 		if err == nil && !bytes.ContainsRune(out, utf8.RuneError) {

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// How pages hide addresses in attributes and in arguments of functions. What a
+// disguise gives is taken only if it is an address, or a port where a port must
+// be; anything else is left alone, so trying them all invents nothing.
+
 // maxCoded is the longest text that is tried as an encoded host.
 const maxCoded = 400
 
@@ -33,6 +37,7 @@ func undoNamed(name string) undo {
 	return nil
 }
 
+// fromBase64 reads either alphabet, padded or not.
 func fromBase64(b []byte) []byte {
 	s := strings.TrimRight(string(b), "=")
 	if len(s) < 2 || len(s)%4 == 1 {
@@ -55,6 +60,7 @@ func reversed(b []byte) []byte {
 	return out
 }
 
+// fromPercent is nil when nothing is encoded.
 func fromPercent(b []byte) []byte {
 	s, err := url.PathUnescape(string(b))
 	if err != nil || len(s) == len(b) {
@@ -63,6 +69,7 @@ func fromPercent(b []byte) []byte {
 	return []byte(s)
 }
 
+// rot13 turns letters by half the alphabet.
 func rot13(b []byte) []byte {
 	out := slices.Clone(b)
 	for i, c := range out {
@@ -74,6 +81,7 @@ func rot13(b []byte) []byte {
 	return out
 }
 
+// fromHex reads hexadecimal digits, "0x" before them or not.
 func fromHex(b []byte) []byte {
 	out, err := hex.DecodeString(strings.TrimPrefix(string(b), "0x"))
 	if err != nil {
@@ -93,6 +101,7 @@ func disguises() [][]undo {
 
 // decodeWith tries the disguises until one gives what accept takes.
 func decodeWith(b []byte, accept func([]byte) bool) []byte {
+	// Nothing that short or long hides an entry.
 	if len(b) < 3 || len(b) > maxCoded {
 		return nil
 	}
@@ -133,6 +142,7 @@ func isAddress(b []byte) bool {
 		}
 		b = b[i+3:]
 	}
+	// an address alone
 	if wholeHost(b).addr.IsValid() {
 		return true
 	}

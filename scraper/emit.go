@@ -20,6 +20,11 @@ type entry struct {
 // emitter turns entries into candidates: it asks the policy, fills in the
 // protocols, drops what it has given before and counts what is refused. All
 // readers of one list share one.
+//
+// The protocol of a candidate is, in this order: the scheme that stands before
+// it, what a column, key or word beside it says, what a heading or a key above
+// says, what the source says of all its entries. Readers do the first three;
+// the last is done here. Without any it is a guess of HTTP.
 type emitter struct {
 	o       ParseOptions
 	yield   func(proxy.Candidate, error) bool
@@ -34,6 +39,7 @@ type emitter struct {
 	stats   ParseStats
 }
 
+// newEmitter prepares for one list.
 func newEmitter(o ParseOptions, yield func(proxy.Candidate, error) bool) *emitter {
 	e := &emitter{o: o, yield: yield, seen: map[proxy.Endpoint]struct{}{}, private: privateAllowed(o.Policy)}
 	if e.o.Pool == "" {
@@ -55,6 +61,7 @@ func (e *emitter) emit(en *entry) bool {
 	if e.done {
 		return false
 	}
+	// Nearly all entries are IPv4 outside of every special range.
 	ep := proxy.Endpoint{Port: en.port}
 	if en.host.addr.Is4() {
 		if !public4(en.host.addr.As4()) && !e.allowed(en) {
@@ -95,6 +102,7 @@ func (e *emitter) each(en *entry, ep proxy.Endpoint) {
 	}
 }
 
+// one yields the candidate with one protocol, unless it was given before.
 func (e *emitter) one(c *proxy.Candidate, p proxy.Protocol, en *entry) {
 	c.Endpoint.Protocol = p
 	if e.done || !e.fresh(c, en.host.addr) {
@@ -112,6 +120,7 @@ func (e *emitter) fresh(c *proxy.Candidate, a netip.Addr) bool {
 	if _, known := e.seen[c.Endpoint]; known {
 		return false
 	}
+	// Beyond the bound an entry is given again rather than lost.
 	if len(e.seen) < maxSeenLong {
 		e.seen[c.Endpoint] = struct{}{}
 	}
@@ -213,6 +222,7 @@ func (e *emitter) refuse(en *entry, reason string) {
 	if e.o.Rejected == nil {
 		return
 	}
+	// Made of the parts, so no password can be in it.
 	text := string(en.host.text)
 	if en.host.addr.IsValid() {
 		text = netip.AddrPortFrom(en.host.addr, en.port).String()
@@ -247,9 +257,11 @@ func maskText(text []byte) string {
 			rest = rest[:i] + "?***"
 		}
 	}
+	// Everything before the last @ is or may be a login.
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		return scheme + "***" + rest[i:]
 	}
+	// "vmess://" and a heap of base64.
 	if ok && strings.IndexByte(rest, '.') < 0 {
 		return scheme + "***"
 	}

@@ -6,7 +6,11 @@ import (
 
 // flow reads the text of a page outside of tables, a stretch at a time.
 // Address, port and protocol may stand in stretches that follow each other, as
-// in lists whose items are cells.
+// in lists whose items are cells:
+//
+//	<ul><li>1.2.3.4</li><li>80</li><li>HTTP</li></ul>
+//	<p>1.2.3.4:80<br>1.2.3.5:81</p>
+//	<h2>SOCKS5</h2> ... <li>1.2.3.4:80</li>
 type flow struct {
 	e     *emitter
 	lines *liner
@@ -20,6 +24,7 @@ type flow struct {
 	age   int      // stretches since held
 }
 
+// newFlow makes a flow whose entries go to e.
 func newFlow(e *emitter) *flow {
 	f := &flow{e: e, lines: newLiner(e)}
 	f.lines.put = f.take
@@ -44,7 +49,10 @@ func (f *flow) read(b []byte, r role) {
 	}
 }
 
+// line takes one line: an address, a port or a protocol that stands alone, or
+// text in which entries may be.
 func (f *flow) line(b []byte, r role) {
+	// A protocol belongs to the entry before it only if it is near.
 	const oldest = 5
 	if f.age++; f.have && f.age > oldest {
 		f.flush()
@@ -61,6 +69,7 @@ func (f *flow) line(b []byte, r role) {
 		f.bare, f.port = f.port == 0, 0
 		return
 	}
+	// A number is a port only directly behind an address, or if its class says so.
 	if port, ok := wholePort(word); ok && (f.bare && f.age == 1 || r == rolePort) {
 		if f.have && f.bare {
 			f.held.port, f.bare = port, false

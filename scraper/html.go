@@ -18,39 +18,51 @@ const (
 // htmlReader reads a page in one pass over its tokens, without a tree: what a
 // row is, is known from the tags around it, and pages of any depth and with
 // any errors cost the same.
+//
+// Rows of tables go to tableRow, all other text to flow, a stretch at a time.
+// Tags within a line, such as <b>, do not separate what is beside them, because
+// pages cut addresses into pieces with them; tags that begin a line do. What
+// the page does not show is left out. Scripts that write are run where they
+// stand and what they write is text; others are searched for data.
 type htmlReader struct {
-	e      *emitter
-	z      *html.Tokenizer
-	facts  *pageFacts
-	flow   *flow
-	rows   *liner // for cells
-	open   []atom.Atom
-	over   int // elements below maxOpenTags
-	hidden int // how many elements were open when what is not shown began; 0: shown
-	text   []byte
-	cur    piece
-	cells  []piece
+	e     *emitter
+	z     *html.Tokenizer
+	facts *pageFacts
+	flow  *flow
+	rows  *liner // for cells that hold whole entries
+
+	// Where in the page we are.
+	open   []atom.Atom // elements, innermost last
+	over   int         // elements below maxOpenTags
+	hidden int         // how many elements were open when what is not shown began; 0: shown
+	raw    atom.Atom   // the element whose raw text comes next
+	attrs  []attribute // of the element that begins; valid until the next token
+
+	// What is being collected.
+	text   []byte  // of the row, or of the stretch outside of tables
+	cur    piece   // the cell, or that stretch
+	cells  []piece // of the row, those that have ended
 	inRow  bool
 	inCell bool
 	hint   protoSet // from a link in the row
-	head   columns
-	row    tableRow
-	raw    atom.Atom // the element whose raw text comes next
-	attrs  []attribute
+	head   columns  // of the table; nil: none
+	row    tableRow // the memory of rows
 }
 
 // piece is a cell, or a stretch of text outside of tables between two tags
 // that break lines.
 type piece struct {
 	text span
-	alts [2]span
+	alts [2]span // what attributes say, in the same memory
 	nalt int
-	role role
-	torn bool
+	role role // what classes and labels say it is
+	torn bool // a script in it was not understood
 }
 
 // readHTML reads a page from a stream.
 func (e *emitter) readHTML(r io.Reader) error {
+	// The page is needed whole, because scripts and style sheets at its end may say
+	// what its beginning means.
 	b, err := io.ReadAll(io.LimitReader(r, maxPage+1))
 	if len(b) > maxPage {
 		e.reject(nil, "a page over 8 MiB; the rest is not read")
@@ -67,6 +79,7 @@ func (e *emitter) readHTML(r io.Reader) error {
 func (e *emitter) htmlBytes(b []byte) {
 	h := &htmlReader{e: e, z: html.NewTokenizer(bytes.NewReader(b)), facts: readPageFacts(b), rows: newLiner(e)}
 	h.flow = newFlow(e)
+	// A token may be the whole page: a list in <pre>.
 	h.z.SetMaxBuf(maxPage + 1)
 	if e.depth == 0 {
 		e.line = 1
@@ -104,6 +117,7 @@ func tokenText(z *html.Tokenizer) []byte {
 // rawTag reads the name of a tag and whether anything follows it, without the
 // copies that the tokenizer makes. Names that are no elements of HTML are 0.
 func rawTag(raw []byte) (tag atom.Atom, more bool) {
+	// raw begins with "<" or "</".
 	raw = bytes.TrimPrefix(raw[1:], []byte("/"))
 	var low [16]byte
 	for i, c := range raw {
@@ -127,6 +141,8 @@ func (h *htmlReader) start(closed bool) {
 	tag, more := rawTag(h.z.Raw())
 	h.raw = tag
 	shown := h.hidden == 0
+	// A concealed element does not even break the line: pages cut addresses with
+	// them. Cells do, or the columns would shift.
 	concealed := shown && h.attributes(tag, more)
 	if shown && (!concealed || isPart(tag)) {
 		h.breakAt(tag, true)
@@ -135,6 +151,7 @@ func (h *htmlReader) start(closed bool) {
 	if shown && !concealed {
 		h.apply(tag)
 	}
+	// Elements that cannot hold others are never open.
 	switch {
 	case isVoid(tag) || closed:
 	case len(h.open) == maxOpenTags:
@@ -152,6 +169,7 @@ func isPart(tag atom.Atom) bool {
 	return tag == atom.Table || tag == atom.Tr || tag == atom.Td || tag == atom.Th
 }
 
+// isHeading knows the elements that begin a section.
 func isHeading(tag atom.Atom) bool {
 	switch tag {
 	case atom.H1, atom.H2, atom.H3, atom.H4, atom.H5, atom.H6:
@@ -163,6 +181,7 @@ func isHeading(tag atom.Atom) bool {
 // breakAt ends what a tag ends, at its beginning and at its end.
 func (h *htmlReader) breakAt(tag atom.Atom, begins bool) {
 	switch tag {
+	// what is outside of a table is never paired with what is inside
 	case atom.Table, atom.Tr:
 		h.endRow()
 		h.endSegment()
@@ -177,12 +196,14 @@ func (h *htmlReader) breakAt(tag atom.Atom, begins bool) {
 		if !h.inRow {
 			h.flow.flush()
 		}
+		// The protocol that a heading named holds until the next heading.
 		if isHeading(tag) && begins {
 			h.flow.lines.section = 0
 		}
 	case atom.Br, atom.P, atom.Div, atom.Li, atom.Dd, atom.Dt, atom.Option, atom.Pre, atom.Section, atom.Article, atom.Textarea, atom.Body, atom.Header,
 		atom.Footer, atom.Nav, atom.Main, atom.Form, atom.Center, atom.Blockquote, atom.Title, atom.Label, atom.Fieldset, atom.Summary, atom.Details:
 		h.endBlock()
+	// these stand beside each other with space between
 	case atom.A, atom.Button, atom.Img, atom.Input:
 		h.text = append(h.text, ' ')
 	}
@@ -227,6 +248,8 @@ func (h *htmlReader) end() {
 		h.over--
 		return
 	}
+	// An end tag without a beginning changes nothing. Looking far up for it would
+	// let a page cost time.
 	for i := len(h.open) - 1; i >= max(0, len(h.open)-maxCloses); i-- {
 		if h.open[i] == tag {
 			h.open = h.open[:i]
@@ -259,6 +282,7 @@ func (h *htmlReader) words(b []byte) {
 		h.script(b)
 	case atom.Style, atom.Title, atom.Noscript, atom.Iframe, atom.Noframes, atom.Xmp, atom.Noembed, atom.Plaintext:
 	default:
+		// no-break spaces are spaces
 		for {
 			i := bytes.Index(b, []byte("\u00a0"))
 			if i < 0 {
@@ -275,6 +299,8 @@ func (h *htmlReader) words(b []byte) {
 // is not understood leaves its cell torn, because a part of it is missing.
 func (h *htmlReader) script(src []byte) {
 	js := &h.facts.js
+	// Short scripts without a block are calls of functions that the page defines;
+	// the script knows which of them write.
 	writes := bytes.Contains(src, []byte("document.write")) || len(src) < 300 && bytes.IndexByte(src, '(') > 0 && bytes.IndexByte(src, '{') < 0
 	if !writes {
 		if bytes.IndexByte(src, '{') >= 0 || bytes.IndexByte(src, '[') >= 0 {
@@ -319,6 +345,7 @@ func (h *htmlReader) endCell() {
 // endRow ends a row and reads it.
 func (h *htmlReader) endRow() {
 	h.endCell()
+	// A row without cells is that of another table around this one.
 	if h.inRow && len(h.cells) > 0 {
 		h.readRow()
 		h.text = h.text[:0]
@@ -326,6 +353,8 @@ func (h *htmlReader) endRow() {
 	h.inRow, h.cells, h.hint = false, h.cells[:0], 0
 }
 
+// readRow gives the row to tableRow. What is no row of a list may be a cell of a
+// table that lays out the page, so its text is read as text.
 func (h *htmlReader) readRow() {
 	t := &h.row
 	t.n = 0
@@ -353,6 +382,7 @@ func (h *htmlReader) readRow() {
 	h.flow.flush()
 }
 
+// fill sets what a cell says besides its text.
 func (h *htmlReader) fill(c *cell, p piece) {
 	c.role, c.torn = p.role, p.torn
 	for i := range p.nalt {

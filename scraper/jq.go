@@ -45,6 +45,7 @@ func checkJSONKeys(m map[string]string) error {
 	return nil
 }
 
+// compileJQ reads a jq program. It can use neither files nor the environment.
 func compileJQ(s string) (*gojq.Code, error) {
 	q, err := gojq.Parse(s)
 	if err != nil {
@@ -69,6 +70,7 @@ func (e *emitter) queryJSON(r io.Reader, program string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), maxJQ)
 	defer cancel()
+	// NDJSON is many documents; each goes through the program.
 	dec := json.NewDecoder(bytes.NewReader(b))
 	for dec.More() && !e.done {
 		var doc any
@@ -94,6 +96,7 @@ func (e *emitter) queried(found gojq.Iter) error {
 		if err, isErr := v.(error); isErr {
 			return err
 		}
+		// Whatever comes out is read like a list in JSON: objects, strings, arrays.
 		text, err := gojq.Marshal(v)
 		if err != nil {
 			return err

@@ -11,6 +11,18 @@ import (
 // jsonReader reads JSON, several documents of it in a row, and what comes
 // close: cut short, with missing commas, JavaScript literals. It never fails:
 // where the syntax breaks it goes on with what follows.
+//
+// The decoders of Go give up at the first mistake and cannot read literals of
+// JavaScript, and their tokens cost an allocation each. This one keeps nothing
+// but a buffer and the brackets that are open; the rest is in records. It
+// differs from the grammar where lists do:
+//
+//   - Quotes may be single, double or backquotes; a line break ends a string
+//     that was not closed, except in backquotes.
+//   - Keys and values may have no quotes at all.
+//   - A bracket closes everything that is open inside of it; one that closes
+//     nothing is skipped.
+//   - Between documents there may be lines of text, which may hold entries.
 type jsonReader struct {
 	e       *emitter
 	rec     *records
@@ -58,10 +70,12 @@ func (j *jsonReader) more(from int) (moved int, ok bool) {
 	if j.err != nil {
 		return 0, false
 	}
+	// Everything before from has been read; what is kept moves to the front.
 	if from > 0 {
 		j.end = copy(j.buf, j.buf[from:j.end])
 		j.pos -= from
 	}
+	// A string that fills the buffer makes it grow, up to maxString; see str.
 	if j.end == len(j.buf) {
 		j.buf = append(j.buf, make([]byte, len(j.buf))...)
 	}
@@ -79,6 +93,7 @@ func (j *jsonReader) more(from int) (moved int, ok bool) {
 	return from, false
 }
 
+// run reads tokens until the input ends and closes what is left open.
 func (j *jsonReader) run() {
 	for !j.e.done {
 		if j.pos == j.end {
@@ -131,10 +146,14 @@ func (j *jsonReader) token() {
 	j.colon = false
 }
 
+// inObject reports whether the innermost bracket is that of an object.
 func (j *jsonReader) inObject() bool {
 	return len(j.kinds) > 0 && j.over == 0 && !j.kinds[len(j.kinds)-1]
 }
 
+// open opens an object or array. In JSON a bracket that follows neither a colon
+// nor a comma in an object shows that the object was not closed: a line of
+// NDJSON that was cut. In JavaScript it may be a block.
 func (j *jsonReader) open(array bool) {
 	j.pos++
 	if len(j.kinds) == maxNesting-1 {
@@ -158,6 +177,7 @@ func (j *jsonReader) close(array bool) {
 		j.over--
 		return
 	}
+	// A bracket that closes nothing is left out.
 	for i := len(j.kinds) - 1; i >= 0; i-- {
 		if j.kinds[i] == array {
 			for len(j.kinds) > i {
@@ -169,6 +189,7 @@ func (j *jsonReader) close(array bool) {
 	j.wantKey = false
 }
 
+// pop closes the innermost object or array.
 func (j *jsonReader) pop() {
 	j.kinds = j.kinds[:len(j.kinds)-1]
 	j.rec.leave()
@@ -183,6 +204,7 @@ func (j *jsonReader) str(c byte) {
 			i++
 		}
 		switch {
+		// the rest is not there yet; an escape must be whole
 		case i == j.end || j.buf[i] == '\\' && i+1 == j.end:
 			moved, ok := j.more(start)
 			start, i = start-moved, i-moved
@@ -191,6 +213,7 @@ func (j *jsonReader) str(c byte) {
 				j.scalar(j.unescape(j.buf[start:i], plain))
 				return
 			}
+			// Nobody writes entries of that length; what is kept is enough to end it.
 			if i-start > maxString {
 				start = i // too long: only its end is read
 			}
@@ -226,6 +249,7 @@ func (j *jsonReader) bare() {
 			break
 		}
 	}
+	// A byte that is no part of a word is a word, so that reading goes on.
 	j.pos = max(i, start+1)
 	word := j.buf[start:j.pos]
 	switch {
@@ -240,6 +264,7 @@ func (j *jsonReader) bare() {
 	}
 }
 
+// isJSONMark knows the bytes that end a word.
 func isJSONMark(c byte) bool {
 	switch c {
 	case ' ', '\t', '\r', '\n', ',', ':', '{', '}', '[', ']', '"', '\'', '`', ';', '(', ')':
@@ -328,6 +353,7 @@ func (j *jsonReader) unescape(b []byte, plain bool) []byte {
 		case 'b', 'f', 'v', '0':
 			out = append(out, ' ')
 		case 'u':
+			// a character beyond 16 bits is two escapes
 			r, n := hexRune(b[i+1:], 4)
 			if r2, n2 := pairRune(b[i+1+n:]); utf16.IsSurrogate(r) && n2 > 0 {
 				r, n = utf16.DecodeRune(r, r2), n+n2

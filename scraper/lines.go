@@ -11,6 +11,10 @@ import (
 const lineBuffer = 64 << 10
 
 // lineReader splits a stream into lines in a memory that does not grow.
+//
+// bufio.Scanner ends at a line that is too long, and bufio.Reader lets it grow
+// or cuts it anywhere. Here a long line is cut behind a separator, because lists
+// of a million entries in one line exist; what no separator cuts is not a list.
 type lineReader struct {
 	r          io.Reader
 	buf        []byte

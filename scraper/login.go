@@ -7,6 +7,19 @@ import (
 	"strings"
 )
 
+// Logins stand before and behind the address, in all the orders that sellers of
+// proxies have thought of:
+//
+//	user:pass@1.2.3.4:80             as in URLs
+//	socks5://user:pass@1.2.3.4:80    percent-encoding is undone in URLs only
+//	1.2.3.4:80:user:pass             but 1.2.3.4:80:Country:City is a place
+//	1.2.3.4:80@user:pass
+//	user:pass:1.2.3.4:80
+//	1.2.3.4:80:socks5:user:pass      the protocol before or behind it
+//
+// A name needs a password to be told from an e-mail address. What cannot be
+// told apart is read as an entry without a login.
+
 // tokenEnd returns the end of the run at i that may hold an address with
 // credentials: no spaces, quotes, list separators or letters beyond ASCII.
 func tokenEnd(b []byte, i int) int {
@@ -18,9 +31,13 @@ func tokenEnd(b []byte, i int) int {
 
 // login reads user:pass@host:port and user:pass:host:port at start.
 func (s *scan) login(start int) bool {
+	// Everything up to a space or a separator is one token; brackets and dots
+	// around it are not part of the password.
 	end := tokenEnd(s.b, start)
 	tok := bytes.TrimRight(s.b[start:end], "/.)]}")
 	var en entry
+	// user:pass@host:port. A name without a password before it is an e-mail
+	// address; "://" is left to url.
 	if at := bytes.LastIndexByte(tok, '@'); at > 0 {
 		if !hostPort(tok[at+1:], &en) || bytes.Contains(tok, []byte("://")) || !cutLogin(dropLabel(tok[:at]), &en) && !en.host.addr.IsValid() {
 			return false // of a name without a password: an e-mail address
@@ -28,6 +45,7 @@ func (s *scan) login(start int) bool {
 	} else if bytes.Count(tok, []byte(":")) != 3 || !loginFirst(tok, &en) {
 		return false
 	}
+	// Names need a line of their own; see name.
 	if !en.host.addr.IsValid() && !s.first {
 		return false
 	}
@@ -45,6 +63,7 @@ func dropLabel(b []byte) []byte {
 
 // loginFirst reads user:pass:host:port.
 func loginFirst(tok []byte, en *entry) bool {
+	// The first two fields are the login: a password with a colon cannot be told.
 	i := bytes.IndexByte(tok, ':')
 	j := i + 1 + bytes.IndexByte(tok[i+1:], ':')
 	if i == 0 || !hostPort(tok[j+1:], en) || !en.host.addr.IsValid() || protocolWord(tok[:i]) != 0 {
@@ -62,6 +81,7 @@ func cutLogin(b []byte, en *entry) bool {
 
 // hostPort reads host:port that is all of b.
 func hostPort(b []byte, en *entry) bool {
+	// The port must be the rest.
 	h, n := parseHost(b)
 	if n == 0 || n >= len(b) || b[n] != ':' {
 		return false
@@ -80,6 +100,8 @@ func (s *scan) foundTail(en entry, end int) {
 		return
 	}
 	var used bool
+	// Where the tail is a login it is used up; else the words in it are read like
+	//  any others, because they may be protocols.
 	switch rest := s.b[end+1 : stop]; s.b[end] {
 	case '/':
 		used, stop = true, end+1
@@ -101,14 +123,18 @@ func tailLogin(rest []byte, en *entry) bool {
 	if len(parts) > 3 {
 		return false
 	}
+	// ip:port:socks5:user:pass and ip:port:user:pass:socks5
 	if p := protocolWord(parts[0]); p != 0 {
 		en.protos, parts = p, parts[1:]
 	} else if p := protocolWord(parts[len(parts)-1]); p != 0 && len(parts) != 2 {
 		en.protos, parts = p, parts[:len(parts)-1]
 	}
+	// ip:port:Country, ip:port:US:elite, ip:port:Germany:Berlin,
+	// ip:port::United States
 	if len(parts) != 2 || len(parts[0]) == 0 || isPlace(parts[0]) && (len(parts[0]) == 2 || len(parts[1]) == 0 || isPlace(parts[1])) {
 		return en.protos != 0
 	}
+	// Two entries with only a colon between them.
 	if _, n := parse4(parts[0]); n > 0 {
 		return false
 	}
@@ -146,6 +172,8 @@ func isGrade(w []byte) bool {
 // url reads scheme://[user:pass@]host:port at start; the scheme ends at end.
 // An address with a path is a page and no proxy.
 func (s *scan) url(start, end int) {
+	// The token ends at a space or separator; brackets around it do not belong to
+	// it.
 	scheme := s.b[start:end]
 	from := end + len("://")
 	stop := tokenEnd(s.b, from)
@@ -161,6 +189,8 @@ func (s *scan) url(start, end int) {
 		auth, path = auth[:i], auth[i:]
 	}
 	en := entry{protos: protos}
+	// Links to pages look like HTTP proxies, but nothing else looks like a SOCKS
+	// proxy.
 	socks := protos&(setHTTP|setHTTPS) == 0
 	switch {
 	case s.comment || !authority(auth, &en):
@@ -168,8 +198,10 @@ func (s *scan) url(start, end int) {
 		if !s.comment && looksLikeEntry(auth) {
 			s.refuse(start, stop, "no address with a port from 1 to 65535")
 		}
+	// A fragment is a label that some lists put there.
 	case !socks && len(path) > 0 && path[0] != '#' && path[0] != '\\' && string(path) != "/":
 		s.refuse(start, stop, "the address of a page, not of a proxy")
+	// Prose is full of links; a proxy that has a name stands alone.
 	case !en.host.addr.IsValid() && !socks && !(s.first && s.ends(stop)):
 		s.refuse(start, stop, "a link in other text, not a proxy")
 	default:
@@ -215,6 +247,7 @@ func looksLikeEntry(auth []byte) bool {
 // authority reads user:pass@host:port, and the forms host:port:user:pass and
 // host:port@user:pass that sellers write behind a scheme.
 func authority(auth []byte, en *entry) bool {
+	// The last @ separates: passwords may hold one.
 	if at := bytes.LastIndexByte(auth, '@'); at >= 0 {
 		if rest, ok := urlHostPort(auth[at+1:], en); ok && len(rest) == 0 {
 			cutLogin(auth[:at], en)
@@ -266,6 +299,7 @@ func parseURLHost(b []byte) (host, int) {
 // unescapeLogin undoes percent-encoding, and the base64 in which v2rayN writes
 // the whole user part.
 func unescapeLogin(en *entry) {
+	// The scheme "socks" alone is that of v2rayN.
 	if en.pass == nil && len(en.user) > 7 && en.protos == setSOCKS4|setSOCKS5 {
 		if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(string(en.user), "=")); err == nil && bytes.IndexByte(b, ':') >= 0 {
 			cutLogin(b, en)
@@ -285,6 +319,8 @@ func unescapeLogin(en *entry) {
 // so a name must begin the line, be of a domain that exists, and be followed
 // by nothing but fields.
 func (s *scan) name(start, end int) bool {
+	// The public suffix list knows which endings are domains, so that "list.txt:80"
+	// is none.
 	w := s.b[start:end]
 	if !s.first || end+1 >= len(s.b) || s.b[end] != ':' || !validHostName(view(w)) || !managedName(string(w)) && !s.l.e.private {
 		return false
@@ -306,6 +342,7 @@ func (s *scan) ends(i int) bool {
 		return true
 	}
 	end := wordEnd(s.b, j)
+	// "US", "elite" and a protocol are fields too.
 	p, _ := s.protocol(j, end)
 	return p != 0 || end == j+2 && isPlace(s.b[j:end]) || isGrade(s.b[j:end])
 }

@@ -7,7 +7,12 @@ import (
 )
 
 // pageFacts is what the style sheets and scripts of an HTML page say about the rest
-// of it.
+// of it: which elements are not shown, which ones get a text that is not in
+// them, and the variables that scripts elsewhere in the page count with.
+//
+// Scripts may be packed by the well-known packer, eval(function(p,a,c,k,e,d){...}),
+// also with its letters changed; it replaces words by numbers, which is undone
+// without running it.
 type pageFacts struct {
 	js      jsScript
 	hidden  map[string]bool   // classes (".x") and ids ("#x") that are not shown
@@ -25,6 +30,7 @@ var (
 )
 
 const (
+	// Bounds of what one page may cost.
 	maxPageClasses = 10_000
 	maxScript      = 2 << 20 // of one script that is looked at
 )
@@ -40,6 +46,7 @@ func readPageFacts(b []byte) *pageFacts {
 
 // each calls f with what is between the tags.
 func (p *pageFacts) each(b []byte, open, end string, f func([]byte)) {
+	// More scripts than this belong to no list.
 	const most = 500
 	for range most {
 		i := indexFold(b, open)
@@ -82,6 +89,8 @@ func (p *pageFacts) style(css []byte) {
 	for _, m := range classContent.FindAllSubmatch(css, maxPageClasses) {
 		p.content[string(m[1])] = string(m[2])
 	}
+	// Only the last part of a selector counts: "tr.x td.y" hides what has class y.
+	// That hides too much rather than too little.
 	for _, m := range cssRule.FindAllSubmatch(withoutMedia(css), maxPageClasses) {
 		if !cssHides.Match(m[2]) {
 			continue
@@ -130,6 +139,7 @@ func (p *pageFacts) script(src []byte) {
 	if unpacked, ok := unpack(text); ok {
 		text = unpacked
 	}
+	// "$('.r1').html(8080)"
 	for _, m := range classCall.FindAllStringSubmatch(text, maxPageClasses) {
 		p.content[m[1]] = m[2]
 	}
@@ -141,6 +151,7 @@ func (p *pageFacts) script(src []byte) {
 // mayMatter is a quick test for scripts that hold variables for ports or fill
 // classes; those that write are run where they stand.
 func mayMatter(src []byte) bool {
+	// Running them here would be for nothing.
 	if bytes.Contains(src, []byte("document.write")) {
 		return false
 	}
@@ -159,6 +170,8 @@ func unpack(src string) (string, bool) {
 	if i < 0 {
 		return "", false
 	}
+	// The arguments of the packer: the script, the base, the number of words, the
+	// words. Its own code is always the same and is not looked at.
 	i += strings.Index(src[i:], "}(") + 2
 	toks := tokenize(src[i:])
 	if len(toks) < 9 || toks[0].kind != 's' || toks[2].kind != 'n' || toks[4].kind != 'n' || toks[6].kind != 's' {
@@ -203,6 +216,7 @@ func expand(packed string, base int, words []string) (string, bool) {
 
 // packedIndex reads a number in the packer's digits: 0-9, a-z, A-Z.
 func packedIndex(word string, base int) int {
+	// Four digits are more words than a page has.
 	const longest = 4
 	if len(word) > longest {
 		return -1

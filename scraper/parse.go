@@ -42,6 +42,23 @@ type Rejection struct {
 	Reason string `json:"reason"`
 }
 
+// How a list is read, from the outside in:
+//
+//   - archive.go takes off what it is packed in: gzip, zstd, bzip2, tar, ZIP, base64.
+//   - charset.go converts it to UTF-8.
+//   - sniff.go finds out its format, from the content and nothing else.
+//   - text.go, json.go, yaml.go, xml.go and html.go read one format each. Lines
+//     may be rows of CSV and Markdown (rows.go) or documents of JSON.
+//   - scan.go and login.go find the entries of a line, table.go those of a row,
+//     records.go and resolve.go those of objects with keys. All readers end in
+//     one of these three, so an entry is read alike wherever it stands.
+//   - emit.go asks the policy, fills in the protocols and drops repeated ones.
+//
+// Readers call each other for documents inside of strings, up to maxDepth. What
+// does not fit its format is read as lines of text; there is no error but
+// those of the input itself. Each reader has limits of memory and time in
+// constants at the top of its file: a list is written by strangers.
+
 // Parse reads a list and yields its entries in order, each once. It streams:
 // memory stays bounded whatever r gives. HTML is read up to 8 MiB, JSON with a
 // jq program and ZIP files up to 32 and 64 MiB, because they are needed whole;

@@ -8,6 +8,20 @@ import (
 // and XML give to it in the order of the input: enter and leave around objects
 // and arrays, key before what a key stands for, value for the rest. It keeps
 // only what the objects that are open need, so it can follow a stream.
+//
+// An entry is one of these:
+//
+//	{"ip": "1.2.3.4", "port": 80, "protocol": "http"}   keys of an object, in any order and spelling
+//	{"proxy": "socks5://1.2.3.4:80"}                    a string under a key for such strings
+//	["1.2.3.4:80"]                                      a string in an array
+//	["1.2.3.4", "80", "http"]                           an array as a row
+//	{"1.2.3.4:80": {...}}, {"1.2.3.4": 80}              the key itself
+//	{"ip": "1.2.3.4", "socks5": {"port": 80}}           ports below their host
+//	{"socks5": ["1.2.3.4:80"]}                          any of them, under a key that is the protocol
+//
+// Addresses that are not of proxies are told by their keys (exit_ip, origin,
+// judge, dns: see roleSkip) and by where they are: an object inside of one that
+// has a host and a port tells details of it.
 type records struct {
 	e      *emitter
 	lines  *liner
@@ -56,13 +70,17 @@ type frame struct {
 	kids   []kid  // ports of objects below, which have no host of their own
 }
 
+// span is a piece of a frame's text. It is not a slice because the text may move
+// when it grows.
 type span struct{ from, to int }
 
+// kid is a port, with what is known of its protocol, that waits for its host.
 type kid struct {
 	port   uint16
 	protos protoSet
 }
 
+// newRecords makes records whose strings are read as lines with take behind them.
 func newRecords(e *emitter) *records {
 	r := &records{e: e, lines: newLiner(e), own: ownKeys(e.o.JSON)}
 	r.lines.put = r.take
@@ -76,6 +94,7 @@ func (r *records) reset() {
 	r.push(true)
 }
 
+// top is the innermost frame that is open.
 func (r *records) top() *frame { return &r.stack[r.n-1] }
 
 // push opens a frame, reusing the memory of one that was closed.
@@ -89,12 +108,15 @@ func (r *records) push(array bool) *frame {
 	return f
 }
 
+// keep copies a string into the memory of the frame; it is valid until the frame
+// is closed.
 func (f *frame) keep(b []byte) span {
 	from := len(f.text)
 	f.text = append(f.text, b...)
 	return span{from, len(f.text)}
 }
 
+// at is a string that was kept.
 func (f *frame) at(s span) []byte { return f.text[s.from:s.to] }
 func (s span) empty() bool        { return s.from == s.to }
 
@@ -137,6 +159,7 @@ func (r *records) key(b []byte) {
 	}
 }
 
+// noKey forgets the key when its value has come.
 func (r *records) noKey() { r.next, r.nextAs, r.label = roleNone, 0, r.label[:0] }
 
 // enter opens an object or array.
@@ -145,6 +168,7 @@ func (r *records) enter(array bool) {
 		r.over++
 		return
 	}
+	// What is known of the protocol goes down: the nearest word wins.
 	parent := r.top()
 	under, other, skip, from := parent.under, parent.other, parent.skip, parent.role
 	if p := parent.said(); p != 0 {
@@ -153,9 +177,12 @@ func (r *records) enter(array bool) {
 	if r.nextAs != 0 {
 		under, other = r.nextAs, ""
 	}
+	// An object inside one that is an entry already tells details of it: where it
+	// leaves from, who checked it. Ports and protocols are another matter.
 	detail := !parent.array && !parent.host.empty() && len(parent.ports) > 0 && r.next == roleNone && r.nextAs == 0 // of a proxy that is known
 	f := r.push(array)
 	f.under, f.other, f.role, f.skip = under, other, r.next, skip || r.next == roleSkip || detail
+	// An array in an array says nothing of its own.
 	if f.role == roleNone && array && len(r.label) == 0 {
 		f.role = from // an array in an array
 	}
@@ -167,6 +194,7 @@ func (r *records) enter(array bool) {
 
 // leave closes what was opened last.
 func (r *records) leave() {
+	// Closing more than was opened is a mistake of the input.
 	if r.over > 0 {
 		r.over--
 		return
@@ -200,6 +228,7 @@ func (r *records) close() {
 func (r *records) value(b []byte, quoted bool) {
 	f := r.top()
 	role, label := r.next, r.label
+	// The null of JSON is nothing, the string "null" is what it is.
 	if r.over == 0 && !f.skip && len(b) > 0 && (quoted || string(b) != "null") {
 		switch {
 		case r.n == 1 && r.island:
@@ -224,6 +253,7 @@ func (r *records) element(f *frame, b []byte) {
 		parent.protocol(b)
 	case rolePort:
 		parent.port(b)
+	// addresses and names that are not of proxies
 	case roleLink, roleUser, rolePass:
 	default:
 		if parent != f && !parent.host.empty() && len(parent.ports) > 0 && f.role != roleWhole {
@@ -333,6 +363,7 @@ func (r *records) entries(b []byte, p protoSet) bool {
 	if len(b) < 5 {
 		return false
 	}
+	// A document in a string: JSON in JSON, a table in JSON.
 	if c := b[0]; c == '{' || c == '<' || c == '[' && !isIPv6Start(b) {
 		return r.e.nested(b)
 	}
@@ -356,142 +387,6 @@ func fromBracket(b []byte) []byte {
 	return nil
 }
 
-// row resolves an array whose scalars may be the cells of a row.
-func (r *records) row(f *frame) {
-	if !f.label.empty() { // "1.2.3.4": [80, 81]
-		for _, c := range f.cells {
-			f.port(f.at(c))
-		}
-		r.pairs(f, f.at(f.label), f.under)
-		return
-	}
-	if len(f.cells) < 2 || len(f.cells) == maxCells {
-		return
-	}
-	row := &r.lines.row
-	row.n = 0
-	for _, c := range f.cells {
-		text := f.at(c)
-		if bytes.IndexByte(text, '<') >= 0 {
-			text = stripTags(text)
-		}
-		row.add(trimSpace(text))
-	}
-	r.lines.section = f.under
-	row.resolve(r.lines, nil)
-}
-
-// resolve gives the entries of an object that is complete.
-func (r *records) resolve(f *frame) {
-	p := f.said()
-	if p == 0 {
-		p = f.under
-	}
-	if p == 0 && f.denied == setHTTPS {
-		p = r.e.notHTTPS()
-	}
-	if why := f.notSpoken(p); why != "" {
-		if !f.host.empty() {
-			r.e.reject(f.at(f.host), why)
-		}
-		return
-	}
-	r.same = 0
-	r.readWholes(f, p)
-	switch {
-	case !f.host.empty() && len(f.ports)+len(f.kids) > 0:
-		if len(f.ports) > r.same {
-			r.pairs(f, f.at(f.host), p)
-		}
-		for _, k := range f.kids {
-			r.pair(f, f.at(f.host), k.port, k.protos|p)
-		}
-	case !f.host.empty() && f.noPort:
-		r.e.reject(f.at(f.host), "no port from 1 to 65535 with it")
-	case !f.bad.empty() && len(f.ports) > 0:
-		r.e.reject(f.at(f.bad), "not an address")
-	case f.host.empty() && len(f.ports) > 0 && !f.label.empty():
-		r.pairs(f, f.at(f.label), p)
-	case f.host.empty() && len(f.ports) > 0:
-		r.adopt(f, p)
-	}
-}
-
-// notSpoken says why an object of a protocol p, or of another one, is refused.
-func (f *frame) notSpoken(p protoSet) string {
-	switch {
-	case p == 0 && f.other != "":
-		return "protocol " + f.other + " is not spoken"
-	case f.tls && f.rank == roleHost && p != 0 && p&(setHTTP|setHTTPS) == 0:
-		return "SOCKS inside TLS is not spoken"
-	}
-	return ""
-}
-
-// readWholes reads the strings that hold address and port in one.
-func (r *records) readWholes(f *frame, p protoSet) {
-	r.whose, r.lines.section = f, p
-	for _, w := range f.wholes {
-		r.lines.leading(f.at(w))
-	}
-	if !f.label.empty() && bytes.IndexByte(f.at(f.label), ':') >= 0 {
-		r.lines.leading(f.at(f.label))
-	}
-	r.whose = nil
-}
-
-// take is where the lines of strings go.
-func (r *records) take(en *entry) {
-	if f := r.whose; f != nil {
-		for _, port := range f.ports {
-			if port == en.port && wholeHost(f.at(f.host)).same(en.host) {
-				r.same = len(f.ports)
-			}
-		}
-		if len(en.user) == 0 && !f.user.empty() && !f.pass.empty() {
-			en.user, en.pass = f.at(f.user), f.at(f.pass)
-		}
-	}
-	r.e.emit(en)
-}
-
-func (r *records) pairs(f *frame, text []byte, p protoSet) {
-	for _, port := range f.ports {
-		r.pair(f, text, port, p)
-	}
-}
-
-func (r *records) pair(f *frame, text []byte, port uint16, p protoSet) {
-	en := &r.lines.en
-	*en = entry{host: wholeHost(text), port: port, protos: p}
-	if !en.host.valid() {
-		return
-	}
-	if !f.user.empty() && !f.pass.empty() {
-		en.user, en.pass = f.at(f.user), f.at(f.pass)
-	}
-	r.e.emit(en)
-}
-
-// adopt gives the ports of an object without a host, such as
-// "socks5": {"port": 1080}, to the object around it.
-func (r *records) adopt(f *frame, p protoSet) {
-	const most = 64
-	fits := false
-	for i := r.n; i >= 1; i-- {
-		a := &r.stack[i]
-		if a != f && !a.array {
-			if fits && len(a.kids) < most {
-				for _, port := range f.ports {
-					a.kids = append(a.kids, kid{port, p})
-				}
-			}
-			return
-		}
-		fits = fits || a.role.isFlag() || a.role == rolePort || a.role == roleProto || a.role == roleWhole
-	}
-}
-
 // setHost takes the host of an object. Of several keys the best one wins.
 func (f *frame) setHost(role role, b []byte) {
 	b = trimSpace(b)
@@ -505,6 +400,7 @@ func (f *frame) setHost(role role, b []byte) {
 		if f.host.empty() || role > f.rank {
 			f.host, f.rank = f.keep(b), role
 		}
+	// host:port in the field for the host; whatever it is, lines know it
 	case hostPort(b, &en) || len(b) > 8 && bytes.IndexByte(b, ':') > 0:
 		if len(f.wholes) < maxWholes {
 			f.wholes = append(f.wholes, f.keep(b))
@@ -542,22 +438,11 @@ func (f *frame) protocol(b []byte) {
 	}
 	p, other := words(b)
 	f.protos |= p
+	// ["vless", "socks5"] is an entry, "vless" is none; and what is around it no
+	// longer counts.
 	if f.protos != 0 {
 		f.other = ""
 	} else if other != "" {
 		f.other, f.under = other, 0
 	}
-}
-
-// said is what the object itself says of its protocol so far.
-func (f *frame) said() protoSet {
-	switch {
-	case f.protos&setHTTP != 0 && f.tls && f.rank == roleHost: // Clash and sing-box
-		return f.protos&^setHTTP | setHTTPS
-	case f.protos == setSOCKS4|setSOCKS5 && f.socks != 0:
-		return f.socks
-	case f.protos != 0:
-		return f.protos
-	}
-	return f.flags
 }

@@ -6,6 +6,8 @@ import (
 )
 
 // role is what a key of an object or the head of a column says about its values.
+// The order of the host roles is by how much they are worth: of several fields,
+// the address is better than a name that may resolve to something else.
 type role uint8
 
 const (
@@ -43,6 +45,7 @@ func (r role) set() protoSet {
 // spelled: "ip_address", "IP Address", "ipAddress".
 func keyRole(key []byte) role {
 	var low [32]byte
+	// Letters and digits only, in lower case; keys that are longer say nothing.
 	n, beyond := 0, false
 	for _, c := range key {
 		switch {
@@ -90,6 +93,7 @@ func wordRole(w []byte) role {
 	return moreRole(w)
 }
 
+// moreRole is the second half of wordRole.
 func moreRole(w []byte) role {
 	switch string(w) {
 	case "proxy", "proxies", "proxyurl", "proxyurls", "proxyuri", "proxystring", "ipport", "ipandport", "ipaddressport", "hostport", "addressport", "addrport",

@@ -4,10 +4,17 @@ import (
 	"bytes"
 )
 
+// Tables in text. A line that names columns, at least a host and something
+// else, is the head of a table of CSV; lines with its delimiter are rows until
+// the end. Between bars it is a table of Markdown, with a head or not, which
+// ends at the first line without bars. encoding/csv is not used because a quote
+// that is not closed makes it read the rest of the list as one field.
+
 // fields splits a line of CSV at delim into the cells of row. Quotes are
 // undone; a quote that is not closed is text, so no field goes beyond its line.
 func (t *tableRow) fields(line []byte, delim byte) {
 	t.n = 0
+	// Each turn takes one field and its delimiter.
 	for {
 		line = bytes.TrimLeft(line, " ")
 		if len(line) > 0 && line[0] == '"' {
@@ -34,9 +41,11 @@ func (t *tableRow) fields(line []byte, delim byte) {
 // csvHead finds the delimiter of a line that names columns, and what they are;
 // nil when the line does not.
 func (l *liner) csvHead(line []byte) columns {
+	// Heads are short and begin with a word.
 	if isDigit(line[0]) || len(line) > maxCellText {
 		return nil
 	}
+	// The delimiter is what occurs most, tabs before all others.
 	best, most := byte(0), 0
 	for _, d := range []byte("\t;,|") {
 		if n := bytes.Count(line, []byte{d}); n > most {
@@ -62,10 +71,12 @@ func (l *liner) csvRow(line []byte) bool {
 		}
 		return true
 	}
+	// A line of another kind, below a table or between its rows.
 	if bytes.IndexByte(line, l.delim) < 0 {
 		return false
 	}
 	l.row.fields(line, l.delim)
+	// A row of as many fields as the head is a row, also when nothing is in it.
 	return l.row.resolve(l, l.head) || l.row.n == len(l.head)
 }
 
@@ -73,6 +84,7 @@ func (l *liner) csvRow(line []byte) bool {
 func (l *liner) markdownRow(line []byte) bool {
 	t := &l.row
 	t.n = 0
+	// "|---|:-:|" separates the head from the rows.
 	rule := true
 	for part := range bytes.SplitSeq(bytes.Trim(line, "|"), []byte("|")) {
 		part = cleanMarkdown(trimSpace(part))
@@ -107,6 +119,7 @@ func (l *liner) tabular(line []byte) bool {
 	if line[0] == '|' {
 		return l.markdownRow(line)
 	}
+	// A table ends where its bars end.
 	l.bars = nil
 	return l.csvRow(line)
 }

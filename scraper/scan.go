@@ -6,24 +6,42 @@ import (
 	"strings"
 )
 
-// scan finds the entries of one line of text. An entry is held back until the
-// next one or the end of the line, because its protocol may stand behind it.
+// scan finds the entries of one line of text, in the shapes that lists are
+// written in:
+//
+//	1.2.3.4:8080                     the address and its port
+//	1.2.3.4 : 8080                   spaces around the colon, also the wide one of Chinese sites
+//	1.2.3.4 8080   1.2.3.4,8080      the port apart, when the address comes first
+//	socks5://user:pass@1.2.3.4:8080  a URL; see login.go for logins
+//	SOCKS5 1.2.3.4:8080              the protocol before it
+//	1.2.3.4:8080|http|US             or behind it, among other fields
+//	[2001:db8::1]:8080               IPv6 in brackets; without, the port must be apart
+//	proxy.example.com:8080           a name, at the beginning only
+//
+// What is glued to other text, as in "v1.2.3.4:80", in a path or in a longer
+// number, is refused with everything that it is glued to, so that no part of
+// it is taken for an entry. Nothing is looked for beyond the line.
+//
+// An entry is held back until the next one or the end of the line, because its
+// protocol may stand behind it.
 type scan struct {
 	l       *liner
 	b       []byte
-	i       int
+	i       int      // of b, where to go on
 	edge    int      // behind an escape: a word may begin there
 	first   bool     // nothing but marks, labels and protocols has come so far
 	comment bool     // behind a # that follows an entry: only protocols are read
 	lead    protoSet // named before an entry and not used yet
-	held    entry
-	have    bool // held is set
-	fixed   bool // its protocol stood before it
-	any     bool // something was found or refused
-	strict  bool // nothing is taken unless the line begins with an entry
-	count   int  // entries found
+	held    entry    // its texts point into b
+	have    bool     // held is set
+	fixed   bool     // its protocol stood before it
+	any     bool     // something was found or refused
+	strict  bool     // nothing is taken unless the line begins with an entry
+	count   int      // entries found
 }
 
+// run goes through the line from word to word. A # that follows an entry begins
+// a remark, often a country; one at the beginning of the line never comes here.
 func (s *scan) run() {
 	for s.i < len(s.b) && !s.l.e.done {
 		switch c := s.b[s.i]; {
@@ -57,6 +75,7 @@ func (s *scan) flush() {
 
 // found holds an entry that ends at end.
 func (s *scan) found(en entry, end int) {
+	// A string that only mentions an entry somewhere is no entry.
 	if s.strict && s.count == 0 && !s.first {
 		s.i = end
 		return
@@ -72,6 +91,8 @@ func (s *scan) found(en entry, end int) {
 
 // refuse rejects b[start:end] and whatever is glued to it.
 func (s *scan) refuse(start, end int, reason string) {
+	// The rest of what it is glued to goes with it: of "1.2.3.4:80117.5.6.7:80"
+	// nothing is taken.
 	for end < len(s.b) && (isNameByte(s.b[end]) || strings.IndexByte(":/@+%", s.b[end]) >= 0) {
 		end++
 	}
@@ -84,6 +105,8 @@ func (s *scan) word() {
 	start := s.i
 	end := wordEnd(s.b, start)
 	s.i = end
+	// The order matters: a scheme says what follows, a login holds what looks
+	// like names and addresses, and every address looks like a name.
 	switch fresh := s.begins(start); {
 	case bytes.HasPrefix(s.b[end:], []byte("://")):
 		s.url(start, end)
@@ -97,6 +120,7 @@ func (s *scan) word() {
 
 // address4 reads an IPv4 address with its port.
 func (s *scan) address4(start, end int) bool {
+	// A sentence may end behind an address.
 	w := bytes.TrimRight(s.b[start:end], ".")
 	if !isDigit(w[0]) || bytes.Count(w, []byte(".")) < 3 {
 		return false
@@ -129,6 +153,7 @@ func (s *scan) bracket() {
 
 // bare6 reads an IPv6 address without brackets, whose port must stand apart.
 func (s *scan) bare6(start, end int) bool {
+	// The first group of an IPv6 address is at most four digits and a colon follows.
 	if end == len(s.b) || s.b[end] != ':' || end-start > 4 {
 		return false
 	}
@@ -157,6 +182,7 @@ func (s *scan) address(h host, start, end int) {
 		s.foundTail(entry{host: h, port: port}, n)
 		return
 	}
+	// In the middle of a line a number behind an address may be anything.
 	if s.first {
 		if port, n := s.portApart(end); n > 0 {
 			s.found(entry{host: h, port: port}, n)
@@ -200,6 +226,8 @@ func (s *scan) portBehindColon(i int) (uint16, int) {
 	}
 	k := skipSpace(s.b, j)
 	port, n := parsePort(s.b[k:])
+	// "ping 1.2.3.4: 56 bytes": with a space behind the colon the address must come
+	// first, and the number must not be a quantity.
 	if n == 0 || !s.closes(k+n) || k > j && (!s.first || s.unit(k+n)) {
 		return 0, 0
 	}
@@ -220,11 +248,13 @@ func (s *scan) portApart(i int) (uint16, int) {
 	for j < len(s.b) && strings.IndexByte(marks, s.b[j]) >= 0 {
 		j++
 	}
+	// "IP: 1.2.3.4 Port: 8080"
 	if end := wordEnd(s.b, j); end == j+4 && strings.EqualFold(string(s.b[j:end]), "port") {
 		for j = end; j < len(s.b) && strings.IndexByte(" \t:=", s.b[j]) >= 0; {
 			j++
 		}
 	}
+	// "8.8.8.8 10:20:33" is a time, "8.8.8.8 120 ms" a quantity.
 	port, n := parsePort(s.b[j:])
 	if n == 0 || j == i || !s.closes(j+n) || j+n < len(s.b) && s.b[j+n] == ':' || s.unit(j+n) {
 		return 0, 0
@@ -246,8 +276,10 @@ func (s *scan) closes(i int) bool {
 		return false
 	case c == '.':
 		return !isNameByte(next)
+	// a range of ports is none, "8080-US" is one
 	case c == '-':
 		return !isDigit(next)
+	// a slash may end an address, a path may not follow
 	case c == '/':
 		return boundary(next)
 	}
@@ -271,6 +303,8 @@ func (s *scan) unit(i int) bool {
 
 // plain reads a word that is no address: a protocol, a label or anything.
 func (s *scan) plain(start, end int) {
+	// A protocol belongs to the entry before it unless that has one; then it is
+	// kept for the next one.
 	p, end := s.protocol(start, end)
 	s.i = end
 	switch {
@@ -292,6 +326,7 @@ func (s *scan) plain(start, end int) {
 // leads reports whether a protocol belongs to the entry behind it, as in
 // "1.2.3.4:80; SOCKS5 1.2.3.5:1080": a separator is before it and none behind.
 func (s *scan) leads(start, end int) bool {
+	// An address must follow at once.
 	next := skipSpace(s.b, end)
 	if next == end || next == len(s.b) || !isDigit(s.b[next]) && s.b[next] != '[' {
 		return false
@@ -303,6 +338,7 @@ func (s *scan) leads(start, end int) bool {
 // protocol reads the protocol at start, which may be a combination that goes
 // beyond the word's end; "https: no" is none.
 func (s *scan) protocol(start, end int) (protoSet, int) {
+	// All protocols begin with h or s.
 	if c := s.b[start] | 0x20; c != 'h' && c != 's' {
 		return 0, end
 	}
@@ -320,6 +356,7 @@ func (s *scan) protocol(start, end int) (protoSet, int) {
 	if p == 0 {
 		return 0, end
 	}
+	// "Https: no" and "ssl=0" are answers, not protocols.
 	answer := long
 	for answer < len(s.b) && strings.IndexByte(" :=\t", s.b[answer]) >= 0 {
 		answer++

@@ -3,7 +3,6 @@ package scraper
 import (
 	"errors"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,16 @@ import (
 // assignments. It is no JavaScript engine: there are no loops and no
 // conditions, and every step is counted, so that a page costs no more than
 // maxSteps whatever it holds.
+//
+// What it does not know makes it fail: a port of which one digit is missing
+// must never be guessed. The forms that were seen:
+//
+//	document.write(":"+(a1^b2)+(c3^b2))                       spys.one, with its table of variables
+//	document.write(":"+p+m+l)                                 letters for digits
+//	document.write("31.27".split("").reverse().join(""))      proxynova, and its relatives
+//	document.write(atob("NDUu").concat("404".substring(0,2)))
+//	document.write([60,61].map((c) => String.fromCharCode(c-8)).join(""))
+//	document.write(Base64.decode("NDUu")), IPDecode("%34%35"), Proxy('NDUu')
 type jsScript struct {
 	vars  map[string]jsValue
 	steps int
@@ -34,6 +43,7 @@ const (
 var errScript = errors.New("not understood")
 
 // jsValue is a number, a string, an array or a function of one argument.
+// Undefined is a mistake wherever it is used.
 type jsValue struct {
 	kind  byte // 0 undefined, 'n', 's', 'a', 'f'
 	num   float64
@@ -43,6 +53,7 @@ type jsValue struct {
 	body  int    // where its expression begins in toks
 }
 
+// jsNumber and jsText make values.
 func jsNumber(n float64) jsValue { return jsValue{kind: 'n', num: n} }
 func jsText(s string) jsValue    { return jsValue{kind: 's', str: s} }
 
@@ -87,8 +98,11 @@ func (v jsValue) int() (int32, bool) {
 func (s *jsScript) run(src string) bool {
 	s.toks, s.pos, s.calls = tokenize(src), 0, 0
 	s.wrote.Reset()
+	// What depends on conditions is not understood, whatever can be read of it.
 	understood := !slices.ContainsFunc(s.toks, jsToken.decides)
 	for s.pos < len(s.toks) && s.steps < maxSteps {
+		// A mistake costs one statement, and the trust in what was written when it was
+		// to write.
 		start, writes := s.pos, s.writesAt(s.pos)
 		if err := s.statement(); err != nil {
 			if writes {
@@ -131,6 +145,7 @@ func writer(name string) bool {
 
 // statement reads an assignment or an expression.
 func (s *jsScript) statement() error {
+	// Blocks and declarations change nothing here.
 	for s.pos < len(s.toks) && (s.toks[s.pos].is(";") || s.toks[s.pos].is("{") || s.toks[s.pos].is("}") || s.toks[s.pos].declares()) {
 		s.pos++
 	}
@@ -141,6 +156,7 @@ func (s *jsScript) statement() error {
 			if err != nil {
 				return err
 			}
+			// a page of nothing but assignments must not fill the memory
 			if len(s.vars) < maxVars {
 				s.vars[t.text] = v
 			}
@@ -201,6 +217,7 @@ func apply(op string, a, b jsValue) (jsValue, error) {
 	if a.kind == 0 || b.kind == 0 {
 		return jsValue{}, errScript
 	}
+	// With anything but numbers, + joins texts.
 	if op == "+" && (a.kind != 'n' || b.kind != 'n') {
 		return limited(a.String() + b.String())
 	}
@@ -224,6 +241,7 @@ func apply(op string, a, b jsValue) (jsValue, error) {
 	return jsNumber(float64(x >> (uint32(y) & 31))), nil
 }
 
+// arith computes with fractions, which the bit operators do not have.
 func arith(op string, a, b jsValue, x, y float64) (jsValue, error) {
 	if a.kind == 'n' {
 		x = a.num
@@ -239,6 +257,7 @@ func arith(op string, a, b jsValue, x, y float64) (jsValue, error) {
 	case "*":
 		return jsNumber(x * y), nil
 	}
+	// JavaScript gives Infinity, which is no port.
 	if y == 0 {
 		return jsValue{}, errScript
 	}
@@ -281,6 +300,7 @@ func (s *jsScript) postfix(deep int) (jsValue, error) {
 	return v, err
 }
 
+// index reads what is between the brackets behind an array or a string.
 func (s *jsScript) index(v jsValue, deep int) (jsValue, error) {
 	at, err := s.expr(0, deep+1)
 	if err == nil {
@@ -310,6 +330,7 @@ func (s *jsScript) operand(deep int) (jsValue, error) {
 		return jsNumber(t.num), nil
 	case t.kind == 's':
 		return jsText(t.text), nil
+	// a sign
 	case t.is("-"):
 		v, err := s.postfix(deep + 1)
 		if n, ok := v.int(); ok && err == nil {
@@ -346,6 +367,7 @@ func (s *jsScript) arrow() (param string, ok bool) {
 
 // function keeps where the body of a function is and goes behind it.
 func (s *jsScript) function(param string) (jsValue, error) {
+	// The body is read again at every call; see mapArray.
 	f := jsValue{kind: 'f', param: param, body: s.pos}
 	deep := 0
 	for ; s.pos < len(s.toks); s.pos++ {
@@ -412,174 +434,11 @@ func (s *jsScript) oldFunction() (jsValue, error) {
 	return f, err
 }
 
+// want goes behind a token that must come.
 func (s *jsScript) want(op string) error {
 	if s.pos >= len(s.toks) || !s.toks[s.pos].is(op) {
 		return errScript
 	}
 	s.pos++
 	return nil
-}
-
-// args reads "(a, b)".
-func (s *jsScript) args(deep int) ([]jsValue, error) {
-	if err := s.want("("); err != nil {
-		return nil, err
-	}
-	return s.list(")", deep)
-}
-
-func (s *jsScript) list(end string, deep int) ([]jsValue, error) {
-	const most = 1024
-	var out []jsValue
-	for s.pos < len(s.toks) && !s.toks[s.pos].is(end) {
-		v, err := s.expr(0, deep+1)
-		if err != nil || len(out) == most {
-			return nil, errScript
-		}
-		out = append(out, v)
-		if s.pos < len(s.toks) && s.toks[s.pos].is(",") {
-			s.pos++
-		}
-	}
-	return out, s.want(end)
-}
-
-// call runs a function that is not a method.
-func (s *jsScript) call(name string, args []jsValue) (jsValue, error) {
-	if len(args) == 0 {
-		return jsValue{}, errScript
-	}
-	arg := args[0].String()
-	switch name {
-	case "document.write", "document.writeln", "window.document.write":
-		s.calls++
-		for _, a := range args {
-			if a.kind == 0 || s.wrote.Len()+len(a.String()) > maxScriptText {
-				return jsValue{}, errScript
-			}
-			s.wrote.WriteString(a.String())
-		}
-		return jsText(""), nil
-	case "atob", "window.atob", "Base64.decode":
-		if b := fromBase64([]byte(arg)); b != nil {
-			return jsText(string(b)), nil
-		}
-		return jsValue{}, errScript
-	case "unescape", "decodeURIComponent", "decodeURI":
-		v, err := url.PathUnescape(arg)
-		return jsText(v), err
-	case "str_rot13", "rot13":
-		return jsText(string(rot13([]byte(arg)))), nil
-	case "String", "String.valueOf":
-		return jsText(arg), nil
-	case "String.fromCharCode":
-		return fromCharCode(args)
-	case "parseInt", "Number", "Number.parseInt":
-		n, ok := jsText(arg).int()
-		if !ok {
-			return jsValue{}, errScript
-		}
-		return jsNumber(float64(n)), nil
-	}
-	return s.writeCall(name, arg)
-}
-
-// writeCall runs a function of the page's own that writes an entry: what its
-// argument hides is found out from the argument.
-func (s *jsScript) writeCall(name, arg string) (jsValue, error) {
-	if !writer(name) {
-		return jsValue{}, errScript
-	}
-	out := []byte(arg)
-	if !isAddress(out) {
-		if out = decodeHost(out); out == nil {
-			out = decodePort([]byte(arg))
-		}
-	}
-	if out == nil {
-		return jsValue{}, errScript
-	}
-	s.calls++
-	s.wrote.Write(out)
-	return jsText(string(out)), nil
-}
-
-func fromCharCode(args []jsValue) (jsValue, error) {
-	var b strings.Builder
-	for _, a := range args {
-		n, ok := a.int()
-		if !ok || n < 0 || n > 0x10ffff {
-			return jsValue{}, errScript
-		}
-		b.WriteRune(rune(n))
-	}
-	return jsText(b.String()), nil
-}
-
-// method runs a method of a string or an array.
-func (s *jsScript) method(v jsValue, name string, args []jsValue, deep int) (jsValue, error) {
-	switch {
-	case v.kind == 'a':
-		return s.arrayMethod(v, name, args, deep)
-	case v.kind == 'n' && name == "toString" && len(args) == 1:
-		base, ok := args[0].int()
-		if !ok || base < 2 || base > 36 || v.num != math.Trunc(v.num) || math.Abs(v.num) > 1<<53 {
-			return jsValue{}, errScript
-		}
-		return jsText(strconv.FormatInt(int64(v.num), int(base))), nil
-	case v.kind == 'n' && name == "toString":
-		return jsText(v.String()), nil
-	case v.kind == 's':
-		return stringMethod(v.str, name, args)
-	}
-	return jsValue{}, errScript
-}
-
-func (s *jsScript) arrayMethod(v jsValue, name string, args []jsValue, deep int) (jsValue, error) {
-	switch {
-	case name == "join":
-		sep := ","
-		if len(args) > 0 {
-			sep = args[0].String()
-		}
-		parts := make([]string, len(v.arr))
-		for i, e := range v.arr {
-			parts[i] = e.String()
-		}
-		return limited(strings.Join(parts, sep))
-	case name == "reverse":
-		out := slices.Clone(v.arr)
-		slices.Reverse(out)
-		return jsValue{kind: 'a', arr: out}, nil
-	case name == "map" && len(args) == 1 && args[0].kind == 'f':
-		return s.mapArray(v, args[0], deep)
-	case name == "slice":
-		from, to, ok := bounds(args, len(v.arr), true)
-		if ok {
-			return jsValue{kind: 'a', arr: v.arr[from:to]}, nil
-		}
-	}
-	return jsValue{}, errScript
-}
-
-// mapArray calls a function for every element by reading its body again.
-func (s *jsScript) mapArray(v, f jsValue, deep int) (jsValue, error) {
-	back, old, had := s.pos, s.vars[f.param], false
-	_, had = s.vars[f.param]
-	out := make([]jsValue, 0, len(v.arr))
-	var err error
-	for _, e := range v.arr {
-		s.vars[f.param], s.pos = e, f.body
-		var r jsValue
-		if r, err = s.expr(0, deep+1); err != nil {
-			break
-		}
-		out = append(out, r)
-	}
-	if s.pos = back; had {
-		s.vars[f.param] = old
-	} else {
-		delete(s.vars, f.param)
-	}
-	return jsValue{kind: 'a', arr: out}, err
 }

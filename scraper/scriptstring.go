@@ -48,6 +48,7 @@ func stringMethod(str, name string, args []jsValue) (jsValue, error) {
 	return jsValue{}, errScript
 }
 
+// splitString splits at every sep; with an empty one into characters.
 func splitString(str, sep string) (jsValue, error) {
 	const most = 1024
 	parts := strings.SplitN(str, sep, most+1)
@@ -61,6 +62,7 @@ func splitString(str, sep string) (jsValue, error) {
 	return jsValue{kind: 'a', arr: out}, nil
 }
 
+// repeatString repeats a string up to the limit of lengths.
 func repeatString(str string, args []jsValue) (jsValue, error) {
 	if len(args) != 1 {
 		return jsValue{}, errScript
@@ -72,6 +74,8 @@ func repeatString(str string, args []jsValue) (jsValue, error) {
 	return jsText(strings.Repeat(str, int(n))), nil
 }
 
+// cutString runs the methods that take a part of a string. substr counts, slice
+// and substring name the end; only substring takes them in any order.
 func cutString(str, name string, args []jsValue) (jsValue, error) {
 	if name == "charAt" || name == "charCodeAt" {
 		from, _, ok := bounds(args, len(str), false)
@@ -127,8 +131,10 @@ type jsToken struct {
 	line bool // the first of its line
 }
 
+// is reports whether the token is an operator.
 func (t jsToken) is(op string) bool { return t.kind == 'o' && t.text == op }
 
+// declares reports whether the token begins a declaration of variables.
 func (t jsToken) declares() bool {
 	return t.kind == 'i' && (t.text == "var" || t.text == "let" || t.text == "const")
 }
@@ -181,6 +187,7 @@ func tokenize(src string) []jsToken {
 	return out
 }
 
+// lineLen is the length of the first line.
 func lineLen(s string) int {
 	if i := strings.IndexByte(s, '\n'); i >= 0 {
 		return i
@@ -188,6 +195,7 @@ func lineLen(s string) int {
 	return len(s)
 }
 
+// isIdent knows the bytes of names.
 func isIdent(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' || c == '$' || c >= 0x80 }
 
 // jsTokenAt reads the token at the start of s, which is not empty.
@@ -208,6 +216,7 @@ func jsTokenAt(s string) (jsToken, int) {
 	case c == '"' || c == '\'' || c == '`':
 		return stringToken(s)
 	}
+	// operators of two characters first
 	for _, op := range []string{"=>", "<<", ">>", "==", "+=", "-=", "&&", "||"} {
 		if strings.HasPrefix(s, op) {
 			return jsToken{kind: 'o', text: op}, len(op)
@@ -216,6 +225,8 @@ func jsTokenAt(s string) (jsToken, int) {
 	return jsToken{kind: 'o', text: s[:1]}, 1
 }
 
+// numberToken reads decimal and hexadecimal numbers. Those with a leading zero
+// are octal to some readers and decimal to others, so they are decimal here.
 func numberToken(s string) jsToken {
 	if n, err := strconv.ParseInt(s, 0, 64); err == nil && (len(s) == 1 || s[0] != '0' || s[1]|0x20 == 'x') {
 		return jsToken{kind: 'n', num: float64(n)}

@@ -46,6 +46,7 @@ type picker struct {
 	undos []undo
 }
 
+// parsePicker reads a value of ParseOptions.HTML.
 func parsePicker(s string) (picker, error) {
 	var p picker
 	parts := strings.Split(s, " | ")
@@ -69,7 +70,9 @@ func parsePicker(s string) (picker, error) {
 	return p, nil
 }
 
-// selection reads a page by the selectors of its source.
+// selection reads a page by the selectors of its source. It is the one reader
+// that builds a tree; scripts that write and classes that get a text work as in
+// htmlReader, and rows that the page does not show are refused likewise.
 type selection struct {
 	e     *emitter
 	facts *pageFacts
@@ -90,6 +93,7 @@ func (e *emitter) selected(b []byte) bool {
 		}
 		s.pick[key] = p
 	}
+	// Building a tree of a hostile page takes seconds.
 	if !treeable(b) {
 		e.reject(nil, "a page too deep for selectors")
 		return false
@@ -160,11 +164,13 @@ func (s *selection) row(row *goquery.Selection) {
 		return
 	}
 	var p protoSet
+	// The column beats the source's default; a scheme in the text beats both.
 	if pick, ok := s.pick[selectProtocol]; ok {
 		p, _ = words(s.text(pick, row))
 	}
 	s.lines.section = p
 	host := s.text(s.pick[selectHost], row)
+	// Without a selector for ports the text holds both, in any shape.
 	pick, ok := s.pick[selectPort]
 	if !ok {
 		for line := range bytes.Lines(host) {
@@ -188,6 +194,7 @@ func (s *selection) text(p picker, row *goquery.Selection) []byte {
 	if p.sel != nil {
 		sel = row.FindMatcher(p.sel)
 	}
+	// A row without the cell: a head, an advertisement.
 	if sel.Length() == 0 {
 		return nil
 	}
@@ -222,6 +229,7 @@ func (s *selection) visible(out []byte, sel *goquery.Selection, deep int) (_ []b
 	return out, true
 }
 
+// node adds the text of a node and what is in it.
 func (s *selection) node(out []byte, n *html.Node, deep int) ([]byte, bool) {
 	switch {
 	case n.Type == html.TextNode:
@@ -271,6 +279,7 @@ func (s *selection) concealed(n *html.Node) bool {
 	return false
 }
 
+// attr is the value of an attribute, "" when it is not there.
 func attr(n *html.Node, key string) string {
 	for _, a := range n.Attr {
 		if a.Key == key {

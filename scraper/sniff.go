@@ -17,7 +17,13 @@ var (
 	markdownRule = regexp.MustCompile(`(?m)^\s*\|?\s*:?-{2,}:?\s*\|[\s|:-]*$`)
 )
 
-// sniff finds out the format of a list from its beginning, in UTF-8.
+// sniff finds out the format of a list from its beginning, in UTF-8. File names
+// and Content-Type are not asked: hosts of raw files call everything text/plain,
+// and lists of NDJSON end in .txt as often as not.
+//
+// The question is only which reader goes first: text in other formats, and
+// other formats in text, are found by the readers themselves. So the answer is
+// text unless the beginning shows a structure that lines of text do not have.
 func sniff(b []byte) string {
 	b = trimSpace(b)
 	switch {
@@ -30,6 +36,7 @@ func sniff(b []byte) string {
 			return f
 		}
 	}
+	// Markdown may hold tags, and HTML no rows between bars.
 	switch {
 	case hasMarkdownRows(b):
 		return "markdown"
@@ -41,6 +48,7 @@ func sniff(b []byte) string {
 	return "text"
 }
 
+// isJSONStart tells documents from text in brackets: "[INFO] ...", "[2001:db8::1]:80".
 func isJSONStart(b []byte) bool {
 	if b[0] != '{' && b[0] != '[' {
 		return false
@@ -54,6 +62,7 @@ func isJSONStart(b []byte) bool {
 		return true
 	case b[0] == '[':
 		return c == '[' || c == ']'
+	// a key without quotes, as in JavaScript
 	case isLetter(c) || c == '_':
 		i := wordEnd(rest, 0)
 		return i < len(rest) && rest[i] == ':'
@@ -63,12 +72,14 @@ func isJSONStart(b []byte) bool {
 
 // sniffMarkup tells HTML from XML by the first tag; "" when it is neither.
 func sniffMarkup(b []byte) string {
+	// The doctype or the first tag tells.
 	low := bytes.ToLower(b[:min(len(b), 1024)])
 	switch {
 	case bytes.HasPrefix(low, []byte("<!doctype html")), bytes.Contains(low, []byte("<html")):
 		return "html"
 	case bytes.HasPrefix(low, []byte("<?xml")), bytes.HasPrefix(low, []byte("<![cdata[")):
 		return "xml"
+	// a remark says nothing
 	case bytes.HasPrefix(low, []byte("<!--")):
 		if i := bytes.Index(b, []byte("-->")); i > 0 {
 			return sniff(b[i+3:])
@@ -88,6 +99,7 @@ func sniffMarkup(b []byte) string {
 	return "xml"
 }
 
+// isHTMLTag knows the elements that pages and pieces of pages begin with.
 func isHTMLTag(name []byte) bool {
 	switch string(name) {
 	case "html", "head", "body", "title", "meta", "link", "table", "thead", "tbody", "tfoot", "tr", "td", "th", "div", "span", "p", "br", "hr", "ul", "ol", "li",
@@ -132,6 +144,7 @@ func hasMarkdownRows(b []byte) bool {
 // sniffYAML looks for a mapping or a sequence of mappings. Lists of plain
 // strings are text as well and read as that.
 func sniffYAML(b []byte) bool {
+	// Configurations may have a page of settings before their proxies.
 	const most = 200
 	n, pair, key := 0, false, false
 	for line := range bytes.Lines(b) {
@@ -145,11 +158,13 @@ func sniffYAML(b []byte) bool {
 			break
 		}
 		switch {
+		// a key alone with something under it
 		case key && (indented || bytes.HasPrefix(body, []byte("- "))):
 			return true
 		case n == 1 && yamlItem.Match(body):
 			return true
 		case indented:
+		// the first line, or one among pairs
 		case yamlKey.Match(line):
 			key = n == 1 || pair
 			continue

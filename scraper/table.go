@@ -18,7 +18,10 @@ type cell struct {
 	torn bool      // holds a script that could not be read: its text is not all
 }
 
-// tableRow is a row of a table, whatever the format.
+// tableRow is a row of a table, whatever the format: HTML, CSV, Markdown, or
+// an array of JSON. With a head of columns, or classes that say what a cell is,
+// these decide. Without, the first address is the host and a number directly
+// behind it its port; numbers elsewhere are latencies, ASNs and counts.
 type tableRow struct {
 	cells [maxCells]cell
 	n     int
@@ -27,6 +30,7 @@ type tableRow struct {
 
 // add appends a cell; it is dropped when the row is full.
 func (t *tableRow) add(text []byte) *cell {
+	// The last cell is overwritten, so that a row of any length has an end.
 	if t.n == maxCells {
 		t.n--
 	}
@@ -45,6 +49,7 @@ func headOf(t *tableRow) columns {
 	host, other := false, 0
 	for i := range t.n {
 		text := trimMarks(t.cells[i].text)
+		// Heads hold words.
 		if wholeHost(text).addr.IsValid() {
 			return nil
 		}
@@ -55,12 +60,14 @@ func headOf(t *tableRow) columns {
 			other++
 		}
 	}
+	// One word may be a title; two that name columns are a head.
 	if !host || other < 2 {
 		return nil
 	}
 	return head
 }
 
+// at is the role of a column, roleNone beyond the head.
 func (c columns) at(i int) role {
 	if i < len(c) {
 		return c[i]
@@ -68,6 +75,7 @@ func (c columns) at(i int) role {
 	return roleNone
 }
 
+// has reports whether a column has a role.
 func (c columns) has(want role) bool {
 	for _, r := range c {
 		if r == want {
@@ -84,6 +92,7 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 	if p == 0 {
 		p = l.section
 	}
+	// A row of another protocol is refused as a whole.
 	hostAt := t.findHost(head)
 	if other != "" && hostAt >= 0 {
 		l.e.reject(t.cells[hostAt].text, "protocol "+other+" is not spoken")
@@ -94,6 +103,7 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 		if !h.valid() {
 			h = loneAddress(t.cells[hostAt].text)
 		}
+		// A torn cell holds a part of the entry only.
 		if !t.cells[hostAt].torn {
 			port, found := t.findPort(head, hostAt)
 			if found && port == 0 {
@@ -124,6 +134,7 @@ func (t *tableRow) findHost(head columns) int {
 		if r == roleNone || r == roleWhole {
 			r = max(r, t.cells[i].role)
 		}
+		// With a column for addresses, those in other columns are exits and the like.
 		if !r.isHost() && r != roleWhole && len(head) > 0 && (head.has(roleIP) || head.has(roleAddr)) {
 			continue
 		}
@@ -131,6 +142,7 @@ func (t *tableRow) findHost(head columns) int {
 		if !h.valid() && r.isHost() {
 			h = loneAddress(t.cells[i].text)
 		}
+		// Words with dots are names only in a column for hosts.
 		if !h.valid() || !h.addr.IsValid() && !r.isHost() {
 			continue
 		}
@@ -176,6 +188,7 @@ func loneAddress(text []byte) (h host) {
 // port 0 means that the place for it holds something else.
 func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
 	for i := range t.n {
+		// A column for ports holds the port or there is none.
 		if i == at || head.at(i) != rolePort && t.cells[i].role != rolePort {
 			continue
 		}
@@ -186,6 +199,7 @@ func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
 	if head.has(rolePort) {
 		return 0, false
 	}
+	// Without a column it is the next cell.
 	next := at + 1
 	for next < t.n && next < at+3 && len(t.cells[next].text) == 0 && t.cells[next].alts[0] == nil && !t.cells[next].torn {
 		next++ // a cell with an icon
@@ -195,6 +209,7 @@ func (t *tableRow) findPort(head columns, at int) (port uint16, found bool) {
 			return p, true
 		}
 	}
+	// Two cells in the wrong order.
 	if t.n == 2 && at == 1 {
 		p := t.portOf(0)
 		return p, p != 0
@@ -219,13 +234,15 @@ func (t *tableRow) portOf(i int) uint16 {
 	return 0
 }
 
-// protocols collects what the row says of its protocol: a column for it wins
+// protocols collects what the row says of its protocol, and which one that is
+// not spoken if it is one of these: a column for it wins
 // over columns that are named for protocols; without a head, cells that
 // consist of nothing but protocols and grades of anonymity count.
 func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string) {
 	var named, yes, no, bare protoSet
 	for i := range t.n {
 		text := trimMarks(t.cells[i].text)
+		// Of a head and a class, whichever says something.
 		switch r := max(head.at(i), t.cells[i].role); {
 		case r == roleProto:
 			p, not := words(text)
@@ -242,6 +259,7 @@ func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string
 			}
 		}
 	}
+	// The most common table of all, in pieces of its page.
 	if bare == 0 && len(head) == 0 {
 		bare = t.httpsAnswer(e)
 	}
@@ -269,6 +287,7 @@ func protocolCell(b []byte) protoSet {
 			i++
 			continue
 		}
+		// "SOCKS5 elite" and "HTTP (Squid)" are protocols, "Https Hosting Ltd" is not.
 		p := protocolWord(b[i:j])
 		if p == 0 && (all == 0 || !isGrade(b[i:j])) && !(all != 0 && b[i-1] == '(') {
 			return 0
@@ -332,12 +351,14 @@ func (t *tableRow) login(head columns) {
 
 // wholes reads cells that hold address and port in one.
 func (t *tableRow) wholes(l *liner, head columns, p protoSet) bool {
+	// The line reader gives the protocol of its section to what names none.
 	section := l.section
 	l.section = p
 	defer func() { l.section = section }()
 	any := false
 	for i := range t.n {
 		r := head.at(i)
+		// A column for anything else holds no entries.
 		if r != roleNone && r != roleWhole && !r.isHost() || r == roleSkip {
 			continue
 		}
@@ -366,6 +387,7 @@ func trimMarks(b []byte) []byte {
 	return b
 }
 
+// isMark knows what is around the text of cells without belonging to it.
 func isMark(c byte) bool {
 	return c <= ' ' || c == '"' || c == '\'' || c == '`' || c == '*' || c == '_'
 }

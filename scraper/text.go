@@ -8,6 +8,13 @@ import (
 
 // liner reads text line by line. What it finds goes to put, which must not
 // keep the entry or what it points to.
+//
+// Lines that are switched off with #, ; or // hold no entries. They and other
+// lines without one may be headings, such as "### SOCKS5 ###", which say the
+// protocol of the lines below until the next heading.
+//
+// Of every list, the commonest by far is address:port and a line break; it
+// takes a way of its own through plain, without any of the above.
 type liner struct {
 	e         *emitter
 	put       func(*entry)
@@ -43,6 +50,7 @@ func (l *liner) read(r io.Reader) error {
 
 // text reads lines that are in memory already. They count as one line.
 func (l *liner) text(b []byte) {
+	// A string with lines may be a table too.
 	tables := l.tables
 	l.tables = true
 	defer func() { l.tables = tables }()
@@ -79,6 +87,7 @@ func (l *liner) line(line []byte, cont bool) {
 
 // plain is the fast way for what most lists are: address:port and no more.
 func (l *liner) plain(line []byte) bool {
+	// "1.2.3.4:5" is the shortest.
 	if len(line) < 9 || !isDigit(line[0]) {
 		return false
 	}
@@ -109,11 +118,13 @@ func (l *liner) part(line []byte, cont bool) {
 		}
 		return
 	}
+	// Rows of tables first: their columns say more than the order of words does.
 	if l.tables && !cont && (l.tabular(line) || line[0] == '{' && l.e.nested(line)) {
 		return
 	}
 	s := scan{l: l, b: line, first: !cont}
 	s.run()
+	// A line without an entry may be the heading of those below.
 	if !s.any {
 		if p := heading(line); p != 0 && !cont {
 			l.section = p

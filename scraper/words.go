@@ -27,6 +27,7 @@ func protocolWord(b []byte) protoSet {
 	if len(b) < 4 || len(b) > longestProtocol || b[0]|0x20 != 'h' && b[0]|0x20 != 's' {
 		return 0
 	}
+	// In lower case, without memory.
 	var low [longestProtocol]byte
 	for i, c := range b {
 		if c >= 'A' && c <= 'Z' {
@@ -40,6 +41,7 @@ func protocolWord(b []byte) protoSet {
 	}
 	var all protoSet
 	start := 0
+	// A combination: every part must be a protocol.
 	for i := 0; i <= len(s); i++ {
 		if i < len(s) && strings.IndexByte("/+&,| ", s[i]) < 0 {
 			continue
@@ -160,6 +162,7 @@ func isYes(w []byte) bool {
 	return false
 }
 
+// isNo is the opposite of isYes, not its absence.
 func isNo(w []byte) bool {
 	switch strings.ToLower(string(w[:min(len(w), 8)])) {
 	case "no", "false", "0", "n", "off", "-", "否", "нет", "x", "✗", "none", "null":

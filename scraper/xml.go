@@ -10,7 +10,15 @@ import (
 
 // xmlReader reads XML as a tree of keys and values: elements that hold others
 // are objects, the rest are values. It uses the tokens of the HTML reader,
-// which never fail and need no more memory than one token.
+// which never fail and need no more memory than one token; encoding/xml keeps
+// whole texts and stops at the first mistake.
+//
+//	<proxy>1.2.3.4:80</proxy>                        a value under the key "proxy"
+//	<proxy><ip>1.2.3.4</ip><port>80</port></proxy>   an object
+//	<proxy ip="1.2.3.4" port="80"/>                  the same
+//
+// Prefixes of namespaces are dropped. Texts with tags in them, as feeds have,
+// are read as HTML.
 type xmlReader struct {
 	e    *emitter
 	z    *html.Tokenizer
@@ -64,8 +72,10 @@ func localName(b []byte) []byte {
 	return b
 }
 
+// start begins an element. Its attributes are values of it.
 func (x *xmlReader) start(closed bool) {
 	name, more := x.z.TagName()
+	// The element around it holds another one, so it is an object.
 	x.enter()
 	x.text = x.text[:0]
 	if len(x.open) == maxNesting-2 {
@@ -87,6 +97,7 @@ func (x *xmlReader) start(closed bool) {
 			x.rec.value(val, true)
 		}
 	}
+	// <title> and <script> are elements like any other in XML.
 	x.z.NextIsNotRawText()
 	if closed {
 		x.close()
@@ -102,6 +113,7 @@ func (x *xmlReader) enter() {
 	}
 }
 
+// words collects the text of the innermost element.
 func (x *xmlReader) words() {
 	if x.over == 0 {
 		x.e.line += bytes.Count(x.z.Raw(), []byte("\n"))
@@ -132,6 +144,8 @@ func (x *xmlReader) close() {
 	el := x.open[len(x.open)-1]
 	x.open = x.open[:len(x.open)-1]
 	text := trimSpace(x.text)
+	// The text of an element with attributes is a value of it, under its own name
+	// when that means something.
 	if len(text) > 0 {
 		name := el.name
 		if el.entered && keyRole([]byte(name)) == roleNone {
@@ -146,6 +160,7 @@ func (x *xmlReader) close() {
 	x.text = x.text[:0]
 }
 
+// endAll closes what the end of the input leaves open.
 func (x *xmlReader) endAll() {
 	for len(x.open) > 0 {
 		x.close()

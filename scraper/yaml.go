@@ -17,6 +17,12 @@ const (
 // yamlReader reads YAML an item at a time: a file is cut at its top-level keys
 // and at the items of lists under them, each of which is a small document. So a
 // mistake costs one item, and memory does not grow with the file.
+//
+// The lists written in YAML are configurations of Clash and its relatives, with
+// thousands of one-line mappings under "proxies", and plain lists of strings.
+// Names in them are decorated with anything, so files that are not quite YAML
+// are common, and one wrong quote must not cost the other entries. Both kinds
+// of items are read without a parser; see plain and flat.
 type yamlReader struct {
 	e     *emitter
 	rec   *records
@@ -54,6 +60,7 @@ func (e *emitter) readYAML(r io.Reader) error {
 
 // line adds a line to the item that it belongs to, or begins another.
 func (y *yamlReader) line(line []byte, cont bool) {
+	// Tabs are not allowed in YAML, but people do indent with them.
 	body := trimSpace(line)
 	indent := len(line) - len(bytes.TrimLeft(line, " \t"))
 	dash := len(body) > 0 && body[0] == '-' && (len(body) == 1 || body[1] == ' ')
@@ -65,10 +72,12 @@ func (y *yamlReader) line(line []byte, cont bool) {
 	case indent == 0 && (string(body) == "---" || string(body) == "..."):
 		y.flush()
 		y.endKey()
+	// the first item of a list settles how far its items are indented
 	case dash && len(y.item) == 0 && y.list < 0, dash && indent == y.list:
 		y.flush()
 		y.list = indent
 		y.begin(line)
+	// the next key ends everything before it
 	case indent == 0 && !(y.list < 0 && isClosing(body)):
 		y.flush()
 		y.endKey()
@@ -94,6 +103,7 @@ func (y *yamlReader) top(line []byte) {
 	if i := bytes.Index(body, []byte(" #")); i > 0 {
 		body = bytes.TrimRight(body[:i], " ")
 	}
+	// The key opens an array, whatever is under it: a list, or a mapping.
 	if n := len(body); n > 1 && body[n-1] == ':' {
 		y.key = append(y.key[:0], bytes.Trim(body[:n-1], "\"' ")...)
 		y.inKey, y.list = true, -1
@@ -109,6 +119,7 @@ func (y *yamlReader) begin(line []byte) {
 	y.add(line, true)
 }
 
+// add adds a line to the item. One that grows too large is read as text.
 func (y *yamlReader) add(line []byte, end bool) {
 	if len(y.item) == 0 && len(line) == 0 {
 		return
@@ -154,6 +165,7 @@ func (y *yamlReader) text(item []byte) {
 
 // parse reads an item with a YAML parser and reports whether it is YAML.
 func (y *yamlReader) parse(item []byte) bool {
+	// Parsing costs time for each call and each byte, so both have a limit.
 	y.bytes += len(item)
 	if y.calls++; y.bytes > maxYAMLBytes || y.calls > maxYAMLCalls {
 		return false
@@ -165,6 +177,7 @@ func (y *yamlReader) parse(item []byte) bool {
 	y.nodes = 0
 	root := doc.Content[0]
 	switch {
+	// an item with its dash is a list of one
 	case y.inKey && root.Kind == yaml.SequenceNode && y.list >= 0:
 		for _, n := range root.Content {
 			y.walk(n, 0)
@@ -185,6 +198,7 @@ func (y *yamlReader) plain(item []byte) bool {
 		return false
 	}
 	var quoted bool
+	// What looks like a mapping or a list inside the item is left to the parser.
 	val, rest, ok := scalarOf(trimSpace(body[1:]), "", &quoted)
 	if !ok || len(rest) > 0 || !quoted && bytes.Contains(val, []byte(": ")) || bytes.HasSuffix(val, []byte(":")) || bytes.HasPrefix(val, []byte("- ")) {
 		return false
@@ -222,9 +236,11 @@ func (y *yamlReader) walk(n *yaml.Node, deep int) {
 	}
 }
 
+// mapping gives the pairs of a mapping, those that are merged into it first.
 func (y *yamlReader) mapping(n *yaml.Node, deep int) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
+		// Merging is followed two levels deep: more is a bomb.
 		if k.Value == "<<" && v.Kind == yaml.AliasNode && v.Alias != nil && v.Alias.Kind == yaml.MappingNode && deep < 8 {
 			y.mapping(v.Alias, deep+4)
 			continue

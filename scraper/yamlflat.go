@@ -10,6 +10,14 @@ type pair struct {
 	quoted   bool
 }
 
+// The two ways in which an item is written:
+//
+//	- {name: a, type: http, server: 1.2.3.4, port: 80}
+//	- name: a
+//	  type: http
+//	  server: 1.2.3.4
+//	  port: 80
+
 // flat reads an item that is one mapping of scalars with a host and a port, in
 // block or flow style, which nearly all items are, many times faster than a
 // YAML parser does. It reports false, and has done nothing, for anything else.
@@ -20,6 +28,7 @@ func (y *yamlReader) flat(item []byte) bool {
 	}
 	y.pairs = y.pairs[:0]
 	ok := false
+	// The dash is there, so there is something behind it.
 	if rest := trimSpace(body[1:]); rest[0] == '{' {
 		ok = y.flowPairs(rest)
 	} else {
@@ -51,6 +60,8 @@ func (y *yamlReader) splitsEntry() bool {
 // blockPairs reads "key: value" lines of the same indentation. What is deeper
 // belongs to a key that holds more than a scalar and is left out.
 func (y *yamlReader) blockPairs(item []byte) bool {
+	// The first line has the dash before its key; the others are indented like that
+	// key.
 	dash := bytes.IndexByte(item, '-')
 	margin := dash + 1
 	for margin < len(item) && item[margin] == ' ' {
@@ -66,6 +77,7 @@ func (y *yamlReader) blockPairs(item []byte) bool {
 			line = line[indent:]
 		}
 		switch {
+		// remarks, and what belongs to a key above
 		case len(line) == 0 || line[0] == '#' || indent > margin:
 		case indent < margin || line[0] == '\t' || !y.blockPair(line):
 			return false
@@ -74,6 +86,7 @@ func (y *yamlReader) blockPairs(item []byte) bool {
 	return true
 }
 
+// blockPair reads one "key: value" line.
 func (y *yamlReader) blockPair(line []byte) bool {
 	key, rest, ok := plainKey(line)
 	if !ok {
@@ -111,6 +124,7 @@ func (y *yamlReader) flowPairs(b []byte) bool {
 
 // plainKey reads a key and its colon.
 func plainKey(b []byte) (key, rest []byte, ok bool) {
+	// A colon belongs to the key only before a space or the end of the line.
 	n := wordEnd(b, 0)
 	if n > 0 && n+1 < len(b) && b[n] == ':' && b[n+1] == ' ' || n > 0 && n+1 == len(b) && b[n] == ':' {
 		return b[:n], b[n+1:], true
@@ -141,6 +155,7 @@ func scalarOf(b []byte, ends string, quoted *bool) (val, rest []byte, ok bool) {
 			rest = nil
 		}
 		return val, rest, len(rest) == 0 || bytes.IndexByte([]byte(ends), rest[0]) >= 0
+	// what begins with these is no plain scalar
 	case '&', '*', '!', '|', '>', '%', '@', '`', '{', '[':
 		return nil, nil, false
 	}
