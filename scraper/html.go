@@ -374,12 +374,16 @@ func (h *htmlReader) readRow() {
 	if t.resolve(h.rows, h.head) || h.e.stats.Refused > refused {
 		return
 	}
+	section := h.flow.lines.section
 	for i := range t.n { // a table that lays out the page
 		if !t.cells[i].torn {
 			h.flow.read(t.cells[i].text, roleNone)
 		}
 	}
 	h.flow.flush()
+	if t.n > 1 { // a cell among others is no heading of what follows
+		h.flow.lines.section = section
+	}
 }
 
 // fill sets what a cell says besides its text.

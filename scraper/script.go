@@ -100,6 +100,12 @@ func (s *jsScript) run(src string) bool {
 	s.wrote.Reset()
 	// What depends on conditions is not understood, whatever can be read of it.
 	understood := !slices.ContainsFunc(s.toks, jsToken.decides)
+	sites := 0 // where something is written
+	for i := range s.toks {
+		if s.writesAt(i) {
+			sites++
+		}
+	}
 	for s.pos < len(s.toks) && s.steps < maxSteps {
 		// A mistake costs one statement, and the trust in what was written when it was
 		// to write.
@@ -112,7 +118,7 @@ func (s *jsScript) run(src string) bool {
 			s.skip()
 		}
 	}
-	return understood && s.steps < maxSteps
+	return understood && s.calls >= sites && s.steps < maxSteps
 }
 
 // skip goes behind the end of the statement.
@@ -125,7 +131,7 @@ func (s *jsScript) skip() {
 
 // writesAt reports whether a call that writes begins at a token.
 func (s *jsScript) writesAt(i int) bool {
-	if i+1 >= len(s.toks) || s.toks[i].kind != 'i' {
+	if i+1 >= len(s.toks) || s.toks[i].kind != 'i' || i > 0 && s.toks[i-1].is(".") {
 		return false
 	}
 	if s.toks[i].text == "document" {
