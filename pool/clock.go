@@ -13,6 +13,7 @@ type clock struct {
 	read func() time.Time
 	base time.Time    // wall and monotonic reading at the start
 	skew atomic.Int64 // nanoseconds to add; only grows
+	last atomic.Int64 // Unix nanoseconds that were told last
 }
 
 // leap is how far the wall clock must be ahead before it is followed; less is
@@ -29,14 +30,21 @@ func newClock(read func() time.Time) *clock {
 // now returns the time of the pool, without a monotonic reading.
 func (c *clock) now() time.Time {
 	t := c.read()
-	gone := max(t.Sub(c.base), 0) // monotonic, when both readings have it
 	skew := c.skew.Load()
-	ours := c.base.Add(gone + time.Duration(skew)).Round(0)
-	if ahead := t.Round(0).Sub(ours); ahead > leap {
-		c.skew.CompareAndSwap(skew, skew+int64(ahead))
-		return t.Round(0)
+	ours := c.base.UnixNano() + int64(t.Sub(c.base)) + skew // by the monotonic clock, when both readings have it
+	if ahead := t.UnixNano() - ours; ahead > int64(leap) {
+		c.skew.CompareAndSwap(skew, skew+ahead)
+		ours = t.UnixNano()
 	}
-	return ours
+	for {
+		last := c.last.Load()
+		if ours <= last {
+			return time.Unix(0, last)
+		}
+		if c.last.CompareAndSwap(last, ours) {
+			return time.Unix(0, ours)
+		}
+	}
 }
 
 // seconds is t as the compact records keep it; the zero time is 0.

@@ -22,16 +22,18 @@ type docs struct {
 	mu      sync.Mutex // protects the fields below
 	notes   map[string][]byte
 	pending map[string][]byte // nil values delete
-	off     bool              // there is no store
+
+	off bool // there is no store; never changes
 }
 
 // put makes the next flush write a document, or delete it when doc is nil.
 func (d *docs) put(name string, doc []byte) {
+	if d.off {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.off {
-		d.pending[name] = doc
-	}
+	d.pending[name] = doc
 }
 
 // take returns what is to be written.

@@ -34,7 +34,7 @@ type key struct {
 // cursor is where a page ended. At keeps scores from moving between pages.
 type cursor struct {
 	Sort string `json:"s"`
-	At   int64  `json:"a"` // Unix seconds
+	At   int64  `json:"a"` // Unix milliseconds
 	Key  key    `json:"k"`
 }
 
@@ -58,7 +58,7 @@ type listed struct {
 }
 
 func (p *Pool) newListing(q Query) (*listing, error) {
-	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now()}
+	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond)}
 	if l.sort == "" {
 		l.sort = "-score"
 	}
@@ -81,8 +81,29 @@ func (p *Pool) newListing(q Query) (*listing, error) {
 	if err != nil || c.Sort != l.sort {
 		return nil, errors.New("cursor: it is not one of this list; begin again without")
 	}
-	l.at, l.after = time.Unix(c.At, 0), &c.Key
+	l.at, l.after = time.UnixMilli(c.At), &c.Key
+	if e, ok := p.unchanged(c.Key.URL, l.at); ok {
+		now := l.keyOf(&e)
+		l.after = &now
+	}
 	return l, nil
+}
+
+// unchanged returns the entry that ended a page, as of then, if nothing was
+// observed of it since. Its score moves with the yield of its sources, like
+// those of its neighbours, so where it is now is where the next page begins.
+func (p *Pool) unchanged(url string, at time.Time) (proxy.Entry, bool) {
+	ep, err := proxy.Parse(url)
+	if err != nil {
+		return proxy.Entry{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.find(ep)
+	if n == none || p.rows.at(n).health.At > seconds(at) {
+		return proxy.Entry{}, false
+	}
+	return p.entry(n, at), true
 }
 
 func readCursor(s string) (c cursor, err error) {
@@ -94,7 +115,7 @@ func readCursor(s string) (c cursor, err error) {
 }
 
 func (l *listing) cursor(k key) string {
-	text, err := json.Marshal(cursor{l.sort, l.at.Unix(), k})
+	text, err := json.Marshal(cursor{l.sort, l.at.UnixMilli(), k})
 	if err != nil {
 		return ""
 	}
@@ -164,12 +185,13 @@ func (l *listing) value(e *proxy.Entry) (v any, ok bool) {
 	return e.Traits.Country, e.Traits.Country != ""
 }
 
-// each calls f with every entry that matches, in no order.
-func (l *listing) each(f func(listed)) {
+// each calls f with every entry that matches, in no order. It only calls skip
+// for those that the filter lets pass and skip has no use for.
+func (l *listing) each(f func(listed), skip func(*row) bool) {
 	ctx := context.Background() // it is over in a fraction of a second
 	cheap := newSieve(&l.filter)
 	_ = l.p.eachRow(ctx, func(n uint32, r *row) {
-		if !cheap.passes(r) {
+		if !cheap.passes(r) || cheap.decides && skip(r) {
 			return
 		}
 		if e := l.p.entry(n, l.at); l.filter.Match(&e) && len(l.filter.Targets) == 0 {
@@ -189,7 +211,7 @@ func (l *listing) best() []listed {
 		if old, there := first[v]; !there || l.compare(&x.key, &old.key) < 0 {
 			first[v] = x
 		}
-	})
+	}, keepAll)
 	out := make([]listed, 0, len(first))
 	for _, x := range first {
 		out = append(out, x)
@@ -211,7 +233,7 @@ func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err e
 			page.offer(x)
 		}
 	} else {
-		l.each(page.offer)
+		l.each(page.offer, page.skip)
 	}
 	found := page.sorted()
 	if len(found) > l.limit {
@@ -225,11 +247,29 @@ func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err e
 	return items, page.total, next, nil
 }
 
+func keepAll(*row) bool { return false }
+
 // page keeps the first limit+1 entries behind the cursor.
 type page struct {
 	l     *listing
 	total int
 	kept  []listed
+	worst *key // of a full page; nil: it is not full
+}
+
+// skip counts a row that comes behind the page, judged by its score alone, so
+// that most of a large pool need not be shown to be left out.
+func (g *page) skip(r *row) bool {
+	l := g.l
+	if l.field != "score" || g.worst == nil {
+		return false
+	}
+	score := r.health.Score(l.at, l.p.sources.prior(r.set))
+	if score == g.worst.Num || score < g.worst.Num != l.reverse {
+		return false
+	}
+	g.total++
+	return true
 }
 
 func (g *page) offer(x listed) {
@@ -239,11 +279,12 @@ func (g *page) offer(x listed) {
 	}
 	if most := g.l.limit + 1; len(g.kept) >= 2*most { // cut now and then: each entry is sorted a few times at most
 		g.kept = g.sorted()[:most]
-		if g.l.compare(&x.key, &g.kept[most-1].key) > 0 {
-			return
-		}
+		worst := g.kept[most-1].key
+		g.worst = &worst
 	}
-	g.kept = append(g.kept, x)
+	if g.worst == nil || g.l.compare(&x.key, g.worst) < 0 {
+		g.kept = append(g.kept, x)
+	}
 }
 
 func (g *page) sorted() []listed {
@@ -266,7 +307,7 @@ func (p *Pool) Each(q Query) (iter.Seq[proxy.Entry], error) {
 				take(x)
 			}
 		} else {
-			l.each(take)
+			l.each(take, keepAll)
 		}
 		slices.SortFunc(order, func(a, b ordered) int { return l.compare(&a.key, &b.key) })
 		for i := range order {
@@ -309,11 +350,14 @@ type sieve struct {
 	states    []proxy.State
 	protocols []proxy.Protocol
 	lived     bool
+	decides   bool // nothing else is to be looked at
 }
 
 func newSieve(f *proxy.Filter) sieve {
 	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
-	return sieve{f.States, f.Protocols, needs}
+	rest := *f
+	rest.States, rest.Protocols = nil, nil
+	return sieve{f.States, f.Protocols, needs, rest.IsZero()}
 }
 
 func (s *sieve) passes(r *row) bool {

@@ -21,7 +21,7 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
 		x := p.targets.make(domain, now)
 		f := x.observe(o, exit, now)
 		weight, due = f.weight, f.due
-		if f.change || o.Failed() {
+		if !p.docs.off && (f.change || o.Failed()) {
 			p.docs.put(docTarget+domain, x.doc(now))
 		}
 	}

@@ -88,7 +88,9 @@ func (p *Pool) begin(s *snapshot, want *proxy.Want, now time.Time, why string) (
 	}
 	x := &session{ep: it.entry.Endpoint, exit: it.exit, since: now, until: now.Add(ttl), uses: 1}
 	ss.byKey[want.Session] = x
-	p.docs.put(docSession+sessionID(want.Session), x.doc(want.Session))
+	if !p.docs.off {
+		p.docs.put(docSession+sessionID(want.Session), x.doc(want.Session))
+	}
 	return it, why + ", " + how, nil
 }
 
@@ -123,7 +125,9 @@ func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time)
 // end forgets a session. sessions.mu is held.
 func (ss *sessions) end(p *Pool, k proxy.SessionKey) {
 	delete(ss.byKey, k)
-	p.docs.put(docSession+sessionID(k), nil)
+	if !p.docs.off {
+		p.docs.put(docSession+sessionID(k), nil)
+	}
 }
 
 func (ss *sessions) evict(p *Pool) {
