@@ -270,6 +270,7 @@ func TestJSON(t *testing.T) {
 		{"IPv6 without brackets", `{"ip":"2606:4700::1","port":80}`, "- [2606:4700::1]:80"},
 		{"base64 in a field", `{"ip":"` + b64("45.9.8.7") + `","port":80}`, "- 45.9.8.7:80"},
 		{"flags", `{"ip":"45.9.8.7","port":80,"http":true,"https":false,"socks5":1}`, "http 45.9.8.7:80; socks5 45.9.8.7:80"},
+		{"other tunnels", `[{"server":"45.9.8.7","port":80,"secret":"ee"},{"server":"45.9.8.6","server_port":81,"password":"x","method":"aes-256-gcm"},{"ip":"45.9.8.5","port":82,"method":"GET"}]`, "- 45.9.8.5:82"},
 		{"an object of flags", `{"ip":"45.9.8.7","port":80,"support":{"https":1,"post":1}}`, "- 45.9.8.7:80"},
 	})
 }

@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"bytes"
+	"strings"
 )
 
 // records builds entries out of keys and values, which readers of JSON, YAML
@@ -153,7 +154,7 @@ func (r *records) keyRole(b []byte) role {
 func (r *records) key(b []byte) {
 	r.next, r.label = r.keyRole(b), r.label[:0]
 	r.nextAs = r.next.set()
-	if r.next == roleNone {
+	if r.next == roleNone || r.next == roleForeign {
 		r.nextAs = protocolWord(b)
 		r.label = append(r.label, b[:min(len(b), maxCellText)]...)
 	}
@@ -286,6 +287,8 @@ func (r *records) field(f *frame, role role, label, b []byte) {
 		f.tls = isYes(b)
 	case role.isFlag():
 		r.flag(f, role, b)
+	case role == roleForeign:
+		f.foreign(label, b)
 	case role == roleWhole, role == roleLink && bytes.HasPrefix(bytes.ToLower(b[:min(len(b), 5)]), []byte("socks")):
 		r.whole(f, b)
 	case role != roleNone:
@@ -313,6 +316,23 @@ func (r *records) unknown(f *frame, b []byte) {
 		if r.lines.leading(b[:i]) {
 			r.lines.text(b)
 		}
+	}
+}
+
+// foreign takes a value that shows what an object is that does not say it: a
+// secret is of MTProto, a cipher of Shadowsocks. "method" may be one of HTTP.
+func (f *frame) foreign(label, b []byte) {
+	if f.other != "" {
+		return
+	}
+	switch low := strings.ToLower(string(b[:min(len(b), 32)])); {
+	case isNo(b):
+	case string(label) == "secret":
+		f.other = "mtproto"
+	case string(label) == "alterId":
+		f.other = "vmess"
+	case strings.HasPrefix(low, "aes-"), strings.Contains(low, "chacha20"), strings.HasPrefix(low, "rc4"), strings.HasPrefix(low, "2022-"):
+		f.other = "shadowsocks"
 	}
 }
 

@@ -26,8 +26,9 @@ const (
 	roleSOCKS4
 	roleSOCKS5
 	roleTLS
-	roleLink // the address of something, seldom of a proxy
-	roleSkip // addresses that are not of proxies
+	roleLink    // the address of something, seldom of a proxy
+	roleSkip    // addresses that are not of proxies
+	roleForeign // only what other kinds of tunnels have
 )
 
 func (r role) isHost() bool { return r >= roleName && r <= roleIP }
@@ -112,6 +113,8 @@ func moreRole(w []byte) role {
 		return roleTLS
 	case "url", "link", "href":
 		return roleLink
+	case "secret", "cipher", "method", "alterid":
+		return roleForeign
 	case "source", "sources", "query", "client", "visitor", "requester", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",
 		"yourip", "realip", "externalip", "outip", "outboundip", "outgoingip", "outgoing", "remoteaddr", "remoteip", "resolvedip", "lastip", "cidr", "route", "routes",
 		"rules", "ruleproviders", "proxyproviders", "hosts", "checker", "checkedby", "testurl", "urls", "xforwardedfor", "via", "headers", "resolver", "resolvers",

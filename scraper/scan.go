@@ -312,15 +312,25 @@ func (s *scan) plain(start, end int) {
 		s.held.protos |= p
 	case p != 0:
 		s.lead |= p
-	case s.have && !s.fixed && s.held.protos == 0 && !s.comment && foreign(s.b[start:end]):
+	case s.have && !s.fixed && s.held.protos == 0 && !s.comment && s.isForeign(start, end):
 		s.have, s.first = false, false
-		s.l.e.refuse(&s.held, "protocol "+strings.ToLower(string(s.b[start:end]))+" is not spoken")
+		s.l.e.refuse(&s.held, "of another protocol: "+strings.ToLower(string(s.b[start:end])))
 	case s.comment || isLabel(s.b[start:end]):
 	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
 	case s.first && end-start == 2 && isPlace(s.b[start:end]): // a country
 	default:
 		s.first, s.lead = false, 0
 	}
+}
+
+// isForeign reports whether a word behind an entry shows that it is of another
+// kind: the name of its protocol, or "secret:", which only MTProto has.
+func (s *scan) isForeign(start, end int) bool {
+	w := s.b[start:end]
+	if strings.EqualFold(view(w), "secret") {
+		return end < len(s.b) && (s.b[end] == ':' || s.b[end] == '=')
+	}
+	return foreign(w)
 }
 
 // leads reports whether a protocol belongs to the entry behind it, as in

@@ -65,6 +65,8 @@ func TestTextProtocols(t *testing.T) {
 		{"behind each", "45.9.8.7:80 http, 45.9.8.6:81 socks5", "http 45.9.8.7:80; socks5 45.9.8.6:81"},
 		{"version of HTTP", "45.9.8.7:80 HTTP/1.1 200", "socks4 45.9.8.7:80"},
 		{"behind a comment sign", "45.9.8.7:80 # socks5", "socks5 45.9.8.7:80"},
+		{"another protocol", "45.9.8.7:80|vless", ""},
+		{"a secret", "Server: 45.9.8.7 Port: 443 Secret: ee00", ""},
 		{"no entry in a comment", "45.9.8.7:80 # not 45.9.8.6:80", "socks4 45.9.8.7:80"},
 	})
 }
