@@ -56,6 +56,32 @@ func assemble(s Sources, folder []definition) []definition {
 	return out
 }
 
+// Known returns every source there is by s, with Enabled set as it is to be
+// read: the operator's, those of the folder and the whole catalogue. mistakes
+// says, by name, why some cannot be read.
+func (s Sources) Known() (all []Source, mistakes map[string]error) {
+	_, folder := readDir(s.Dir)
+	mistakes = map[string]error{}
+	known := map[string]bool{}
+	for _, d := range assemble(s, folder) {
+		if d.err != nil {
+			mistakes[d.Name] = d.err
+		}
+		on := d.on && d.err == nil
+		d.Enabled = &on
+		known[d.Name] = true
+		all = append(all, d.Source)
+	}
+	off := false
+	for _, src := range Builtins() {
+		if !known[src.Name] {
+			src.Enabled = &off
+			all = append(all, src)
+		}
+	}
+	return all, mistakes
+}
+
 // readDir reads a folder of lists and of source definitions. look changes when
 // the folder does. A folder that is missing holds nothing. A list that a
 // definition in the folder names is read as that says, and not once more as a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,34 @@ func TestDir(t *testing.T) {
 	}
 }
 
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	dir := fill(t, map[string]string{"a.txt": entries(0, 3), "b.yaml": "name: b\nurl: http://127.0.0.1:1/\nenabled: false\n", "c.yaml": "name: c\nurl: ftp://127.0.0.1:1/\n"})
+	for _, c := range []struct {
+		name    string
+		builtin scraper.Builtin
+		on      []string // of those looked at
+	}{
+		{"none", scraper.Builtin{}, []string{"a.txt", "own"}},
+		{"all", scraper.Builtin{All: true}, []string{"a.txt", "own", "monosans"}},
+		{"some", scraper.Builtin{Names: []string{"spys-one"}}, []string{"a.txt", "own", "spys-one"}},
+	} {
+		s := scraper.Sources{Builtin: c.builtin, Dir: dir, List: []scraper.Source{{Name: "own", URL: "http://127.0.0.1:1/"}}}
+		all, mistakes := s.Known()
+		if len(all) != len(scraper.Builtins())+4 || len(mistakes) != 1 || mistakes["c"] == nil {
+			t.Errorf("%s: Known() = %d sources, mistakes %v, want all and one about c", c.name, len(all), mistakes)
+		}
+		for _, src := range all {
+			switch src.Name {
+			case "a.txt", "b", "c", "own", "monosans", "spys-one":
+				if want := slices.Contains(c.on, src.Name); src.On() != want {
+					t.Errorf("%s: %s is on: %v, want %v", c.name, src.Name, src.On(), want)
+				}
+			}
+		}
+	}
+}
+
 func TestDirIsWatched(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -119,7 +148,19 @@ func TestAMissingDirHoldsNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a.txt"), []byte(entries(0, 3)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if all := r.Results(); len(all) != 1 || all[0].Name != "a.txt" {
+		t.Errorf("Results() = %+v, want the new file", all)
+	}
 	if res, err := r.once(t, "a.txt"); err != nil || res.Candidates != 3 {
 		t.Errorf("RunNow() of a new file = %+v, %v, want 3", res, err)
+	}
+	if err := os.Rename(filepath.Join(dir, "a.txt"), filepath.Join(dir, "b.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Enable("b.txt", false); err != nil {
+		t.Errorf("Enable() of a new file = %v", err)
+	}
+	if n, _ := r.pool.has("a.txt"); n != 0 {
+		t.Errorf("a file that is gone still names %d endpoints", n)
 	}
 }

@@ -317,7 +317,7 @@ func (w *web) send(ctx context.Context, q request, own, u *url.URL, hop bool) (*
 
 // errNoPool is in the error of a source that is to be fetched through the pool
 // where there is none. It is never fetched directly instead.
-var errNoPool = fmt.Errorf("%w: via: pool, but there is no pool to fetch through; only a running server has one", errRefused)
+var errNoPool = fmt.Errorf("%w: via: pool, but there is no pool to fetch through", errRefused)
 
 // way returns what carries a request.
 func (w *web) way(via, hop bool) http.RoundTripper {

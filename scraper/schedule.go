@@ -213,8 +213,9 @@ func (s *Scraper) complain(st *state, err error) {
 	log("source failed", "source", st.src.Name, "failures", n, "error", plain(err))
 }
 
-// refresh reads the folder again when it has changed. Looking costs one Stat per
-// file; what lists hold is read only when they are run.
+// refresh reads the folder again when it has changed, and withdraws what has
+// left. Looking costs one Stat per file; what lists hold is read only when they
+// are run.
 func (s *Scraper) refresh(ctx context.Context) {
 	s.mu.Lock()
 	cfg, sources, before := s.cfg, s.sources, s.dir
@@ -223,6 +224,7 @@ func (s *Scraper) refresh(ctx context.Context) {
 		var look string
 		if listDir(sources.Dir, &look); look != before {
 			s.install(cfg, sources)
+			s.poke()
 		}
 	}
 	s.withdraw(ctx)

@@ -254,7 +254,7 @@ func (s *Scraper) Fetch(ctx context.Context, src Source) (Result, error) {
 		o.err = tooFew(src, len(o.haul.found))
 	}
 	res := o.Result
-	res.Name, res.URL, res.Pool, res.Enabled, res.Via = src.Name, src.where(), src.PoolName(), src.On(), src.via()
+	res.Name, res.URL, res.Pool, res.Enabled, res.Via = src.Name, src.Where(), src.PoolName(), src.On(), src.via()
 	res.Found, res.Rejections = o.haul.found, o.haul.rejections
 	if o.err != nil {
 		res.Err = plain(o.err)
@@ -288,8 +288,10 @@ func (s *Scraper) state(name string) *state {
 	return s.states[name]
 }
 
-// Results returns the latest result of every source, also of disabled ones, by name.
+// Results returns the latest result of every source, also of disabled ones, by
+// name. Files that were just put into Sources.Dir are among them.
 func (s *Scraper) Results() []Result {
+	s.refresh(context.Background())
 	s.mu.Lock()
 	states := slices.SortedFunc(maps.Values(s.states), func(a, b *state) int { return strings.Compare(a.src.Name, b.src.Name) })
 	s.mu.Unlock()
@@ -313,7 +315,7 @@ func (s *Scraper) result(st *state) Result {
 		r.Next = st.next
 	}
 	s.mu.Unlock()
-	r.Name, r.URL, r.Pool, r.Via = st.src.Name, st.src.where(), st.src.PoolName(), st.src.via()
+	r.Name, r.URL, r.Pool, r.Via = st.src.Name, st.src.Where(), st.src.PoolName(), st.src.via()
 	if st.err != nil {
 		r.Err = plain(st.err)
 	}
@@ -325,6 +327,7 @@ func (s *Scraper) result(st *state) Result {
 // configuration. What a source that is switched off has named is withdrawn from
 // the Sink. Errors: ErrUnknown, or a definition that cannot be read.
 func (s *Scraper) Enable(name string, on bool) error {
+	s.refresh(context.Background())
 	if err := s.enable(name, on); err != nil {
 		return err
 	}

@@ -127,8 +127,8 @@ func (s Source) Options() ParseOptions {
 	return ParseOptions{As: s.As, Protocols: protocols, Pool: s.Pool, HTML: s.HTML, JSON: s.JSON}
 }
 
-// where says where the list is, without secrets, for messages.
-func (s Source) where() string {
+// Where says where the list is: a path, or an address without its secrets.
+func (s Source) Where() string {
 	if s.File != "" {
 		return s.File
 	}

@@ -102,36 +102,6 @@ func TestServersErrorsArePassedOn(t *testing.T) {
 	}
 }
 
-func TestSourcesFromTheServer(t *testing.T) {
-	t.Parallel()
-	url, _ := adminServer(t, 200, `{"items":[
-		{"name":"a","enabled":true,"last_run":"2026-01-02T03:04:05Z","error":"fetch: \u001b[2Jtime-out","worth":{"listed":10,"live":1,"ever_live":2,"checked":8}},
-		{"name":"b","enabled":false,"worth":{"listed":0}},
-		{"name":"c","enabled":true,"last_run":"2026-01-02T03:04:05Z","not_modified":true}],"total":3}`)
-	code, out, errs := command(t, nil, "sources", "--server", url)
-	if code != 0 || errs != "" {
-		t.Fatalf("sources = %d, %s", code, errs)
-	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 4 {
-		t.Fatalf("sources prints %d lines:\n%s", len(lines), out)
-	}
-	for i, want := range [][]string{{"NAME", "YIELD", "RESULT"}, {"a ", "yes", "10", "25.0%", "ago", "fetch:  [2Jtime-out"}, {"b ", "no", "never", "-"}, {"c ", "ok, unchanged"}} {
-		for _, w := range want {
-			if !strings.Contains(lines[i], w) {
-				t.Errorf("line %q lacks %q", lines[i], w)
-			}
-		}
-	}
-	if strings.Contains(out, "\x1b") {
-		t.Error("what a list's server says reaches the terminal")
-	}
-	url, _ = adminServer(t, 200, "[")
-	if code, _, errs := command(t, nil, "sources", "--server", url); code != 1 || !strings.Contains(errs, "the server's answer") {
-		t.Errorf("sources of a broken answer = %d, %q", code, errs)
-	}
-}
-
 func TestExplainPrintsTheAnswer(t *testing.T) {
 	t.Parallel()
 	url, asked := adminServer(t, 200, `{"total":3,"steps":[]}`)

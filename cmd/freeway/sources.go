@@ -1,13 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,22 +21,30 @@ import (
 // sourcesCommand makes "freeway sources".
 func (a *app) sourcesCommand() *cobra.Command {
 	var server string
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "sources",
 		Short: "Show the lists and what each is worth",
-		Long: `Show the lists with what became of what they gave, from the running server. When
-none runs, show those of the configuration.`,
-		Example: "  freeway sources\n  freeway sources test https://example.com/list.txt",
+		Long: `Show the lists and what each is worth, from the running server. When none runs,
+show those of the configuration.
+
+  OFFERS   endpoints that the list names       LIVE     of them, live now
+  NEW      that no other list named before     FIRST    live at their first check
+  ONLY     that no other list names now        EVER     live at any time
+  LATENCY  median of those live                CHANGED  when the list was last another
+  COST     bytes received, requests and time of all runs`,
+		Example: "  freeway sources\n  freeway sources --all\n  freeway sources test https://example.com/list.txt",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server, all) },
 	}
 	serverFlag(cmd, &server)
+	cmd.Flags().BoolVar(&all, "all", false, "those that are off, too")
 	cmd.AddCommand(a.sourcesTest())
 	return cmd
 }
 
 // sources prints what the server says, else what is configured.
-func (a *app) sources(ctx context.Context, server string) error {
+func (a *app) sources(ctx context.Context, server string, all bool) error {
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func (a *app) sources(ctx context.Context, server string) error {
 	body, err := c.get(ctx, "/api/sources", nil)
 	if errors.Is(err, errNoServer) && server == "" {
 		a.note("no server is running at %s: these are the sources of the configuration", c.base.Host)
-		return a.configuredSources(cfg)
+		return a.configuredSources(cfg, all)
 	}
 	if err != nil {
 		return err
@@ -59,47 +65,90 @@ func (a *app) sources(ctx context.Context, server string) error {
 	if err := json.Unmarshal(body, &page); err != nil {
 		return fmt.Errorf("the server's answer: %w", err)
 	}
-	rows := [][]string{{"NAME", "ON", "LISTED", "CHECKED", "LIVE", "EVER", "YIELD", "LAST RUN", "RESULT"}}
+	slices.SortStableFunc(page.Items, byWorth)
+	rows := [][]string{{"NAME", "OFFERS", "NEW", "ONLY", "LIVE", "FIRST", "EVER", "LATENCY", "COST", "CHANGED", "READ", "RESULT"}}
+	off := 0
 	for _, r := range page.Items {
-		w := r.Worth
-		rows = append(rows, []string{r.Name, yesNo(r.Enabled), strconv.Itoa(w.Listed), strconv.Itoa(w.Checked), strconv.Itoa(w.Live),
-			strconv.Itoa(w.EverLive), percent(w), ago(r.LastRun), outcome(r)})
+		if !r.Enabled && !all {
+			off++
+			continue
+		}
+		rows = append(rows, worthRow(r))
 	}
-	return columns(a.stdout, rows)
+	return a.sourceTable(rows, off)
+}
+
+// sourceTable prints the rows and how many were left out.
+func (a *app) sourceTable(rows [][]string, off int) error {
+	if err := columns(a.stdout, rows); err != nil {
+		return err
+	}
+	if off == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.stdout, "%d more are off; --all lists them\n", off)
+	return err
+}
+
+// byWorth puts the best first: enabled ones, then those with the most live
+// endpoints.
+func byWorth(a, b scraper.Result) int {
+	if a.Enabled != b.Enabled {
+		if a.Enabled {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(b.Worth.Live, a.Worth.Live), cmp.Compare(b.Candidates, a.Candidates), cmp.Compare(a.Name, b.Name))
+}
+
+// worthRow is a source in the table.
+func worthRow(r scraper.Result) []string {
+	w := r.Worth
+	if r.LastRun.IsZero() {
+		return []string{r.Name, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", outcome(r)}
+	}
+	return []string{r.Name, strconv.Itoa(r.Candidates), strconv.Itoa(r.Total.New), strconv.Itoa(w.Exclusive), strconv.Itoa(w.Live),
+		share(w.FirstLive, w), share(w.EverLive, w), latency(w.Latency), costs(r.Total), ago(r.Changed), ago(r.LastRun), outcome(r)}
 }
 
 // configuredSources prints the sources without what became of them.
-func (a *app) configuredSources(cfg config.Config) error {
+func (a *app) configuredSources(cfg config.Config, all bool) error {
 	rows := [][]string{{"NAME", "ON", "POOL", "FORMAT", "WHERE"}}
-	for _, s := range allSources(cfg) {
-		where := s.URL
-		if s.File != "" {
-			where = s.File
+	sources, mistakes := cfg.Sources.Known()
+	slices.SortStableFunc(sources, func(a, b scraper.Source) int { return -cmp.Compare(onOff(a), onOff(b)) })
+	off := 0
+	for _, s := range sources {
+		err := mistakes[s.Name]
+		if !s.On() && !all && err == nil {
+			off++
+			continue
 		}
-		rows = append(rows, []string{s.Name, yesNo(enabled(cfg, s)), s.PoolName(), orDash(s.As), where})
+		where := s.Where()
+		if err != nil {
+			where = strings.Map(printable, err.Error())
+		}
+		rows = append(rows, []string{s.Name, yesNo(s.On()), s.PoolName(), orDash(s.As), where})
 	}
-	return columns(a.stdout, rows)
+	return a.sourceTable(rows, off)
 }
 
-// allSources lists the operator's sources, then the built-in ones they do not replace.
-func allSources(cfg config.Config) []scraper.Source {
-	all := slices.Clone(cfg.Sources.List)
-	for _, b := range scraper.Builtins() {
-		if !slices.ContainsFunc(all, func(s scraper.Source) bool { return s.Name == b.Name }) {
-			all = append(all, b)
-		}
+func onOff(s scraper.Source) int {
+	if s.On() {
+		return 1
 	}
+	return 0
+}
+
+// allSources lists every source: the operator's, those of the folder, and the
+// built-in ones they do not replace. Enabled is set.
+func allSources(cfg config.Config) []scraper.Source {
+	all, _ := cfg.Sources.Known()
 	return all
 }
 
-// enabled reports whether a source is read by the configuration.
-func enabled(cfg config.Config, s scraper.Source) bool {
-	if slices.ContainsFunc(cfg.Sources.List, func(own scraper.Source) bool { return own.Name == s.Name }) {
-		return s.On()
-	}
-	b := cfg.Sources.Builtin
-	return b.All && s.On() || !b.All && slices.Contains(b.Names, s.Name)
-}
+// enabled reports whether a source of allSources is read by the configuration.
+func enabled(_ config.Config, s scraper.Source) bool { return s.On() }
 
 // yesNo is how tables print a bool.
 func yesNo(b bool) string {
@@ -109,144 +158,99 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// percent shows the share that ever worked, once something was checked.
-func percent(w proxy.Worth) string {
+// share is a part of what was checked, once something was.
+func share(n int, w proxy.Worth) string {
 	if w.Checked == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.1f%%", 100*float64(w.EverLive)/float64(w.Checked))
+	return fmt.Sprintf("%.1f%%", 100*float64(n)/float64(w.Checked))
 }
 
-// ago is how long something has been.
+// latency prints a time to the millisecond, or that there is none.
+func latency(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// costs is what all runs of a source took of network and time.
+func costs(t scraper.Total) string {
+	if t.Requests == 0 {
+		return latency(t.Took)
+	}
+	return fmt.Sprintf("%s/%d/%v", size(t.Received), t.Requests, short(t.Took))
+}
+
+// size prints bytes in three digits.
+func size(n int64) string {
+	const unit = 1024
+	v, units := float64(n), "kMGT"
+	if n < unit {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	for v /= unit; v >= unit && len(units) > 1; v /= unit {
+		units = units[1:]
+	}
+	if v < 10 {
+		return fmt.Sprintf("%.1f%c", v, units[0])
+	}
+	return fmt.Sprintf("%.0f%c", v, units[0])
+}
+
+// short prints a duration in its largest unit.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+	case d < 2*time.Minute:
+		return strconv.FormatInt(int64(d.Seconds()), 10) + "s"
+	case d < 2*time.Hour:
+		return strconv.FormatInt(int64(d.Minutes()), 10) + "m"
+	case d < 48*time.Hour:
+		return strconv.FormatInt(int64(d.Hours()), 10) + "h"
+	}
+	return strconv.FormatInt(int64(d.Hours()/24), 10) + "d"
+}
+
+// ago is how long something has been; a clock that was set back makes it 0.
 func ago(t time.Time) string {
 	if t.IsZero() {
-		return "never"
+		return "-"
 	}
-	return time.Since(t).Round(time.Second).String() + " ago"
+	return short(max(time.Since(t), 0))
 }
 
-// outcome is the latest run in a few words.
+// outcome is the latest run in a few words that fit into a table.
 func outcome(r scraper.Result) string {
+	const longest = 48
+	text := "ok"
 	switch {
 	case r.Err != "":
-		return strings.Map(printable, r.Err)
+		if text = strings.Map(printable, r.Err); len(text) > longest {
+			text = strings.ToValidUTF8(text[:longest], "") + "..."
+		}
 	case r.LastRun.IsZero():
-		return "-"
+		text = "not read yet"
 	case r.NotModified:
-		return "ok, unchanged"
+		text = "ok, unchanged"
 	}
-	return "ok"
+	if r.Mirror != "" {
+		text += ", mirror of " + r.Mirror
+	}
+	if r.Via != "" {
+		text += ", via the " + r.Via
+	}
+	if !r.Enabled {
+		text = "off; " + text
+	}
+	return text
 }
 
 // printable keeps what other hosts say from moving the cursor.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 		return ' '
 	}
 	return r
-}
-
-// sourcesTest makes "freeway sources test".
-func (a *app) sourcesTest() *cobra.Command {
-	var as string
-	var protocols protocolFlags
-	cmd := &cobra.Command{
-		Use:     "test NAME|URL|FILE",
-		Short:   "Fetch one list and explain what it yields; nothing is stored or checked",
-		Example: "  freeway sources test https://example.com/list.txt\n  freeway sources test --as html page.html",
-		Args:    cobra.ExactArgs(1),
-	}
-	cmd.Flags().StringVar(&as, "as", "", "how to read it: auto, text, html, json, ndjson, csv, xml, yaml or markdown")
-	cmd.Flags().Var(&protocols, "protocol", "what entries are that name no protocol (repeatable)")
-	allow := allowFlag(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := a.load(nil)
-		if err != nil {
-			return err
-		}
-		if err := allow(&cfg); err != nil {
-			return err
-		}
-		src, err := findSource(cfg, args[0])
-		if err != nil {
-			return err
-		}
-		if as != "" {
-			src.As = as
-		}
-		if len(protocols) > 0 {
-			src.Protocols = names(protocols)
-		}
-		return a.testSource(cmd.Context(), cfg, src)
-	}
-	return cmd
-}
-
-// findSource takes the name of a source, an address or a path.
-func findSource(cfg config.Config, arg string) (scraper.Source, error) {
-	for _, s := range allSources(cfg) {
-		if s.Name == arg {
-			return s, nil
-		}
-	}
-	if strings.Contains(arg, "://") {
-		return scraper.Source{URL: arg}, nil
-	}
-	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) {
-		return scraper.Source{}, fmt.Errorf("%q is neither a source, nor an address, nor a file; \"freeway sources\" lists the sources", arg)
-	}
-	return scraper.Source{File: arg}, nil
-}
-
-// testSource fetches a list once and prints what it gave.
-func (a *app) testSource(ctx context.Context, cfg config.Config, src scraper.Source) error {
-	s, err := a.fetcher(cfg, proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...))
-	if err != nil {
-		return err
-	}
-	res, err := s.Fetch(ctx, src)
-	if err != nil && res.Bytes == 0 && len(res.Found) == 0 {
-		return err
-	}
-	if werr := columns(a.stdout, explainResult(res)); werr != nil {
-		return werr
-	}
-	for i, rej := range res.Rejections {
-		if i == 5 {
-			fmt.Fprintf(a.stdout, "  ... and %d more\n", len(res.Rejections)-i)
-			break
-		}
-		fmt.Fprintf(a.stdout, "  line %d: %q: %s\n", rej.Line, rej.Text, rej.Reason)
-	}
-	return err
-}
-
-// explainResult tells what a list gave, a name and a value a row.
-func explainResult(res scraper.Result) [][]string {
-	rows := [][]string{{"where", res.URL}}
-	if res.Status != 0 {
-		rows = append(rows, []string{"status", strconv.Itoa(res.Status)})
-	}
-	rows = append(rows,
-		[]string{"read", fmt.Sprintf("%d bytes in %d parts, %v", res.Bytes, max(res.Pages, 1), res.Took.Round(time.Millisecond))},
-		[]string{"format", orDash(res.Format)},
-		[]string{"candidates", strconv.Itoa(len(res.Found))})
-	kinds := map[string]int{}
-	for _, c := range res.Found {
-		kind := c.Endpoint.Protocol.String()
-		if c.Guess {
-			kind = "no protocol named"
-		}
-		kinds[kind]++
-	}
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		rows = append(rows, []string{"  " + kind, strconv.Itoa(kinds[kind])})
-	}
-	for i, c := range res.Found[:min(3, len(res.Found))] {
-		rows = append(rows, []string{[]string{"for example", "", ""}[i], c.Endpoint.String()})
-	}
-	for _, reason := range slices.Sorted(maps.Keys(res.Refused)) {
-		rows = append(rows, []string{"refused", fmt.Sprintf("%d: %s", res.Refused[reason], reason)})
-	}
-	return rows
 }
