@@ -215,9 +215,7 @@ func (k *check) forwardOnly(ctx context.Context, r *result) {
 		return
 	}
 	*r = *t.conclude(step{}, s)
-	if r.passed() {
-		t.reachTargets(ctx, r)
-	}
+	t.finish(ctx, r, step{}, s)
 }
 
 // try prepares the test of one protocol.
@@ -225,7 +223,7 @@ func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
 	t := &try{c: k.c, s: k.s, own: k.own, ep: ep, budget: budget{k.s.cfg.Timeout}}
 	var password proxy.Secret
 	if e != nil {
-		password, t.known = e.Password, e.Traits
+		password, t.known, t.live = e.Password, e.Traits, e.State == proxy.Live
 	}
 	t.unsure = ep.User == "" && (e == nil || e.Guess || e.LastChecked.IsZero())
 	t.via = k.s.dialer.Via(ep, password)

@@ -56,6 +56,7 @@ type Status struct {
 	OwnIPs  []netip.Addr  `json:"own_ips"` // configured, of this machine, and as the judges see us
 	Frozen  bool          `json:"frozen"`  // no judge is up: nothing is checked and nothing is demoted
 	Reason  string        `json:"reason"`  // why frozen
+	Quorum  string        `json:"quorum"`  // whose word makes a proxy live
 	Workers int           `json:"workers"` // the configured concurrency
 	Running int           `json:"running"` // checks under way
 	Held    int           `json:"held"`    // failures that wait until a judge has answered directly
@@ -118,7 +119,7 @@ func (c *Checker) Apply(cfg Config) error {
 // Status tells what is going on.
 func (c *Checker) Status() Status {
 	s := c.settings.Load()
-	out := Status{Judges: s.status(), OwnIPs: c.own.Load().list(), Workers: s.cfg.Concurrency, Running: int(c.running.Load()),
+	out := Status{Judges: s.status(), OwnIPs: c.own.Load().list(), Quorum: s.quorum(), Workers: s.cfg.Concurrency, Running: int(c.running.Load()),
 		Held: c.hold.len(), Checked: c.checked.Load(), Void: c.void.Load()}
 	if out.up() == 0 {
 		out.Frozen, out.Reason = true, frozenReason(out.Judges)

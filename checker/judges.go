@@ -264,8 +264,21 @@ func (s *settings) status() []JudgeStatus {
 }
 
 // pick returns up to two judges that are up, of different operators, by TLS or
-// plain. Those that may be asked at once come first, and not of the operator avoid.
+// plain, best first.
 func (s *settings) pick(tls bool, avoid string) []*examiner {
+	up := s.ranked(tls, avoid)
+	out := up[:min(len(up), 1)]
+	for _, e := range up[len(out):] {
+		if e.operator() != up[0].operator() {
+			return append(out[:1:1], e)
+		}
+	}
+	return out
+}
+
+// ranked returns the judges that are up, by TLS or plain. Those that may be asked
+// at once come first, and not of the operator avoid.
+func (s *settings) ranked(tls bool, avoid string) []*examiner {
 	var up []*examiner
 	for _, e := range s.judges {
 		if e.to.TLS == tls && e.isUp() {
@@ -274,13 +287,7 @@ func (s *settings) pick(tls bool, avoid string) []*examiner {
 	}
 	rand.Shuffle(len(up), func(i, j int) { up[i], up[j] = up[j], up[i] })
 	slices.SortStableFunc(up, func(a, b *examiner) int { return a.cost(avoid) - b.cost(avoid) })
-	out := up[:min(len(up), 1)]
-	for _, e := range up[len(out):] {
-		if e.operator() != up[0].operator() {
-			return append(out[:1:1], e)
-		}
-	}
-	return out
+	return up
 }
 
 // cost orders judges: how long the queue before them is, in seconds, and whose they are.

@@ -112,8 +112,8 @@ func TestOutcomesAreStamped(t *testing.T) {
 	}
 }
 
-// TestSecondOperatorIsAsked: a proxy that one judge does not serve is no bad proxy.
-func TestSecondOperatorIsAsked(t *testing.T) {
+// TestOperatorThatServesNotEverybody: the others are asked instead, as long as there are two.
+func TestOperatorThatServesNotEverybody(t *testing.T) {
 	t.Parallel()
 	refuse := newJudge(t, false, nil)
 	// The first operator refuses every address but ours.
@@ -125,11 +125,25 @@ func TestSecondOperatorIsAsked(t *testing.T) {
 		judge.Handler(judge.Options{}).ServeHTTP(w, r)
 	})
 	other := start(t, lab.Config{AllowLoopback: true})
-	b := benchOver(t, other, judges(refuse.URL, strings.Replace(other.JudgeHTTP(), "127.0.0.1", "localhost", 1)))
+	named := strings.Replace(other.JudgeHTTP(), "127.0.0.1", "localhost", 1)
+	third := func(_ *checker.Config, env *checker.Env) {
+		d := net.Dialer{Control: env.Control}
+		env.Direct = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == "judge.other.test:80" {
+				addr = strings.TrimPrefix(other.JudgeHTTP(), "http://")
+			}
+			return d.DialContext(ctx, network, addr)
+		}
+	}
+	b := benchOver(t, other, judges(refuse.URL, named, "http://judge.other.test/"), third)
+	two := benchOver(t, other, judges(refuse.URL, named))
 	for range 6 { // the order of judges is random
 		ep := b.add(t, lab.Upstream{})
 		if v, o := b.one(t, ep); o.Class != proxy.OK {
-			t.Errorf("outcome = %v %v, want a pass by the second operator; notes %q", o.Stage, o.Class, v.Notes)
+			t.Errorf("outcome = %v %v, want a pass by the two others; notes %q", o.Stage, o.Class, v.Notes)
+		}
+		if v, o := two.one(t, ep); o.Class != proxy.Banned {
+			t.Errorf("outcome = %v %v with one other, want banned: only one agrees; notes %q", o.Stage, o.Class, v.Notes)
 		}
 	}
 	alone := benchOver(t, other, judges(refuse.URL))

@@ -24,11 +24,22 @@ func (t *try) run(ctx context.Context) *result {
 		plain = t.ask(ctx, t.s.pick(false, avoid))
 	}
 	r := t.conclude(tunnel, plain)
+	t.finish(ctx, r, tunnel, plain)
+	return r
+}
+
+// finish does what is worth doing only with a proxy that has passed so far; each
+// step may find that it has not.
+func (t *try) finish(ctx context.Context, r *result, tunnel, plain step) {
+	if !r.passed() {
+		return
+	}
+	t.exits(r, tunnel, plain)
+	t.second(ctx, r, tunnel, plain)
 	if r.passed() {
 		t.otherPorts(ctx, r, tunnel)
 		t.reachTargets(ctx, r)
 	}
-	return r
 }
 
 // worthPlain reports whether a plain request can still say something after the tunnel.

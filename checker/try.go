@@ -20,6 +20,7 @@ type try struct {
 	own    *ownAddrs
 	ep     proxy.Endpoint
 	known  proxy.Traits // what earlier checks found
+	live   bool         // it is in use: this check only confirms it
 	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
 	budget budget

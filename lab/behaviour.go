@@ -40,7 +40,21 @@ const (
 	Tamper    // changes the content of plain HTTP answers
 	Intercept // opens TLS with certificates of another CA
 	LyingExit // plain HTTP answers name another exit than the real one
+
+	// These treat plain HTTP only.
+	Inject    // puts a script into pages of HTML, and touches nothing else
+	Cookies   // adds a cookie to answers
+	Forger    // answers name another exit than the real one, and checksums without a key are made anew
+	CutLong   // answers end after CutLongAt bytes, without framing that would show it
+	StaleEdge // an edge of a cache: answers with what it kept of somebody else's request; no tunnels
+	OwnEdge   // an edge of a CDN: serves only lab.test, its customer, as asked; no tunnels
+	Compress  // honest, but compresses what comes without
+	Unzip     // honest, but asks for answers without compression
+	Marked    // honest, but adds Via and X-Cache to answers
 )
+
+// CutLongAt is how many bytes of an answer's body CutLong lets pass: more than a judge's answer has.
+const CutLongAt = 1500
 
 // behaviourNames has the names in the order of the constants.
 var behaviourNames = [...]string{
@@ -48,6 +62,7 @@ var behaviourNames = [...]string{
 	"refused", "silent_connect", "silent", "slow", "flaky", "reset_mid_body", "cut_body", "cut_body_framed", "garbage",
 	"login_page", "connect_forbidden", "connect_not_allowed", "html_after_200", "locked",
 	"tamper", "intercept", "lying_exit",
+	"inject", "cookies", "forger", "cut_long", "stale_edge", "own_edge", "compress", "unzip", "marked",
 }
 
 // String returns the name, for example "silent_connect".

@@ -121,6 +121,13 @@ func (s *session) exchange(h *head, up *link) bool {
 	}
 	method, version, last := h.first[0], h.first[2], h.wantsClose(h.first[2])
 	h.dropHops()
+	if s.isEdge() && !s.customer(h.get("Host")) {
+		s.fromEdge(h)
+		return false
+	}
+	if s.as == Unzip {
+		h.drop("Accept-Encoding")
+	}
 	s.reveal(h)
 	if _, err := up.Write(h.bytes()); err != nil {
 		return s.turnBack(h, "HTTP/1.1 502 Bad Gateway")
@@ -201,6 +208,7 @@ func (s *session) download(up *link, method, version string, last bool) bool {
 			continue
 		}
 		h.dropHops()
+		s.decorate(h)
 		if s.meddles() && n != noBody {
 			return s.meddle(h, up, method, n, last)
 		}

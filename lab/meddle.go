@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"strconv"
-	"strings"
 )
 
 // maxMeddle bounds the part of an answer that is held to be changed or cut.
@@ -12,7 +11,7 @@ const maxMeddle = 4 << 20
 // meddles reports whether plain HTTP answers do not pass as they are.
 func (s *session) meddles() bool {
 	switch s.as {
-	case Tamper, LyingExit, CutBody, CutBodyFramed, ResetMidBody:
+	case Tamper, LyingExit, CutBody, CutBodyFramed, ResetMidBody, Inject, Forger, CutLong, Compress:
 		return true
 	}
 	return false
@@ -31,6 +30,18 @@ func (s *session) meddle(h *head, up *link, method string, n int64, last bool) b
 		body = tamper(body, h.get("Content-Type"))
 	case s.as == LyingExit:
 		body = s.lieAbout(body)
+	case s.as == Forger:
+		body = reseal(s.lieAbout(body))
+	case s.as == Inject:
+		body = inject(body, h)
+	case s.as == Compress:
+		body = compress(body, h)
+	case s.as == CutLong:
+		if len(body) > CutLongAt {
+			h.add("Connection", "close")
+			s.c.Write(append(h.bytes(), body[:CutLongAt]...))
+			return false
+		}
 	default:
 		s.cut(h, body)
 		return false
@@ -58,8 +69,8 @@ func (s *session) cut(h *head, body []byte) {
 
 // tamper changes content: an advertisement in HTML, in everything else a letter or a byte in the middle.
 func tamper(body []byte, contentType string) []byte {
-	if at := bytes.LastIndex(body, []byte("</body>")); at >= 0 && strings.HasPrefix(contentType, "text/html") {
-		return bytes.Join([][]byte{body[:at], []byte(`<script src="http://ads.lab.test/a.js"></script>`), body[at:]}, nil)
+	if out := advertise(body, contentType); out != nil {
+		return out
 	}
 	out := bytes.Clone(body)
 	for i := range out {

@@ -112,7 +112,7 @@ func (s *session) socksTarget(req socks.Request) (up *link, secure bool, code so
 		s.log.Debug("lab: socks", "upstream", s.n.ep.String(), "err", err)
 		return nil, false, replyTo(err)
 	}
-	if s.as == ConnectForbidden && secure {
+	if (s.as == ConnectForbidden || s.isEdge()) && secure {
 		s.scope.drop(up.tcp)
 		return nil, false, socks.NotAllowed
 	}

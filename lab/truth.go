@@ -80,8 +80,16 @@ func (t *Truth) describe(b Behaviour) {
 		t.Tampers, t.Up = "content", false
 	case Intercept:
 		t.Tampers, t.Up = "tls", false
-	case LyingExit:
+	case LyingExit, Forger:
 		t.Tampers, t.Up = "exit", false
+	case Inject:
+		t.Tampers, t.Up = "content", false
+	case Cookies:
+		t.Tampers, t.Up = "headers", false
+	case StaleEdge, OwnEdge:
+		t.Forward, t.Tunnel, t.TunnelAny, t.Up = false, false, false, false
+	case CutLong: // its tunnels to TLS are whole
+		t.Forward, t.Maybe, t.Up = false, true, false
 	case Slow, Flaky:
 		t.Maybe, t.Up = true, false
 	case Refused, SilentConnect, Silent, ResetMidBody, CutBody, CutBodyFramed, Garbage, LoginPage, Locked:

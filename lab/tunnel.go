@@ -18,7 +18,7 @@ func (s *session) connect(h *head) bool {
 	switch {
 	case s.as == ConnectForbidden, s.as == Only443 && port != 443:
 		return s.turnBack(h, "HTTP/1.1 403 Forbidden")
-	case s.as == ConnectNotAllowed:
+	case s.as == ConnectNotAllowed, s.isEdge():
 		return s.turnBack(h, "HTTP/1.1 405 Method Not Allowed", "Allow", "GET, HEAD, POST")
 	case s.as == HTMLAfter200:
 		io.WriteString(s.c, "HTTP/1.1 200 Connection established\r\n\r\n")
@@ -51,7 +51,7 @@ func (s *session) tunnel(up *link, host string, secure bool) {
 		if secure && s.intercept(up, host) != nil {
 			return
 		}
-	case Tamper, LyingExit:
+	case Tamper, LyingExit, Inject, Cookies, Forger, CutLong, StaleEdge, OwnEdge, Compress, Unzip, Marked:
 		if !secure && s.eavesdrop(up) {
 			return
 		}
