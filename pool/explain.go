@@ -45,14 +45,15 @@ func join[T any](list []T, text func(T) string) string {
 	return strings.Join(out, ",")
 }
 
-func upperAll(list []string) []string {
-	return slices.Collect(func(yield func(string) bool) {
-		for _, s := range list {
-			if !yield(strings.ToUpper(s)) {
-				return
-			}
-		}
-	})
+func upperAll(list []string) []string { return each(list, strings.ToUpper) }
+
+func lowerAll(list []string) []string { return each(list, strings.ToLower) }
+
+func each(list []string, change func(string) string) (out []string) {
+	for _, s := range list {
+		out = append(out, change(s))
+	}
+	return out
 }
 
 // single splits a filter into filters of one condition each, in the order of
@@ -114,14 +115,14 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 	removed("pool "+strings.Join(pools, ","), func(it *item) bool { return slices.Contains(pools, it.entry.Pool) })
 	names := describe(&want.Filter)
 	for i, f := range single(&want.Filter) {
-		removed(names[i], func(it *item) bool { return f.Match(&it.entry) && len(f.Targets) == 0 })
+		removed(names[i], func(it *item) bool { return matches(it, &f, 0) })
 	}
 	for _, n := range needNames {
 		if want.Need&n.cap != 0 {
 			removed(n.name, func(it *item) bool { return it.entry.Traits.Able(it.entry.Endpoint.Protocol, n.cap) })
 		}
 	}
-	c := choice{p: p, want: &want, now: now, target: p.targets.get(want.Target.Domain)}
+	c := choice{p: p, want: &want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	if d := want.Target.Domain; d != "" {
 		removed("banned by "+d, func(it *item) bool { ok, _ := c.target.allows(it.exit, now); return ok })
 	}
@@ -171,7 +172,7 @@ func (p *Pool) Eligible(want proxy.Want) int {
 }
 
 func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
-	c := choice{p: p, want: want, now: now, target: p.targets.get(want.Target.Domain)}
+	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	for _, name := range poolsOf(want) {
 		l := s.labels[name]
 		if l == nil {
@@ -210,7 +211,7 @@ func (p *Pool) Wait(ctx context.Context, want proxy.Want) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			tick.Stop()
-			c := choice{p: p, want: &want, now: now}
+			c := choice{p: p, want: &want, crowd: true, now: now}
 			return fmt.Errorf("%w: %w", ctx.Err(), c.none(s))
 		}
 	}

@@ -194,7 +194,7 @@ func (l *listing) each(f func(listed), skip func(*row) bool) {
 		if !cheap.passes(r) || cheap.decides && skip(r) {
 			return
 		}
-		if e := l.p.entry(n, l.at); l.filter.Match(&e) && len(l.filter.Targets) == 0 {
+		if e := l.p.entry(n, l.at); l.filter.Match(&e) && reaches(l.p.reachedBy(r), &l.filter) {
 			f(listed{e, l.keyOf(&e)})
 		}
 	})
@@ -354,7 +354,7 @@ type sieve struct {
 }
 
 func newSieve(f *proxy.Filter) sieve {
-	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
+	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits)+len(f.Targets) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
 	rest := *f
 	rest.States, rest.Protocols = nil, nil
 	return sieve{f.States, f.Protocols, needs, rest.IsZero()}

@@ -18,8 +18,9 @@ type lived struct {
 	history [historyLen]event
 	events  uint32 // ever written to history
 	notes   []string
-	alive   uint32 // position in Pool.alive + 1; 0: not in there
-	item    *item  // as the latest snapshot shows it; nil: changed since
+	reached []string // names, in lower case, of the per-target checks that passed
+	alive   uint32   // position in Pool.alive + 1; 0: not in there
+	item    *item    // as the latest snapshot shows it; nil: changed since
 	slot    *slot
 }
 
@@ -136,6 +137,14 @@ func (p *Pool) peek(r *row) *lived {
 	return *p.lives.at(r.lived - 1)
 }
 
+// reachedBy names the per-target checks that a row passed.
+func (p *Pool) reachedBy(r *row) []string {
+	if l := p.peek(r); l != nil {
+		return l.reached
+	}
+	return nil
+}
+
 // learn merges what a use showed into the traits. Places come from the geo
 // function, not from judges.
 func (p *Pool) learn(n uint32, t proxy.Traits) {
@@ -191,7 +200,7 @@ func (p *Pool) record(n uint32) proxy.Record {
 		rec.Password = p.logins[n].password
 	}
 	if l := p.peek(r); l != nil {
-		rec.Traits, rec.Latency, rec.Uses = l.traits, l.latency, l.uses
+		rec.Traits, rec.Latency, rec.Uses, rec.Targets = l.traits, l.latency, l.uses, l.reached
 	}
 	return rec
 }
@@ -226,7 +235,7 @@ func (p *Pool) restore(rec *proxy.Record, now time.Time) {
 	r.set = p.sources.set(ids)
 	if r.last != 0 || rec.Traits != (proxy.Traits{}) {
 		l := p.livedOf(n)
-		l.traits, l.latency, l.uses = rec.Traits, max(rec.Latency, 0), rec.Uses
+		l.traits, l.latency, l.uses, l.reached = rec.Traits, max(rec.Latency, 0), rec.Uses, rec.Targets
 		l.slot.good.Store(int64(l.latency))
 	}
 	if r.fault.Class == proxy.Forbidden && p.forbidden(rec.Endpoint.Host) == nil && p.placeIsIP(r) {

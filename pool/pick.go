@@ -86,7 +86,8 @@ type choice struct {
 	p      *Pool
 	want   *proxy.Want
 	target *target // nil: nothing is known of it
-	panic  bool
+	panic  bool    // ejections do not count
+	crowd  bool    // those that are busy count as well
 	now    time.Time
 }
 
@@ -103,8 +104,10 @@ func (p *Pool) choose(s *snapshot, want *proxy.Want, now time.Time) (*item, stri
 			continue
 		}
 		c.panic = p.panics(s, l)
-		if it, why := c.from(l); it != nil {
-			return it, why, nil
+		for _, c.crowd = range []bool{false, true} {
+			if it, why := c.from(l); it != nil {
+				return it, why, nil
+			}
 		}
 	}
 	return nil, "", c.none(s)
@@ -133,6 +136,9 @@ func (c *choice) eligible(it *item) bool {
 			return false
 		}
 	default:
+		return false
+	}
+	if !c.crowd && it.slot.inflight.Load() >= maxLoad {
 		return false
 	}
 	if len(c.want.AvoidExits) > 0 && slices.Contains(c.want.AvoidExits, it.exit) {
@@ -242,6 +248,10 @@ func (c *choice) one(items []*item) *item {
 // typicalLoad is how many uses at a time a free proxy bears before they slow
 // each other down.
 const typicalLoad = 8
+
+// maxLoad is how many uses at a time an endpoint has at most while there are
+// others.
+const maxLoad = 64
 
 // cost is the expected time until a success, if this item and then its equals
 // are tried until one works: Ls + (1-p)/p · Lf (Simon and Kadane 1975), more

@@ -361,6 +361,57 @@ func TestLoadSpreads(t *testing.T) {
 	}
 }
 
+// TestCrowd: nobody has more than 64 uses at a time while there are others,
+// and with nobody else there is no limit.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	for _, rotation := range []string{"fastest", "random", "adaptive"} {
+		p, _ := livePool(t, pool.Config{Rotation: rotation}, pool.Env{}, 2)
+		count := map[proxy.Endpoint]int{}
+		for range 128 {
+			count[pick(t, p, proxy.Want{}).Entry.Endpoint]++
+		}
+		for ep, n := range count {
+			if n != 64 {
+				t.Errorf("%s: %v has %d uses at a time, want 64", rotation, ep, n)
+			}
+		}
+		for range 100 {
+			pick(t, p, proxy.Want{})
+		}
+	}
+}
+
+// TestTargetFilter: per-target checks that passed can be asked for.
+func TestTargetFilter(t *testing.T) {
+	t.Parallel()
+	s := newMemStore()
+	p, found := livePool(t, pool.Config{}, pool.Env{Store: s}, 5)
+	for i, names := range [][]string{{"Shop"}, {"search", "shop"}, {"search"}} {
+		ep := found[i].Endpoint
+		v := verdict(proxy.Job{Host: ep.Host, Port: ep.Port, Entries: []proxy.Entry{{Endpoint: ep}}}, proxy.OK)
+		v.Reached = map[proxy.Endpoint][]string{ep: names}
+		p.Report(v)
+	}
+	if err := p.Flush(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*pool.Pool{p, open(t, pool.Config{}, pool.Env{Store: s})} {
+		for names, want := range map[string]int{"shop": 2, "search": 2, "SHOP,search": 3, "mail": 0} {
+			var f proxy.Filter
+			if err := f.Set("target", names); err != nil {
+				t.Fatal(err)
+			}
+			if n := p.Eligible(proxy.Want{Filter: f}); n != want {
+				t.Errorf("target=%s: %d eligible, want %d", names, n, want)
+			}
+			if _, n, _ := list(t, p, pool.Query{Filter: f}); n != want {
+				t.Errorf("target=%s: %d listed, want %d", names, n, want)
+			}
+		}
+	}
+}
+
 // TestRotationCountsExits: a farm of ports on one address is one exit.
 func TestRotationCountsExits(t *testing.T) {
 	t.Parallel()

@@ -143,12 +143,34 @@ func TestGivenBack(t *testing.T) {
 		if e := again.Entries[0]; e.State != proxy.New || e.Checks != (proxy.Tally{}) {
 			t.Errorf("a job given back changed the entry: %+v", e)
 		}
-		v := verdict(again, proxy.TargetFailed)
-		p.Report(v)
-		if e, _ := p.Find(j.Entries[0].Endpoint); e.State != proxy.New || e.Checks.Failed != 0 {
-			t.Errorf("the judge's fault was blamed on %+v", e)
-		}
 	})
+}
+
+// TestInconclusive: what is the judge's fault costs no score, and only three
+// times in a row the place among the live.
+func TestInconclusive(t *testing.T) {
+	t.Parallel()
+	for _, class := range []proxy.Class{proxy.TargetFailed, proxy.Banned} {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 1)
+		ep := found[0].Endpoint
+		before, _ := p.Find(ep)
+		for i := range 3 {
+			if st := state(t, p, ep); st != proxy.Live {
+				t.Errorf("after %d checks that ended %v it is %v, want live", i, class, st)
+			}
+			report(p, ep, class)
+		}
+		e, _ := p.Find(ep)
+		if e.State != proxy.Resting || e.Checks.Failed != 0 || e.Score != before.Score || e.Error.Class != class {
+			t.Errorf("after 3 checks that ended %v it is %+v, want resting with its score", class, e)
+		}
+		fresh := many(2)[1].Endpoint
+		add(t, p, "list", many(2))
+		report(p, fresh, class)
+		if st := state(t, p, fresh); st != proxy.Dead {
+			t.Errorf("a new one whose check ended %v is %v, want dead", class, st)
+		}
+	}
 }
 
 func TestCheckNow(t *testing.T) {

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"encoding/binary"
-	"errors"
 	"hash/maphash"
 	"net/netip"
 
@@ -94,8 +93,6 @@ func (p *Pool) hashHost(k *place) uint64 {
 	h := place{host: k.host, named: k.named}
 	return p.hashPlace(&h)
 }
-
-var errZone = errors.New("an address with a zone is local to one machine")
 
 // place returns the key of host and port; ok is false when the host is a name
 // that nobody has used yet and make is false.

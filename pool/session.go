@@ -96,7 +96,7 @@ func (p *Pool) begin(s *snapshot, want *proxy.Want, now time.Time, why string) (
 
 // holding finds an endpoint that leaves from the session's exit.
 func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time) *item {
-	c := choice{p: p, want: want, now: now}
+	c := choice{p: p, want: want, crowd: true, now: now}
 	if want.Soft {
 		c.target = p.targets.get(want.Target.Domain) // others keep their exit even where it is banned: that is what they asked for
 	}

@@ -26,13 +26,14 @@ const (
 
 // item is one endpoint as a snapshot shows it. It is immutable.
 type item struct {
-	entry proxy.Entry
-	slot  *slot
-	exit  netip.Addr
-	owner owner
-	only  string // its source, when it has only one
-	made  time.Time
-	prior float64
+	entry   proxy.Entry
+	reached []string // per-target checks that passed
+	slot    *slot
+	exit    netip.Addr // an exitKey
+	owner   owner
+	only    string // its source, when it has only one
+	made    time.Time
+	prior   float64 // yield of its best source then
 }
 
 // owner is who probably runs an exit: an autonomous system, or a network.
@@ -71,8 +72,6 @@ type label struct {
 	mu    sync.Mutex // protects views
 	views map[string]*view
 }
-
-var noLabel = &label{all: newView(nil)}
 
 // rebuild makes a new snapshot. Only one is made at a time.
 func (p *Pool) rebuild() *snapshot {
@@ -123,7 +122,8 @@ func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 }
 
 func (p *Pool) makeItem(n uint32, s *slot, now time.Time) *item {
-	it := &item{entry: p.entry(n, now), slot: s, made: now, prior: p.sources.prior(p.rows.at(n).set)}
+	r := p.rows.at(n)
+	it := &item{entry: p.entry(n, now), reached: p.reachedBy(r), slot: s, made: now, prior: p.sources.prior(r.set)}
 	it.exit = exitKey(&it.entry)
 	it.owner = ownerOf(it.exit, it.entry.Traits.ASN)
 	if src := it.entry.Sources; len(src) == 1 {

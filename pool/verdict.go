@@ -31,7 +31,7 @@ func (p *Pool) Report(v proxy.Verdict) {
 		p.adopt(&v.Job, c, now)
 	}
 	for i := range v.Outcomes {
-		p.judge(&v.Outcomes[i], v.Notes, now)
+		p.judge(&v, &v.Outcomes[i], now)
 	}
 	p.replaceGuesses(&v)
 	if g = p.findGroup(&k); g != none {
@@ -102,17 +102,16 @@ func (p *Pool) forget(n uint32) {
 	p.stale.Store(true)
 }
 
-// undecided reports whether a check failed for reasons that are not the
-// proxy's: the judge's fault, a judge that refuses this exit, or nobody's.
-func undecided(o *proxy.Outcome) bool {
-	switch o.Class {
-	case proxy.TargetFailed, proxy.Banned, proxy.Canceled:
-		return true
-	}
-	return false
+// inconclusive reports whether a check failed for reasons that are not the
+// proxy's own: the judge's fault, or a judge that refuses this exit.
+func inconclusive(o *proxy.Outcome) bool {
+	return o.Class == proxy.TargetFailed || o.Class == proxy.Banned
 }
 
-// blame is the share of a check's failure that is the proxy's own. A check that
+// patience is how many inconclusive checks in a row a live endpoint survives.
+const patience = 3
+
+// checkBlame is the share of a check's failure that is the proxy's own. A check that
 // ends with a lost capability found no other that works.
 func checkBlame(o *proxy.Outcome) float32 {
 	if o.Class == proxy.NoConnect || o.Class == proxy.PortDenied {
@@ -122,18 +121,15 @@ func checkBlame(o *proxy.Outcome) float32 {
 	return w
 }
 
-// judge applies the outcome of a check.
-func (p *Pool) judge(o *proxy.Outcome, notes []string, now time.Time) {
+// judge applies one outcome of a verdict.
+func (p *Pool) judge(v *proxy.Verdict, o *proxy.Outcome, now time.Time) {
 	n := p.find(o.Endpoint)
 	if n == none {
 		return
 	}
 	r := p.rows.at(n)
-	if undecided(o) {
-		r.due = now.Add(p.cfg.Recheck / 2).UnixMilli()
-		if p.cfg.Once && o.Class != proxy.Canceled {
-			r.flags |= judged
-		}
+	if o.Class == proxy.Canceled {
+		r.due = max(r.due, now.Add(p.cfg.Recheck/20).UnixMilli())
 		return
 	}
 	at := p.moment(o.At, now)
@@ -152,7 +148,8 @@ func (p *Pool) judge(o *proxy.Outcome, notes []string, now time.Time) {
 	if l := p.peek(r); l != nil {
 		l.slot.cost(*o)
 		l.remember(*o)
-		l.notes = notes
+		l.notes = v.Notes
+		l.reached = lowerAll(v.Reached[o.Endpoint])
 		l.latency = time.Duration(l.slot.good.Load())
 	}
 	r.state = p.stateOf(r, now)
@@ -184,9 +181,13 @@ func (p *Pool) pass(n uint32, r *row, o *proxy.Outcome, at time.Time) {
 // miss notes a check that failed.
 func (p *Pool) miss(n uint32, r *row, o *proxy.Outcome, at time.Time) {
 	r.health = r.health.Observe(at, false, checkBlame(o))
-	r.failed++
 	r.misses = uint16(min(int(r.misses)+1, math.MaxUint16))
-	r.flags &^= passed
+	if !inconclusive(o) {
+		r.failed++
+	}
+	if !inconclusive(o) || r.misses >= patience {
+		r.flags &^= passed
+	}
 	r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
 	if o.Learned != nil && (r.last != 0 || o.Eject()) {
 		p.learn(n, *o.Learned)

@@ -166,7 +166,13 @@ func (l *label) view(f *proxy.Filter, need proxy.Caps) *view {
 // matches reports whether an item is what the want asks for. A filter's pools
 // choose the label and its states cannot widen what is handed out.
 func matches(it *item, f *proxy.Filter, need proxy.Caps) bool {
-	return it.entry.Traits.Able(it.entry.Endpoint.Protocol, need) && (f.IsZero() || f.Match(&it.entry)) && len(f.Targets) == 0
+	return it.entry.Traits.Able(it.entry.Endpoint.Protocol, need) && (f.IsZero() || f.Match(&it.entry) && reaches(it.reached, f))
+}
+
+// reaches reports whether one of the per-target checks passed that the filter
+// names, if it names any.
+func reaches(reached []string, f *proxy.Filter) bool {
+	return len(f.Targets) == 0 || slices.ContainsFunc(reached, func(name string) bool { return slices.Contains(f.Targets, name) })
 }
 
 // filterKey tells filters apart.

@@ -120,6 +120,7 @@ type Record struct {
 	Checks      Tally
 	Uses        Tally
 	Error       Fault
+	Targets     []string // names of the per-target checks that the last full check passed
 }
 
 // Batch is one write to the store. Everything in it becomes durable together
@@ -146,6 +147,10 @@ type Verdict struct {
 	Found    []Candidate
 	Outcomes []Outcome
 	Notes    []string // what was seen, for people; no secrets
+
+	// Reached names, by endpoint, the per-target checks that passed. Endpoints
+	// that are not in it passed none.
+	Reached map[Endpoint][]string
 }
 
 // Yield is what became of the candidates of one list.

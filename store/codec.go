@@ -15,8 +15,9 @@ import (
 // A key is the kind of host, the host, the port, the protocol and the user, so
 // that neighbours lie together. A record is recordVersion, the CRC-32 of key
 // and rest, and the fields in the order of appendRecord, numbers as varints and
-// strings with their length in front. Fields that a newer minor version adds at
-// the end are ignored; ones that an older record lacks are zero.
+// strings with their length in front. Bytes behind the fields known here, which
+// a newer version may add, are ignored; newer fields must allow for records that
+// lack them.
 const (
 	kindIPv4, kindIPv6, kindName byte = 4, 6, 7
 
@@ -77,13 +78,10 @@ func parseKey(k []byte) (ep proxy.Endpoint, err error) {
 func appendRecord(b, key []byte, r *proxy.Record) []byte {
 	start := len(b)
 	b = append(b, recordVersion, 0, 0, 0, 0)
-	lived := r.Latency != 0 || r.Uses != (proxy.Tally{}) || r.Traits != (proxy.Traits{})
+	lived := r.Latency != 0 || r.Uses != (proxy.Tally{}) || r.Traits != (proxy.Traits{}) || len(r.Targets) > 0
 	b = append(b, bit(r.Guess, flagGuess)|bit(r.Passed, flagPassed)|bit(lived, flagLived))
 	b = appendString(b, r.Pool)
-	b = binary.AppendUvarint(b, uint64(len(r.Sources)))
-	for _, s := range r.Sources {
-		b = appendString(b, s)
-	}
+	b = appendStrings(b, r.Sources)
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(r.Health.OK))
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(r.Health.Fail))
 	b = binary.AppendUvarint(b, uint64(r.Health.At))
@@ -117,7 +115,8 @@ func appendLived(b []byte, r *proxy.Record) []byte {
 	b = appendString(b, t.Country)
 	b = binary.AppendUvarint(b, uint64(t.ASN))
 	b = appendString(b, t.Org)
-	return appendString(b, t.Tampers)
+	b = appendString(b, t.Tampers)
+	return appendStrings(b, r.Targets)
 }
 
 // parseRecord reads what appendRecord wrote for the key.
@@ -135,9 +134,7 @@ func parseRecord(key, value []byte) (rec proxy.Record, err error) {
 	flags := r.byte()
 	rec.Guess, rec.Passed = flags&flagGuess != 0, flags&flagPassed != 0
 	rec.Pool = r.string()
-	for range min(r.uvarint(), maxSources) {
-		rec.Sources = append(rec.Sources, r.string())
-	}
+	rec.Sources = r.strings()
 	rec.Health.OK, rec.Health.Fail = weight(r.uint32()), weight(r.uint32())
 	rec.Health.At = uint32(min(r.uvarint(), math.MaxUint32))
 	for _, t := range []*time.Time{&rec.FirstSeen, &rec.LastSeen, &rec.LastChecked, &rec.LastLive} {
@@ -158,9 +155,6 @@ func parseRecord(key, value []byte) (rec proxy.Record, err error) {
 	return rec, nil
 }
 
-// maxSources bounds a number that a damaged record could hold.
-const maxSources = 1 << 16
-
 func (r *reader) lived(rec *proxy.Record) {
 	t := &rec.Traits
 	rec.Latency = time.Duration(min(r.uvarint(), math.MaxInt64))
@@ -174,6 +168,9 @@ func (r *reader) lived(rec *proxy.Record) {
 	t.ASN = uint32(min(r.uvarint(), math.MaxUint32))
 	t.Org = r.string()
 	t.Tampers = r.string()
+	if len(r.rest) > 0 {
+		rec.Targets = r.strings()
+	}
 }
 
 // weight reads a number of observations, which is finite and not negative.
@@ -198,6 +195,14 @@ func bit(on bool, flag byte) byte {
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendStrings(b []byte, list []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for _, s := range list {
+		b = appendString(b, s)
+	}
+	return b
 }
 
 // appendTime keeps the zero time and all before 1970 as 0.
@@ -246,6 +251,15 @@ func (r *reader) string() string {
 		return ""
 	}
 	return string(b)
+}
+
+// strings reads a list; each string takes at least a byte, so that a damaged
+// length cannot take up memory.
+func (r *reader) strings() (out []string) {
+	for range min(r.uvarint(), uint64(len(r.rest))) {
+		out = append(out, r.string())
+	}
+	return out
 }
 
 func (r *reader) time(from func(int64) time.Time) time.Time {

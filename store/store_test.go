@@ -52,6 +52,7 @@ func full() proxy.Record {
 		Checks: proxy.Tally{OK: 10, Failed: 20}, Uses: proxy.Tally{OK: 30, Failed: 40}, Error: proxy.Fault{Stage: proxy.StageTunnel, Class: proxy.EOF},
 		Traits: proxy.Traits{Forward: proxy.Yes, Tunnel: proxy.No, RemoteDNS: proxy.Yes, IPv6: proxy.No, Anonymity: proxy.Elite,
 			ExitIP: netip.MustParseAddr("2a00::1"), Country: "DE", ASN: 24940, Org: "Hetzner", Tampers: "tls: issuer x"},
+		Targets: []string{"shop", "search"},
 	}
 }
 
