@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/internal/loopback"
 	"freeway/lab"
 	"freeway/scraper"
 )
@@ -159,5 +161,86 @@ func TestShortForms(t *testing.T) {
 		if got := short(d); got != want {
 			t.Errorf("short(%v) = %q, want %q", d, got, want)
 		}
+	}
+}
+
+// send asks the admin listener with another method and returns the status.
+func (r *running) send(t *testing.T, method, path, body string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.admin.Addr().String()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestSourcesFolderOfAServer: files come and go, sources are switched and tried,
+// all without a restart; the endpoints of those that leave stay.
+func TestSourcesFolderOfAServer(t *testing.T) {
+	t.Parallel()
+	lists := t.TempDir()
+	for i, name := range []string{"one", "two", "three"} {
+		if err := os.WriteFile(filepath.Join(lists, name), []byte(fmt.Sprintf("http://127.0.0.%d:1\nhttp://127.0.0.%d:2\n", i+1, i+1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := serveFile(t, `
+gateway: {listen: "127.0.0.1:0"}
+sources: {builtin: false, dir: DIR/sources.d}
+checker: {judges: ["http://127.0.0.1:1/"]}
+network: {allow_upstreams: [127.0.0.0/8]}
+`)
+	dir := filepath.Join(filepath.Dir(r.file), "sources.d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	define := func(name, more string) {
+		t.Helper()
+		text := fmt.Sprintf("name: %s\nfile: %s\n%s\n", name, filepath.Join(lists, name), more)
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := func(want string) {
+		t.Helper()
+		var got []string
+		for _, res := range r.scraper.Results() {
+			got = append(got, fmt.Sprintf("%s:%v:%d", res.Name, res.Enabled, res.Worth.Listed))
+		}
+		if text := strings.Join(got, " "); text != want {
+			t.Errorf("sources = %s, want %s", text, want)
+		}
+	}
+	ask := func(method, path, body string, want int) {
+		t.Helper()
+		if status := r.send(t, method, "/api/sources/"+path, body); status != want {
+			t.Errorf("%s %s = %d, want %d", method, path, status, want)
+		}
+	}
+	define("one", "")
+	define("two", "enabled: false")
+	ask("POST", "one/run", "", http.StatusOK)
+	ask("POST", "two/run", "", http.StatusOK) // tried, though it is off
+	named("one:true:2 two:false:2")
+	define("three", "min_yield: 3")
+	ask("POST", "three/run", "", http.StatusBadGateway)
+	named("one:true:2 three:true:0 two:false:2")
+	ask("PATCH", "one", `{"enabled":false}`, http.StatusOK)
+	ask("PATCH", "two", `{"enabled":true}`, http.StatusOK)
+	ask("PATCH", "nobody", `{"enabled":true}`, http.StatusNotFound)
+	named("one:false:0 three:true:0 two:true:2")
+	if err := os.Remove(filepath.Join(dir, "two.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	named("one:false:0 three:true:0")
+	if n := r.pool.Stats().Total; n != 4 {
+		t.Errorf("the pool has %d endpoints, want the 4 of the sources that have left", n)
 	}
 }
