@@ -27,14 +27,19 @@ type Options struct {
 // maxBody is how much of a request's body is read.
 const maxBody = 1 << 20
 
-// Handler returns a judge. It answers every path with what it saw, and never
-// lets an answer be stored on the way. It is safe for concurrent use.
+// Handler returns a judge. It answers every path with what it saw, but for those
+// that end with the name of a canary, and never lets an answer be stored on the
+// way. It is safe for concurrent use.
 func Handler(opt Options) http.Handler {
 	if opt.RemoteAddr == nil {
 		opt.RemoteAddr = remoteAddr
 	}
 	key := slices.Clone(opt.Key)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := canaryAt(r.URL.Path); ok {
+			c.serve(w, r)
+			return
+		}
 		sum := sha256.New()
 		if _, err := io.Copy(sum, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 			status := http.StatusBadRequest
