@@ -1,6 +1,7 @@
 package scraper
 
 import (
+	"bytes"
 	"strings"
 
 	"freeway/proxy"
@@ -118,7 +119,7 @@ func headingWord(s string) bool {
 // list means HTTP proxies that can CONNECT, so it is HTTP. 0: no heading.
 func heading(line []byte) protoSet {
 	const longest = 80
-	if len(line) > longest {
+	if len(line) > longest || !mentionsProtocol(line) {
 		return 0
 	}
 	var all protoSet
@@ -143,6 +144,16 @@ func heading(line []byte) protoSet {
 		all &^= setHTTPS
 	}
 	return all
+}
+
+// mentionsProtocol is a quick test that most lines without an entry fail.
+func mentionsProtocol(line []byte) bool {
+	for _, part := range []string{"ttp", "TTP", "ocks", "OCKS"} {
+		if bytes.Contains(line, []byte(part)) {
+			return true
+		}
+	}
+	return false
 }
 
 // wordEnd returns the end of the run of name bytes that begins at i.
