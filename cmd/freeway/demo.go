@@ -186,7 +186,7 @@ func (a *app) awaitLive(ctx context.Context, s *server, enough int, done <-chan 
 			return true
 		}
 		if show {
-			fmt.Fprintf(a.stderr, "\r%d of %d checked, %d live ", st.Total-st.New, st.Total, st.Live)
+			fmt.Fprintf(a.stderr, "\r%d of %d checked, %d live \033[K", st.Total-st.New, st.Total, st.Live)
 		}
 		select {
 		case <-ctx.Done():
