@@ -35,6 +35,9 @@ type emitter struct {
 	left    int64 // bytes that unpacking may still give
 	private bool  // the policy allows more than public addresses
 	seen4   idSet
+	row     tableRow                    // the memory of the row that is being read
+	spare   []*records                  // for documents inside of documents; see nestedRecords
+	nests   int                         // documents inside of documents so far
 	seen    map[proxy.Endpoint]struct{} // what does not fit seen4
 	stats   ParseStats
 }

@@ -46,7 +46,6 @@ type htmlReader struct {
 	inCell bool
 	hint   protoSet // from a link in the row
 	head   columns  // of the table; nil: none
-	row    tableRow // the memory of rows
 }
 
 // piece is a cell, or a stretch of text outside of tables between two tags
@@ -356,7 +355,7 @@ func (h *htmlReader) endRow() {
 // readRow gives the row to tableRow. What is no row of a list may be a cell of a
 // table that lays out the page, so its text is read as text.
 func (h *htmlReader) readRow() {
-	t := &h.row
+	t := &h.e.row
 	t.n = 0
 	for _, p := range h.cells {
 		h.fill(t.add(trimSpace(h.text[p.text.from:p.text.to])), p)

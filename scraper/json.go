@@ -59,9 +59,10 @@ func (e *emitter) readJSON(r io.Reader, script bool) error {
 // jsonBytes reads JSON that is in memory; script says that it is JavaScript
 // which holds JSON or literals like it.
 func (e *emitter) jsonBytes(b []byte, script bool) {
-	j := &jsonReader{e: e, rec: newRecords(e), buf: b, end: len(b), err: io.EOF, script: script}
+	j := &jsonReader{e: e, rec: e.nestedRecords(), buf: b, end: len(b), err: io.EOF, script: script}
 	j.rec.island = script
 	j.run()
+	e.spare = append(e.spare, j.rec)
 }
 
 // more reads more input behind what begins at from, which it moves to the

@@ -80,9 +80,10 @@ func Parse(r io.Reader, o ParseOptions) iter.Seq2[proxy.Candidate, error] {
 	}
 }
 
-// maxDepth is how deep formats within formats are read: a ZIP file of JSON
-// with HTML in it.
-const maxDepth = 4
+const (
+	maxDepth = 4       // how deep formats within formats are read: JSON with HTML with JSON in it
+	maxNests = 300_000 // documents within others that are read at all
+)
 
 // open finds out what r holds and has it read.
 func (e *emitter) open(r io.Reader) error {
@@ -136,10 +137,11 @@ func (e *emitter) read(r io.Reader, format string, head []byte) error {
 func (e *emitter) nested(b []byte) bool {
 	const shortest = 12
 	b = trimSpace(b)
-	if len(b) < shortest || e.depth >= maxDepth || b[0] != '{' && b[0] != '[' && b[0] != '<' {
+	if len(b) < shortest || e.depth >= maxDepth || e.nests > maxNests || b[0] != '{' && b[0] != '[' && b[0] != '<' {
 		return false
 	}
 	line := e.line
+	e.nests++
 	e.depth++
 	defer func() { e.depth--; e.line = line }()
 	switch sniff(b) {

@@ -89,9 +89,23 @@ func newRecords(e *emitter) *records {
 	return r
 }
 
+// nestedRecords gives records for a document inside of another one; a list may
+// hold hundreds of thousands, so their memory is used again.
+func (e *emitter) nestedRecords() *records {
+	n := len(e.spare)
+	if n == 0 {
+		return newRecords(e)
+	}
+	r := e.spare[n-1]
+	e.spare = e.spare[:n-1]
+	r.reset()
+	return r
+}
+
 // reset forgets what is open.
 func (r *records) reset() {
 	r.n, r.over = 0, 0
+	r.noKey()
 	r.push(true)
 }
 

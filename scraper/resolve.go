@@ -18,7 +18,7 @@ func (r *records) row(f *frame) {
 	if len(f.cells) < 2 || len(f.cells) == maxCells {
 		return
 	}
-	row := &r.lines.row
+	row := &r.e.row
 	row.n = 0
 	for _, c := range f.cells {
 		text := f.at(c)

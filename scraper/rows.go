@@ -56,8 +56,8 @@ func (l *liner) csvHead(line []byte) columns {
 		return nil
 	}
 	l.delim = best
-	l.row.fields(line, best)
-	return headOf(&l.row)
+	l.e.row.fields(line, best)
+	return headOf(&l.e.row)
 }
 
 // csvRow reads a line below a head and reports whether it was one.
@@ -75,14 +75,14 @@ func (l *liner) csvRow(line []byte) bool {
 	if bytes.IndexByte(line, l.delim) < 0 {
 		return false
 	}
-	l.row.fields(line, l.delim)
+	l.e.row.fields(line, l.delim)
 	// A row of as many fields as the head is a row, also when nothing is in it.
-	return l.row.resolve(l, l.head) || l.row.n == len(l.head)
+	return l.e.row.resolve(l, l.head) || l.e.row.n == len(l.head)
 }
 
 // markdownRow reads a line between bars and reports whether it was a row.
 func (l *liner) markdownRow(line []byte) bool {
-	t := &l.row
+	t := &l.e.row
 	t.n = 0
 	// "|---|:-:|" separates the head from the rows.
 	rule := true

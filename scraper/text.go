@@ -24,7 +24,6 @@ type liner struct {
 	delim     byte     // of the CSV that head belongs to
 	head      columns  // of CSV; nil: none
 	bars      columns  // of a table between bars
-	row       tableRow
 	en        entry
 }
 

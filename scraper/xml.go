@@ -38,8 +38,9 @@ const maxXMLToken = 4 << 20
 
 // readXML reads XML from a stream.
 func (e *emitter) readXML(r io.Reader) error {
-	x := &xmlReader{e: e, z: html.NewTokenizer(r), rec: newRecords(e)}
+	x := &xmlReader{e: e, z: html.NewTokenizer(r), rec: e.nestedRecords()}
 	x.rec.loose = true
+	defer func() { x.rec.loose = false; e.spare = append(e.spare, x.rec) }()
 	if e.depth == 0 {
 		e.line = 1
 	}
