@@ -3,7 +3,6 @@ package pool
 import (
 	"math"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -164,32 +163,4 @@ func (p *Pool) rebuilt() *snapshot {
 // may be made.
 func (p *Pool) behind(s *snapshot, now time.Time) bool {
 	return p.stale.Load() && now.Sub(s.made) >= 20*s.took
-}
-
-// deniedBy says which part of the filter is against the entry, "" for none.
-func (f *FilterConfig) deniedBy(e *proxy.Entry) string {
-	t := &e.Traits
-	switch {
-	case len(f.Countries) > 0 && !slices.Contains(f.Countries, t.Country):
-		return "filter.countries"
-	case slices.Contains(f.DenyCountries, t.Country):
-		return "filter.deny_countries"
-	case slices.Contains(f.DenyASNs, t.ASN):
-		return "filter.deny_asns"
-	case f.denies(t.ExitIP), f.denies(e.Endpoint.Addr()):
-		return "filter.deny_cidrs"
-	}
-	return ""
-}
-
-func (f *FilterConfig) allows(e *proxy.Entry) bool { return f.deniedBy(e) == "" }
-
-func (f *FilterConfig) denies(a netip.Addr) bool {
-	return a.IsValid() && slices.ContainsFunc(f.DenyCIDRs, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// upper returns the filter with its countries in upper case.
-func (f FilterConfig) upper() FilterConfig {
-	f.Countries, f.DenyCountries = upperAll(f.Countries), upperAll(f.DenyCountries)
-	return f
 }

@@ -1,0 +1,239 @@
+package pool
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"freeway/proxy"
+)
+
+// choice is one Pick from one label.
+type choice struct {
+	p      *Pool
+	want   *proxy.Want
+	target *target // nil: nothing is known of it
+	panic  bool    // ejections do not count
+	crowd  bool    // those that are busy count as well
+	now    time.Time
+}
+
+// eligible reports whether the item may be handed out now.
+func (c *choice) eligible(it *item) bool {
+	switch it.slot.status.Load() {
+	case slotUp:
+	case slotEjected:
+		if !c.panic {
+			return false
+		}
+	default:
+		return false
+	}
+	if !c.crowd && it.slot.inflight.Load() >= maxLoad {
+		return false
+	}
+	if len(c.want.AvoidExits) > 0 && slices.Contains(c.want.AvoidExits, it.exit) {
+		return false
+	}
+	if len(c.want.Avoid) > 0 && slices.Contains(c.want.Avoid, it.entry.Endpoint) {
+		return false
+	}
+	ok, _ := c.target.allows(it.exit, c.now)
+	return ok
+}
+
+func (c *choice) matches(it *item) bool { return matches(it, &c.want.Filter, c.want.Need) }
+
+// from picks from one label by the configured rotation.
+func (c *choice) from(l *label) (*item, string) {
+	switch c.p.settings.Load().rotation {
+	case "round-robin":
+		return c.next(l.view(&c.want.Filter, c.want.Need)), "round-robin"
+	case "random":
+		return c.random(l), "random"
+	case "least-used":
+		return c.least(l.view(&c.want.Filter, c.want.Need)), "least used"
+	case "fastest":
+		return c.fastest(l.view(&c.want.Filter, c.want.Need)), "fastest"
+	}
+	return c.adaptive(l)
+}
+
+const (
+	among = 3  // adaptive choice: best of so many
+	draws = 24 // random draws before all are looked at
+)
+
+// clearly is how much cheaper one must be to be better. Estimates are not more
+// exact than that, and whoever leads by nothing should not get everything.
+const clearly = 0.9
+
+// adaptive takes the best of three: two choices already keep everybody off the
+// one that looks best, and a third costs nothing.
+func (c *choice) adaptive(l *label) (*item, string) {
+	var found [among]*item
+	n := c.sample(l, found[:], func(v *view) int { return v.draw(c.p.random()) })
+	best, low := (*item)(nil), 0.0
+	for _, it := range found[:n] {
+		if cost := c.cost(it); best == nil || cost < clearly*low {
+			best, low = it, cost
+		}
+	}
+	if best == nil {
+		return nil, ""
+	}
+	return best, c.why(best, n)
+}
+
+func (c *choice) random(l *label) *item {
+	var found [1]*item
+	c.sample(l, found[:], func(v *view) int { return int(c.p.below(uint64(v.exits()))) })
+	return found[0]
+}
+
+// sample fills found with different eligible items, fewer when there are no
+// more, and returns how many. Most wants match most items, so it draws from
+// all first, then from those that match, and looks at each only in the end.
+func (c *choice) sample(l *label, found []*item, exit func(*view) int) int {
+	n := 0
+	for try := 0; try < draws && n < len(found) && l.all.exits() > 0; try++ {
+		it := c.one(l.all.exit(exit(l.all)))
+		if c.matches(it) && c.eligible(it) && !slices.Contains(found[:n], it) {
+			found[n] = it
+			n++
+		}
+	}
+	if n > 0 {
+		return n
+	}
+	v := l.view(&c.want.Filter, c.want.Need)
+	for try := 0; try < draws && n < len(found) && v.exits() > 0; try++ {
+		if it := c.one(v.exit(exit(v))); c.eligible(it) && !slices.Contains(found[:n], it) {
+			found[n] = it
+			n++
+		}
+	}
+	if n > 0 || len(v.items) == 0 {
+		return n
+	}
+	start := int(c.p.below(uint64(len(v.items))))
+	for i := range v.items {
+		if it := v.items[(start+i)%len(v.items)]; c.eligible(it) {
+			found[n] = it
+			if n++; n == len(found) {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// one is any of the items of an exit.
+func (c *choice) one(items []*item) *item {
+	if len(items) == 1 {
+		return items[0]
+	}
+	return items[c.p.below(uint64(len(items)))]
+}
+
+// typicalLoad is how many uses at a time a free proxy bears before they slow
+// each other down.
+const typicalLoad = 8
+
+// maxLoad is how many uses at a time an endpoint has at most while there are
+// others.
+const maxLoad = 64
+
+// cost is the expected time until a success, if this item and then its equals
+// are tried until one works: Ls + (1-p)/p · Lf (Simon and Kadane 1975), more
+// when the item is busy. In panic only the probability counts.
+func (c *choice) cost(it *item) float64 {
+	_, odds := c.target.allows(it.exit, c.now)
+	p := max(it.entry.Score*odds, 1e-3)
+	if c.panic {
+		return 1 / p
+	}
+	bad := time.Duration(it.slot.bad.Load())
+	if bad == 0 {
+		bad = failCost
+	}
+	t := it.latency().Seconds() + (1-p)/p*bad.Seconds()
+	return t * (1 + float64(it.slot.inflight.Load())/typicalLoad)
+}
+
+// latency is what a success costs, a guess at the typical when none was seen.
+func (it *item) latency() time.Duration {
+	if d := time.Duration(it.slot.good.Load()); d > 0 {
+		return d
+	}
+	if it.entry.Latency > 0 {
+		return it.entry.Latency
+	}
+	return failCost // the median of public proxies is 3 s as well
+}
+
+func (c *choice) why(it *item, of int) string {
+	b := make([]byte, 0, 64)
+	b = append(b, "best of "...)
+	b = strconv.AppendInt(b, int64(of), 10)
+	b = append(b, ": score "...)
+	b = strconv.AppendFloat(b, it.entry.Score, 'f', 2, 64)
+	b = append(b, ", "...)
+	b = strconv.AppendInt(b, it.latency().Milliseconds(), 10)
+	b = append(b, " ms"...)
+	if c.panic {
+		b = append(b, ", panic: few are left"...)
+	}
+	return string(b)
+}
+
+// next goes round the exits in the order of their addresses.
+func (c *choice) next(v *view) *item {
+	if v.exits() == 0 {
+		return nil
+	}
+	start := c.p.round.Add(1)
+	for i := range v.exits() {
+		items := v.exit(int((start + uint64(i)) % uint64(v.exits())))
+		for j := range items {
+			if it := items[(int(start)+j)%len(items)]; c.eligible(it) {
+				return it
+			}
+		}
+	}
+	return nil
+}
+
+// least takes the one that is in use least, and of those the one that was used
+// least; of many, it looks at a part.
+func (c *choice) least(v *view) *item {
+	const look = 1024
+	var best *item
+	var low uint64
+	start := int(c.p.below(uint64(max(len(v.items), 1))))
+	seen := 0
+	for i := range v.items {
+		it := v.items[(start+i)%len(v.items)]
+		if !c.eligible(it) {
+			continue
+		}
+		used := uint64(uint32(it.slot.inflight.Load()))<<32 | uint64(it.slot.uses.Load())
+		if best == nil || used < low {
+			best, low = it, used
+		}
+		if seen++; seen == look {
+			break
+		}
+	}
+	return best
+}
+
+// fastest takes the first in the order of latency.
+func (c *choice) fastest(v *view) *item {
+	for _, it := range v.byTime() {
+		if c.eligible(it) {
+			return it
+		}
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"freeway/proxy"
+)
+
+// verdicts are the words of Feedback and what they mean.
+var verdicts = map[string]struct {
+	stage proxy.Stage
+	class proxy.Class
+}{
+	"ok":          {proxy.StageBody, proxy.OK},
+	"failed":      {proxy.StageRequest, proxy.Rejected},
+	"banned":      {proxy.StageRequest, proxy.Banned},
+	"captcha":     {proxy.StageRequest, proxy.Banned},
+	"bad_content": {proxy.StageVerify, proxy.WrongContent},
+}
+
+// opinion is whom a Feedback is about.
+type opinion struct {
+	ep     proxy.Endpoint
+	exit   netip.Addr
+	target proxy.Target
+}
+
+// Feedback takes a client's word. It returns about how many proxies it was;
+// ErrNotFound is in the error when nothing fits.
+func (p *Pool) Feedback(f Feedback) (n int, err error) {
+	v, ok := verdicts[strings.ToLower(f.Verdict)]
+	if !ok {
+		return 0, fmt.Errorf("verdict: %q is not one of ok, failed, banned, captcha, bad_content", f.Verdict)
+	}
+	about, err := p.about(f)
+	if err != nil {
+		return 0, err
+	}
+	for i := range about {
+		if f.Target != "" {
+			if about[i].target, err = proxy.ParseTarget(f.Target, 443); err != nil {
+				return 0, fmt.Errorf("target: %w", err)
+			}
+		}
+		if v.class == proxy.Banned && about[i].target.Domain == "" {
+			return 0, errors.New("target: a ban is by a target; say which")
+		}
+	}
+	for _, a := range about {
+		p.observe(proxy.Outcome{Endpoint: a.ep, Target: a.target, At: p.clock.now(), Stage: v.stage, Class: v.class, Origin: proxy.FromFeedback}, a.exit)
+	}
+	return len(about), nil
+}
+
+// about finds whom the feedback means.
+func (p *Pool) about(f Feedback) ([]opinion, error) {
+	given := 0
+	for _, s := range []string{f.Proxy, f.RequestID, f.Tag, f.Session} {
+		if s != "" {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return nil, errors.New("say which: one of proxy, request_id, tag, session")
+	case f.Proxy != "":
+		return p.aboutProxy(f.Proxy)
+	case f.Session != "":
+		return p.aboutSession(f.Session)
+	}
+	return p.aboutRequests(f)
+}
+
+func (p *Pool) aboutProxy(name string) ([]opinion, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.findID(name)
+	if n == none {
+		ep, _, err := proxy.ParseURL(name)
+		if err == nil {
+			n = p.find(ep)
+		}
+	}
+	if n == none {
+		return nil, fmt.Errorf("%w: no such proxy", ErrNotFound)
+	}
+	e := p.entry(n, p.clock.now())
+	return []opinion{{ep: e.Endpoint, exit: exitKey(&e)}}, nil
+}
+
+func (p *Pool) aboutSession(name string) ([]opinion, error) {
+	var found []opinion
+	for _, s := range p.Sessions() {
+		if s.ID == name || s.Session == name {
+			found = append(found, opinion{ep: s.Endpoint, exit: s.Exit})
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, fmt.Errorf("%w: no such session", ErrNotFound)
+	case 1:
+		return found, nil
+	}
+	return nil, fmt.Errorf("session: several users have a session %q; give its opaque id", name)
+}
+
+// aboutRequests finds the proxies that answered the requests meant, each pair
+// of proxy and target once.
+func (p *Pool) aboutRequests(f Feedback) ([]opinion, error) {
+	traces := p.requestsWhere(maxRequests, func(t *proxy.Trace) bool {
+		return len(t.Attempts) > 0 && (f.Tag != "" && t.Tag == f.Tag || f.RequestID != "" && t.ID == f.RequestID)
+	})
+	var found []opinion
+	seen := map[opinion]bool{}
+	for _, t := range traces {
+		last := t.Attempts[len(t.Attempts)-1]
+		e, ok := p.Find(last.Endpoint)
+		if !ok {
+			continue
+		}
+		if o := (opinion{e.Endpoint, exitKey(&e), t.Target}); !seen[o] {
+			seen[o] = true
+			found = append(found, o)
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: no such request among the latest %d", ErrNotFound, maxRequests)
+	}
+	return found, nil
+}

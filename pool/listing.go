@@ -1,0 +1,204 @@
+package pool
+
+import (
+	"cmp"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Sorts returns the fields that Query.Sort knows.
+func Sorts() []string {
+	return []string{"score", "latency", "last_checked", "last_live", "first_seen", "next_check", "country", "url"}
+}
+
+const defaultLimit = 50
+
+// key is what an entry is ordered by. Unknown values come last either way;
+// ties are ordered by the text of the endpoint, so that the order is total.
+type key struct {
+	Unknown bool    `json:"u,omitempty"`
+	Num     float64 `json:"n,omitempty"`
+	Text    string  `json:"t,omitempty"`
+	URL     string  `json:"l"`
+}
+
+// cursor is where a page ended. At keeps scores from moving between pages.
+type cursor struct {
+	Sort string `json:"s"`
+	At   int64  `json:"a"` // Unix milliseconds
+	Key  key    `json:"k"`
+}
+
+// listing is a Query made ready.
+type listing struct {
+	p        *Pool
+	filter   proxy.Filter
+	sort     string
+	field    string
+	reverse  bool
+	distinct string
+	limit    int
+	at       time.Time
+	after    *key // the page begins behind this one
+}
+
+// listed is an entry and what it is ordered by.
+type listed struct {
+	entry proxy.Entry
+	key   key
+}
+
+func (p *Pool) newListing(q Query) (*listing, error) {
+	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond)}
+	if l.sort == "" {
+		l.sort = "-score"
+	}
+	l.field, l.reverse = strings.CutPrefix(l.sort, "-")
+	if !slices.Contains(Sorts(), l.field) {
+		return nil, fmt.Errorf("sort: %q is not one of %s", l.field, strings.Join(Sorts(), ", "))
+	}
+	if l.limit <= 0 {
+		l.limit = defaultLimit
+	}
+	switch l.distinct {
+	case "", "exit_ip", "asn", "country":
+	default:
+		return nil, fmt.Errorf("distinct: %q is not one of exit_ip, asn, country", l.distinct)
+	}
+	if q.Cursor == "" {
+		return l, nil
+	}
+	c, err := readCursor(q.Cursor)
+	if err != nil || c.Sort != l.sort {
+		return nil, errors.New("cursor: it is not one of this list; begin again without")
+	}
+	l.at, l.after = time.UnixMilli(c.At), &c.Key
+	if e, ok := p.unchanged(c.Key.URL, l.at); ok {
+		now := l.keyOf(&e)
+		l.after = &now
+	}
+	return l, nil
+}
+
+// unchanged returns the entry that ended a page, as of then, if nothing was
+// observed of it since. Its score moves with the yield of its sources, like
+// those of its neighbours, so where it is now is where the next page begins.
+func (p *Pool) unchanged(url string, at time.Time) (proxy.Entry, bool) {
+	ep, err := proxy.Parse(url)
+	if err != nil {
+		return proxy.Entry{}, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.find(ep)
+	if n == none || p.rows.at(n).health.At > seconds(at) {
+		return proxy.Entry{}, false
+	}
+	return p.entry(n, at), true
+}
+
+func readCursor(s string) (c cursor, err error) {
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(text, &c)
+}
+
+func (l *listing) cursor(k key) string {
+	text, err := json.Marshal(cursor{l.sort, l.at.UnixMilli(), k})
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+// keyOf returns what an entry is ordered by.
+func (l *listing) keyOf(e *proxy.Entry) key {
+	k := key{URL: e.Endpoint.String()}
+	stamp := func(t time.Time) {
+		k.Unknown = t.IsZero()
+		if !k.Unknown {
+			k.Num = float64(t.UnixMilli())
+		}
+	}
+	switch l.field {
+	case "score":
+		k.Num = e.Score
+	case "latency":
+		k.Num, k.Unknown = float64(e.Latency), e.Latency == 0
+	case "last_checked":
+		stamp(e.LastChecked)
+	case "last_live":
+		stamp(e.LastLive)
+	case "first_seen":
+		stamp(e.FirstSeen)
+	case "next_check":
+		stamp(e.NextCheck)
+	case "country":
+		k.Text, k.Unknown = e.Traits.Country, e.Traits.Country == ""
+	}
+	return k
+}
+
+// compare orders keys.
+func (l *listing) compare(a, b *key) int {
+	if a.Unknown != b.Unknown {
+		if a.Unknown {
+			return 1
+		}
+		return -1
+	}
+	c := cmp.Compare(a.Num, b.Num)
+	if c == 0 {
+		c = strings.Compare(a.Text, b.Text)
+	}
+	if c == 0 && l.field == "url" {
+		c = strings.Compare(a.URL, b.URL)
+	}
+	if l.reverse {
+		c = -c
+	}
+	if c == 0 {
+		c = strings.Compare(a.URL, b.URL)
+	}
+	return c
+}
+
+// value is what Distinct tells entries apart by; ok is false when it is not known.
+func (l *listing) value(e *proxy.Entry) (v any, ok bool) {
+	switch l.distinct {
+	case "exit_ip":
+		return e.Traits.ExitIP, e.Traits.ExitIP.IsValid()
+	case "asn":
+		return e.Traits.ASN, e.Traits.ASN != 0
+	}
+	return e.Traits.Country, e.Traits.Country != ""
+}
+
+// sieve is the part of a filter that a row can answer without the view.
+type sieve struct {
+	states    []proxy.State
+	protocols []proxy.Protocol
+	lived     bool
+	decides   bool // nothing else is to be looked at
+}
+
+func newSieve(f *proxy.Filter) sieve {
+	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits)+len(f.Targets) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
+	rest := *f
+	rest.States, rest.Protocols = nil, nil
+	return sieve{f.States, f.Protocols, needs, rest.IsZero()}
+}
+
+func (s *sieve) passes(r *row) bool {
+	return (len(s.states) == 0 || slices.Contains(s.states, r.state)) &&
+		(len(s.protocols) == 0 || slices.Contains(s.protocols, r.proto)) && (!s.lived || r.lived != 0)
+}

@@ -1,0 +1,142 @@
+package pool
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"freeway/proxy"
+)
+
+// maxSessions bounds what clients can use up. Beyond it, of a few sessions the
+// one that ends first makes room.
+const maxSessions = 100_000
+
+// sessions holds who is bound to which exit.
+type sessions struct {
+	mu    sync.Mutex // protects the fields below
+	byKey map[proxy.SessionKey]*session
+}
+
+// session is one hold. Its exit is an exitKey.
+type session struct {
+	ep    proxy.Endpoint // the one used last
+	exit  netip.Addr
+	since time.Time
+	until time.Time
+	uses  int
+}
+
+// sessionID is the opaque name of a session.
+func sessionID(k proxy.SessionKey) string {
+	sum := sha256.Sum256([]byte(k.User + "\x00" + k.ID))
+	return "s" + hex.EncodeToString(sum[:10])
+}
+
+// end forgets a session. sessions.mu is held.
+func (ss *sessions) end(p *Pool, k proxy.SessionKey) {
+	delete(ss.byKey, k)
+	if !p.docs.off {
+		p.docs.put(docSession+sessionID(k), nil)
+	}
+}
+
+func (ss *sessions) evict(p *Pool) {
+	var victim proxy.SessionKey
+	var first time.Time
+	tried := 0
+	for k, x := range ss.byKey { // maps are walked in random order
+		if tried == 0 || x.until.Before(first) {
+			victim, first = k, x.until
+		}
+		if tried++; tried == 32 {
+			break
+		}
+	}
+	ss.end(p, victim)
+}
+
+// sweep forgets sessions that have ended.
+func (ss *sessions) sweep(p *Pool, now time.Time) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for k, x := range ss.byKey {
+		if !now.Before(x.until) {
+			ss.end(p, k)
+		}
+	}
+}
+
+// keptSession is a session as the store keeps it.
+type keptSession struct {
+	User  string         `json:"user"`
+	ID    string         `json:"id"`
+	URL   proxy.Endpoint `json:"url"`
+	Exit  netip.Addr     `json:"exit"`
+	Since int64          `json:"since"` // Unix seconds
+	Until int64          `json:"until"` // Unix milliseconds
+}
+
+func (x *session) doc(k proxy.SessionKey) []byte {
+	doc, err := json.Marshal(keptSession{k.User, k.ID, x.ep, x.exit, x.since.Unix(), x.until.UnixMilli()})
+	if err != nil {
+		return nil
+	}
+	return doc
+}
+
+// load takes over a session that the store kept.
+func (ss *sessions) load(doc []byte, now time.Time) error {
+	var k keptSession
+	if err := json.Unmarshal(doc, &k); err != nil {
+		return err
+	}
+	x := &session{ep: k.URL, exit: k.Exit, since: time.Unix(k.Since, 0), until: time.UnixMilli(k.Until)}
+	if x.since.After(now) { // the clock was set back: the hold lasts as long as it was meant to
+		x.until = now.Add(x.until.Sub(x.since))
+		x.since = now
+	}
+	if now.Before(x.until) && x.exit.IsValid() && len(ss.byKey) < maxSessions {
+		ss.byKey[proxy.SessionKey{User: k.User, ID: k.ID}] = x
+	}
+	return nil
+}
+
+// Sessions returns those that hold an exit, the latest first.
+func (p *Pool) Sessions() []Session {
+	now := p.clock.now()
+	p.sessions.mu.Lock()
+	defer p.sessions.mu.Unlock()
+	var out []Session
+	for k, x := range p.sessions.byKey {
+		if now.Before(x.until) {
+			out = append(out, Session{sessionID(k), k.User, k.ID, x.ep, x.exit, x.since, x.until, x.uses})
+		}
+	}
+	slices.SortFunc(out, func(a, b Session) int {
+		if c := b.Since.Compare(a.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return out
+}
+
+// DropSession ends a session, so that its next use gets another exit. It
+// reports whether there was one with that ID.
+func (p *Pool) DropSession(id string) bool {
+	p.sessions.mu.Lock()
+	defer p.sessions.mu.Unlock()
+	for k := range p.sessions.byKey {
+		if sessionID(k) == id {
+			p.sessions.end(p, k)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,165 @@
+package pool
+
+import (
+	"encoding/json"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// targets is what is known of registrable domains.
+type targets struct {
+	mu       sync.RWMutex // protects the fields below
+	byDomain map[string]*target
+}
+
+// get returns the target of a domain, nil when nothing is known of it.
+func (t *targets) get(domain string) *target {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.byDomain[domain]
+}
+
+// make returns the target of a domain. When there are too many, the one that
+// was touched longest ago of a few is forgotten.
+func (t *targets) make(domain string, now time.Time) *target {
+	if x := t.get(domain); x != nil {
+		return x
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if x := t.byDomain[domain]; x != nil {
+		return x
+	}
+	if len(t.byDomain) >= maxTargets {
+		t.evict()
+	}
+	x := &target{pairs: map[netip.Addr]*pair{}, touched: now}
+	t.byDomain[domain] = x
+	return x
+}
+
+func (t *targets) evict() {
+	victim, tried := "", 0
+	var oldest time.Time
+	for d, x := range t.byDomain { // maps are walked in random order
+		x.mu.Lock()
+		at := x.touched
+		x.mu.Unlock()
+		if tried == 0 || at.Before(oldest) {
+			victim, oldest = d, at
+		}
+		if tried++; tried == 32 {
+			break
+		}
+	}
+	delete(t.byDomain, victim)
+}
+
+// down reports whether the target is known not to answer.
+func (t *targets) down(domain string, now time.Time) bool {
+	x := t.get(domain)
+	if x == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return now.Before(x.downUntil)
+}
+
+// info is the view of a target; ok is false when there is nothing to tell.
+func (x *target) info(domain string, now time.Time) (i TargetInfo, ok bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	i.Domain = domain
+	switch {
+	case now.Before(x.downUntil):
+		i.Down, i.Until = true, x.downUntil
+	case now.Before(x.throttled):
+		i.Throttling, i.Until = true, x.throttled
+	}
+	for exit, p := range x.pairs {
+		if now.Before(p.until) {
+			i.Banned = append(i.Banned, Ban{exit, p.until, max(p.bans, p.fails)})
+		}
+	}
+	slices.SortFunc(i.Banned, func(a, b Ban) int { return a.Exit.Compare(b.Exit) })
+	return i, i.Down || i.Throttling || len(i.Banned) > 0
+}
+
+// keptBan is a ban as the store keeps it.
+type keptBan struct {
+	Exit  netip.Addr `json:"exit"`
+	Until int64      `json:"until"` // Unix seconds
+	Bans  int        `json:"bans,omitempty"`
+	Fails int        `json:"fails,omitempty"`
+}
+
+// doc is what the store keeps of the target, nil for nothing.
+func (x *target) doc(now time.Time) []byte {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var kept []keptBan
+	for exit, p := range x.pairs {
+		if now.Before(p.until) {
+			kept = append(kept, keptBan{exit, p.until.Unix(), p.bans, p.fails})
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	doc, err := json.Marshal(kept)
+	if err != nil {
+		return nil
+	}
+	return doc
+}
+
+// load takes over what the store kept.
+func (x *target) load(doc []byte, now time.Time) error {
+	var kept []keptBan
+	if err := json.Unmarshal(doc, &kept); err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, k := range kept {
+		until := time.Unix(k.Until, 0)
+		if limit := now.Add(maxRetryAfter); until.After(limit) {
+			until = limit
+		}
+		if k.Exit.IsValid() && now.Before(until) && len(x.pairs) < maxPairs {
+			x.pairs[k.Exit] = &pair{until: until, bans: min(max(k.Bans, 0), 16), fails: min(max(k.Fails, 0), 16)}
+		}
+	}
+	return nil
+}
+
+// Targets returns the domains that there is something to tell of, by name.
+func (p *Pool) Targets() []TargetInfo {
+	now := p.clock.now()
+	p.targets.mu.RLock()
+	defer p.targets.mu.RUnlock()
+	var out []TargetInfo
+	for _, domain := range slices.Sorted(maps.Keys(p.targets.byDomain)) {
+		if i, ok := p.targets.byDomain[domain].info(domain, now); ok {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Forgive forgets all that is held against a domain's exits, and that it was
+// down. It reports whether there was anything.
+func (p *Pool) Forgive(domain string) bool {
+	p.targets.mu.Lock()
+	defer p.targets.mu.Unlock()
+	if p.targets.byDomain[domain] == nil {
+		return false
+	}
+	delete(p.targets.byDomain, domain)
+	p.docs.put(docTarget+domain, nil)
+	return true
+}
