@@ -27,14 +27,17 @@ var errUnpacked = errors.New("unpacks to too much")
 // for none. Brotli has no mark of its own; servers name it.
 func packing(head []byte) string {
 	switch {
+	// RFC 1952; 8 is deflate
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b, 8}):
 		return "gzip"
+	// RFC 8878
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return "zstd"
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return "zip"
 	case len(head) > 10 && bytes.HasPrefix(head, []byte("BZh")) && bytes.HasPrefix(head[4:], []byte("1AY&SY")):
 		return "bzip2"
+	// POSIX.1-1988, in the first header
 	case len(head) > 262 && string(head[257:262]) == "ustar":
 		return "tar"
 	case isBase64(head):
@@ -47,6 +50,7 @@ func packing(head []byte) string {
 // after the other, each with a format of its own. Layers may be packed in each
 // other; what all of them together may give is limited, not each by itself.
 func (e *emitter) unpack(r io.Reader, name string) error {
+	// A file that unpacks to itself would never end.
 	if e.packs++; e.packs > maxPacks {
 		return fmt.Errorf("%d archives within each other, at most %d", e.packs, maxPacks)
 	}
@@ -91,6 +95,7 @@ type unpacked struct {
 // Read implements io.Reader.
 func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
+	// The bytes over the limit are not given, so what is read is at most the limit.
 	if *u.left -= int64(n); *u.left < 0 {
 		return 0, errUnpacked
 	}
@@ -112,6 +117,7 @@ func (e *emitter) unzip(r io.Reader) error {
 		return fmt.Errorf("zip: %w", err)
 	}
 	for _, f := range z.File[:min(len(z.File), maxMembers)] {
+		// The consumer may have had enough.
 		if f.FileInfo().IsDir() || e.done {
 			continue
 		}
@@ -139,9 +145,11 @@ func (e *emitter) untar(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("tar: %w", err)
 		}
+		// Links and devices are nothing to read.
 		if h.Typeflag != tar.TypeReg {
 			continue
 		}
+		// Lines count within their file.
 		e.line = 0
 		if err := e.lost(h.Name, e.open(t)); err != nil {
 			return err
@@ -174,6 +182,7 @@ func isBase64(head []byte) bool {
 	if len(head) < shortest {
 		return false
 	}
+	// One other byte is enough to say no, and most lists have it at once.
 	for _, c := range head {
 		if !isDigit(c) && !isLetter(c) && bytes.IndexByte([]byte("+/=-_\r\n"), c) < 0 {
 			return false

@@ -39,10 +39,12 @@ func undoNamed(name string) undo {
 
 // fromBase64 reads either alphabet, padded or not.
 func fromBase64(b []byte) []byte {
+	// Padding is often lost on the way into a page.
 	s := strings.TrimRight(string(b), "=")
 	if len(s) < 2 || len(s)%4 == 1 {
 		return nil
 	}
+	// The alphabets differ in two letters.
 	enc := base64.RawStdEncoding
 	if strings.ContainsAny(s, "-_") {
 		enc = base64.RawURLEncoding
@@ -105,6 +107,7 @@ func decodeWith(b []byte, accept func([]byte) bool) []byte {
 	if len(b) < 3 || len(b) > maxCoded {
 		return nil
 	}
+	// The first that gives something acceptable wins; they hardly ever overlap.
 	for _, steps := range disguises() {
 		out := b
 		for _, step := range steps {
@@ -115,6 +118,7 @@ func decodeWith(b []byte, accept func([]byte) bool) []byte {
 		if out == nil {
 			continue
 		}
+		// A link around the address.
 		if bytes.IndexByte(out, '<') >= 0 {
 			out = stripTags(out)
 		}
@@ -152,6 +156,7 @@ func isAddress(b []byte) bool {
 
 // stripTags gives the text of a short piece of HTML.
 func stripTags(b []byte) []byte {
+	// What is between < and > goes, also when it is not closed.
 	var out []byte
 	for len(b) > 0 {
 		i := bytes.IndexByte(b, '<')

@@ -114,6 +114,7 @@ func (j *jsonReader) token() {
 		j.e.line++
 		j.pos++
 		return
+	// nothing, in JSON and around it
 	case ' ', '\t', '\r', ';', ')', '(', 0:
 		j.pos++
 		return
@@ -128,6 +129,7 @@ func (j *jsonReader) token() {
 	case '}', ']':
 		j.pos++
 		j.close(c == ']')
+	// behind a comma an object goes on with a key
 	case ',':
 		j.pos++
 		j.wantKey = j.inObject()
@@ -198,6 +200,7 @@ func (j *jsonReader) pop() {
 
 // str reads a string in quotes c.
 func (j *jsonReader) str(c byte) {
+	// The string is looked at where it lies; only escapes need a copy.
 	j.pos++
 	start, i, plain := j.pos, j.pos, true
 	for {
@@ -293,6 +296,7 @@ func (j *jsonReader) scalar(b []byte) {
 	if j.over > 0 {
 		return
 	}
+	// A string where a key may stand is a key.
 	if j.wantKey {
 		j.wantKey = false
 		j.rec.key(b)
@@ -303,6 +307,7 @@ func (j *jsonReader) scalar(b []byte) {
 
 // isText reports whether "[" at a place for a document begins an address.
 func (j *jsonReader) isText() bool {
+	// The bracket may be the last byte that has come.
 	if j.end-j.pos < 6 {
 		j.more(j.pos)
 	}
@@ -351,6 +356,7 @@ func (j *jsonReader) unescape(b []byte, plain bool) []byte {
 			out = append(out, '\t')
 		case 'r':
 			out = append(out, '\r')
+		// control characters that mean nothing here
 		case 'b', 'f', 'v', '0':
 			out = append(out, ' ')
 		case 'u':

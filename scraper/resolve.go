@@ -52,6 +52,7 @@ func (r *records) resolve(f *frame) {
 	r.same = 0
 	r.readWholes(f, p)
 	switch {
+	// the plain case, and ports of its own below
 	case !f.host.empty() && len(f.ports)+len(f.kids) > 0:
 		if len(f.ports) > r.same {
 			r.pairs(f, f.at(f.host), p)
@@ -59,8 +60,10 @@ func (r *records) resolve(f *frame) {
 		for _, k := range f.kids {
 			r.pair(f, f.at(f.host), k.port, k.protos|p)
 		}
+	// a port of 0, over 65535, or words
 	case !f.host.empty() && f.noPort:
 		r.e.reject(f.at(f.host), "no port from 1 to 65535 with it")
+	// "999.1.1.1" or a text in place of the host
 	case !f.bad.empty() && len(f.ports) > 0:
 		r.e.reject(f.at(f.bad), "not an address")
 	// "1.2.3.4": {"port": 80}
@@ -74,6 +77,7 @@ func (r *records) resolve(f *frame) {
 // notSpoken says why an object of a protocol p, or of another one, is refused.
 func (f *frame) notSpoken(p protoSet) string {
 	switch {
+	// an outbound of another kind
 	case p == 0 && f.other != "":
 		return "protocol " + f.other + " is not spoken"
 	case f.tls && f.rank == roleHost && p != 0 && p&(setHTTP|setHTTPS) == 0:
@@ -96,6 +100,8 @@ func (r *records) readWholes(f *frame, p protoSet) {
 
 // take is where the lines of strings go.
 func (r *records) take(en *entry) {
+	// The string belongs to an object, whose login goes with it. Where its split
+	// fields say the same they are done with.
 	if f := r.whose; f != nil {
 		for _, port := range f.ports {
 			if port == en.port && wholeHost(f.at(f.host)).same(en.host) {
@@ -156,6 +162,7 @@ func (f *frame) said() protoSet {
 	switch {
 	case f.protos&setHTTP != 0 && f.tls && f.rank == roleHost: // Clash and sing-box
 		return f.protos&^setHTTP | setHTTPS
+	// sing-box
 	case f.protos == setSOCKS4|setSOCKS5 && f.socks != 0:
 		return f.socks
 	case f.protos != 0:

@@ -72,20 +72,26 @@ func keyRole(key []byte) role {
 // letters and digits.
 func wordRole(w []byte) role {
 	switch string(w) {
+	// the spellings that were seen, in the languages that were seen
 	case "ip", "ipaddress", "ipaddr", "ipadress", "proxyip", "proxyipaddress", "ipv4", "ipv6", "serverip", "ip地址", "代理ip", "代理ip地址",
 		"ipадрес", "ipадреспрокси", "direcciónip", "adresseip", "ipadresse", "indirizzoip", "endereçoip":
 		return roleIP
+	// may hold the port as well
 	case "addr", "address", "proxyaddress", "proxyaddr", "adresse", "adress", "адрес", "адреспрокси", "地址", "代理地址":
 		return roleAddr
+	// names or addresses; "server" is the key of Clash
 	case "host", "server", "proxyhost", "proxyserver", "serveraddress", "хост", "主机", "服务器":
 		return roleHost
+	// often the reverse name of the address beside it
 	case "hostname", "domain", "dnsname":
 		return roleName
 	case "port", "ports", "proxyport", "serverport", "portnumber", "端口", "端口号", "代理端口", "порт", "puerto", "porta", "porto":
 		return rolePort
+	// "version" is a column of lists of SOCKS proxies
 	case "protocol", "protocols", "proto", "protos", "type", "types", "proxytype", "proxytypes", "scheme", "schemes", "siteprotocol",
 		"protocoltype", "proxyprotocol", "version", "socksversion", "类型", "协议", "代理类型", "协议类型", "тип", "протокол", "протоколы", "tipo", "protocolo", "protocole":
 		return roleProto
+	// only together with a password
 	case "user", "username", "login", "proxyuser", "proxyusername", "用户名", "логин":
 		return roleUser
 	case "pass", "password", "passwd", "pwd", "proxypass", "proxypassword", "密码", "пароль":
@@ -97,12 +103,14 @@ func wordRole(w []byte) role {
 // moreRole is the second half of wordRole.
 func moreRole(w []byte) role {
 	switch string(w) {
+	// a string that is an entry by itself
 	case "proxy", "proxies", "proxyurl", "proxyurls", "proxyuri", "proxystring", "ipport", "ipandport", "ipaddressport", "hostport", "addressport", "addrport",
 		"endpoint", "endpoints", "connectstring", "connectionstring", "connection", "proxylist", "proxyipport", "uri", "value", "item", "line", "entry",
 		"raw", "full", "string", "list", "代理", "прокси":
 		return roleWhole
 	case "http":
 		return roleHTTP
+	// whether it can CONNECT, by which lists call it https
 	case "https", "ssl", "supportshttps", "supporthttps", "httpssupport", "ishttps", "sslsupport":
 		return roleHTTPS
 	case "socks4", "socksv4":
@@ -115,12 +123,15 @@ func moreRole(w []byte) role {
 		return roleLink
 	case "secret", "cipher", "method", "alterid":
 		return roleForeign
+	// where a list comes from, who looked at it, what it was checked with, and the
+	// sections of configurations that name other machines
 	case "source", "sources", "query", "client", "visitor", "requester", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",
 		"yourip", "realip", "externalip", "outip", "outboundip", "outgoingip", "outgoing", "remoteaddr", "remoteip", "resolvedip", "lastip", "cidr", "route", "routes",
 		"rules", "ruleproviders", "proxyproviders", "hosts", "checker", "checkedby", "testurl", "urls", "xforwardedfor", "via", "headers", "resolver", "resolvers",
 		"defaultnameserver", "listen", "externalcontroller", "bind", "bindaddress", "detour", "subnet", "network", "networks", "gateway":
 		return roleSkip
 	}
+	// exit_ip, exitPort, export_address, egress, origin, originIP
 	for _, prefix := range []string{"exit", "export", "egress", "origin"} {
 		if strings.HasPrefix(string(w), prefix) {
 			return roleSkip
@@ -132,6 +143,7 @@ func moreRole(w []byte) role {
 // words reads the protocols that a value of a protocol column names among other
 // words, such as "SOCKS4 SOCKS5 elite"; other is a protocol that is not spoken.
 func words(b []byte) (p protoSet, other string) {
+	// The whole value first: "socks4/5" is not two words.
 	if p = protocolWord(b); p != 0 {
 		return p, ""
 	}
@@ -147,6 +159,7 @@ func words(b []byte) (p protoSet, other string) {
 		}
 		i = j
 	}
+	// One that is spoken is enough.
 	if p != 0 {
 		other = ""
 	}

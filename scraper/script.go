@@ -60,6 +60,7 @@ func jsText(s string) jsValue    { return jsValue{kind: 's', str: s} }
 // String converts as JavaScript does.
 func (v jsValue) String() string {
 	switch v.kind {
+	// whole numbers without a point, as ports are
 	case 'n':
 		if v.num == math.Trunc(v.num) && math.Abs(v.num) < 1e15 {
 			return strconv.FormatInt(int64(v.num), 10)
@@ -82,6 +83,7 @@ func (v jsValue) String() string {
 func (v jsValue) int() (int32, bool) {
 	switch v.kind {
 	case 'n':
+		// beyond that numbers are not whole any more
 		if math.IsNaN(v.num) || math.Abs(v.num) > 1<<53 {
 			return 0, false
 		}
@@ -143,6 +145,7 @@ func (s *jsScript) writesAt(i int) bool {
 // writer knows the functions that pages define to write an entry.
 func writer(name string) bool {
 	switch name {
+	// proxy-list.org, freeproxylists.net, and names that such functions tend to have
 	case "Proxy", "IPDecode", "decode", "decodeIP", "decodeProxy", "showProxy", "dec", "ip", "port", "show", "printIP", "printPort":
 		return true
 	}
@@ -156,6 +159,7 @@ func (s *jsScript) statement() error {
 		s.pos++
 	}
 	for s.pos < len(s.toks) {
+		// name = expression; "==" is another token
 		if t := s.toks[s.pos]; t.kind == 'i' && s.pos+1 < len(s.toks) && s.toks[s.pos+1].is("=") {
 			s.pos += 2
 			v, err := s.expr(0, 0)
@@ -201,6 +205,7 @@ func binding(op string) int {
 
 // expr reads an expression of operators that bind tighter than min.
 func (s *jsScript) expr(min, deep int) (jsValue, error) {
+	// Precedence climbing: what binds tighter is read first.
 	left, err := s.postfix(deep)
 	for err == nil && s.pos < len(s.toks) && s.toks[s.pos].kind == 'o' {
 		op := s.toks[s.pos].text
@@ -220,6 +225,7 @@ func (s *jsScript) expr(min, deep int) (jsValue, error) {
 // apply computes one operator. Names that are not known make it fail: an
 // unknown part of a port must never be guessed.
 func apply(op string, a, b jsValue) (jsValue, error) {
+	// An undefined part makes the whole undefined.
 	if a.kind == 0 || b.kind == 0 {
 		return jsValue{}, errScript
 	}
@@ -296,6 +302,7 @@ func (s *jsScript) postfix(deep int) (jsValue, error) {
 		case s.toks[s.pos].is(".") && s.toks[s.pos+1].text == "length":
 			s.pos += 2
 			v = jsNumber(float64(len(v.str) + len(v.arr)))
+		// a bracket behind a value is an index
 		case s.toks[s.pos].is("[") && v.kind != 0:
 			s.pos++
 			v, err = s.index(v, deep)
@@ -347,6 +354,7 @@ func (s *jsScript) operand(deep int) (jsValue, error) {
 		arr, err := s.list("]", deep)
 		return jsValue{kind: 'a', arr: arr}, err
 	case t.is("("):
+		// "(x) => ..." looks like parentheses at first.
 		if p, ok := s.arrow(); ok {
 			return s.function(p)
 		}
@@ -376,6 +384,7 @@ func (s *jsScript) function(param string) (jsValue, error) {
 	// The body is read again at every call; see mapArray.
 	f := jsValue{kind: 'f', param: param, body: s.pos}
 	deep := 0
+	// The body ends where what is around it goes on.
 	for ; s.pos < len(s.toks); s.pos++ {
 		switch t := s.toks[s.pos]; {
 		case t.is("(") || t.is("["):

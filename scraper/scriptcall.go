@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// Calls: the functions and methods that pages build addresses with. The names
+// and what they do are those of JavaScript; arguments that are left out, and
+// objects that a script makes itself, are not supported.
+
 // args reads "(a, b)".
 func (s *jsScript) args(deep int) ([]jsValue, error) {
 	if err := s.want("("); err != nil {
@@ -40,6 +44,7 @@ func (s *jsScript) call(name string, args []jsValue) (jsValue, error) {
 	}
 	arg := args[0].String()
 	switch name {
+	// the text becomes part of the page where the script stands
 	case "document.write", "document.writeln", "window.document.write":
 		s.calls++
 		for _, a := range args {
@@ -49,14 +54,17 @@ func (s *jsScript) call(name string, args []jsValue) (jsValue, error) {
 			s.wrote.WriteString(a.String())
 		}
 		return jsText(""), nil
+	// the second is a library that several sites use
 	case "atob", "window.atob", "Base64.decode":
 		if b := fromBase64([]byte(arg)); b != nil {
 			return jsText(string(b)), nil
 		}
 		return jsValue{}, errScript
+	// unescape also knows %uXXXX, which no address needs
 	case "unescape", "decodeURIComponent", "decodeURI":
 		v, err := url.PathUnescape(arg)
 		return jsText(v), err
+	// libraries that rebuild functions of PHP
 	case "str_rot13", "rot13":
 		return jsText(string(rot13([]byte(arg)))), nil
 	case "String", "String.valueOf":
@@ -112,6 +120,7 @@ func (s *jsScript) method(v jsValue, name string, args []jsValue, deep int) (jsV
 	switch {
 	case v.kind == 'a':
 		return s.arrayMethod(v, name, args, deep)
+	// a number in another base
 	case v.kind == 'n' && name == "toString" && len(args) == 1:
 		base, ok := args[0].int()
 		if !ok || base < 2 || base > 36 || v.num != math.Trunc(v.num) || math.Abs(v.num) > 1<<53 {
@@ -129,6 +138,7 @@ func (s *jsScript) method(v jsValue, name string, args []jsValue, deep int) (jsV
 // arrayMethod runs a method of an array.
 func (s *jsScript) arrayMethod(v jsValue, name string, args []jsValue, deep int) (jsValue, error) {
 	switch {
+	// without an argument it is a comma
 	case name == "join":
 		sep := ","
 		if len(args) > 0 {
@@ -139,10 +149,12 @@ func (s *jsScript) arrayMethod(v jsValue, name string, args []jsValue, deep int)
 			parts[i] = e.String()
 		}
 		return limited(strings.Join(parts, sep))
+	// JavaScript also reverses the array itself; nobody uses it afterwards
 	case name == "reverse":
 		out := slices.Clone(v.arr)
 		slices.Reverse(out)
 		return jsValue{kind: 'a', arr: out}, nil
+	// each element through a function of one argument
 	case name == "map" && len(args) == 1 && args[0].kind == 'f':
 		return s.mapArray(v, args[0], deep)
 	case name == "slice":

@@ -15,8 +15,10 @@ func stringMethod(str, name string, args []jsValue) (jsValue, error) {
 		first = args[0].String()
 	}
 	switch name {
+	// to an array
 	case "split":
 		return splitString(str, first)
+	// all arguments behind the string
 	case "concat":
 		for _, a := range args {
 			if a.kind == 0 {
@@ -25,12 +27,14 @@ func stringMethod(str, name string, args []jsValue) (jsValue, error) {
 			str += a.String()
 		}
 		return limited(str)
+	// none of them changes an address
 	case "toString", "trim", "valueOf":
 		return jsText(strings.TrimSpace(str)), nil
 	case "substring", "slice", "substr", "charAt", "charCodeAt":
 		return cutString(str, name, args)
 	case "repeat":
 		return repeatString(str, args)
+	// of a plain text; patterns are not supported
 	case "replace", "replaceAll":
 		if len(args) != 2 || args[1].kind != 's' {
 			return jsValue{}, errScript
@@ -50,6 +54,7 @@ func stringMethod(str, name string, args []jsValue) (jsValue, error) {
 
 // splitString splits at every sep; with an empty one into characters.
 func splitString(str, sep string) (jsValue, error) {
+	// More pieces than any address has.
 	const most = 1024
 	parts := strings.SplitN(str, sep, most+1)
 	if len(parts) > most {
@@ -68,6 +73,7 @@ func repeatString(str string, args []jsValue) (jsValue, error) {
 		return jsValue{}, errScript
 	}
 	n, ok := args[0].int()
+	// The product cannot overflow: n has 31 bits and the string is short.
 	if !ok || n < 0 || int(n)*len(str) > maxScriptText {
 		return jsValue{}, errScript
 	}
@@ -77,6 +83,7 @@ func repeatString(str string, args []jsValue) (jsValue, error) {
 // cutString runs the methods that take a part of a string. substr counts, slice
 // and substring name the end; only substring takes them in any order.
 func cutString(str, name string, args []jsValue) (jsValue, error) {
+	// One character.
 	if name == "charAt" || name == "charCodeAt" {
 		from, _, ok := bounds(args, len(str), false)
 		switch {
@@ -87,6 +94,7 @@ func cutString(str, name string, args []jsValue) (jsValue, error) {
 		}
 		return jsNumber(float64(str[from])), nil
 	}
+	// A start and a length.
 	if name == "substr" && len(args) == 2 {
 		from, _, ok := bounds(args[:1], len(str), true)
 		n, isNum := args[1].int()
@@ -105,6 +113,7 @@ func cutString(str, name string, args []jsValue) (jsValue, error) {
 // bounds reads (from, to) as JavaScript does. With negative, numbers below 0
 // count from the end; without, a pair in the wrong order is swapped.
 func bounds(args []jsValue, n int, negative bool) (from, to int, ok bool) {
+	// What is left out is the beginning or the end.
 	at := [2]int{0, n}
 	for i := range min(len(args), 2) {
 		v, isNum := args[i].int()
@@ -155,6 +164,7 @@ func (t jsToken) decides() bool {
 // tokenize splits a script. Comments are left out; what it does not know
 // becomes operators, which no rule takes.
 func tokenize(src string) []jsToken {
+	// More words than this are a library, not an address.
 	const most = 100_000
 	var out []jsToken
 	line := true
@@ -168,6 +178,7 @@ func tokenize(src string) []jsToken {
 		case c <= ' ':
 			i++
 			continue
+		// a comment to the end of the line
 		case strings.HasPrefix(src[i:], "//"):
 			i += lineLen(src[i:])
 			continue
@@ -201,6 +212,7 @@ func isIdent(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' || c ==
 // jsTokenAt reads the token at the start of s, which is not empty.
 func jsTokenAt(s string) (jsToken, int) {
 	switch c := s[0]; {
+	// a number ends where no digit, letter or point follows
 	case isDigit(c):
 		n := 1
 		for n < len(s) && (isIdent(s[n]) || s[n] == '.' && n+1 < len(s) && isDigit(s[n+1])) {
@@ -213,6 +225,7 @@ func jsTokenAt(s string) (jsToken, int) {
 			n++
 		}
 		return jsToken{kind: 'i', text: s[:n]}, n
+	// text in backquotes may have ${} in it, which is taken as it is
 	case c == '"' || c == '\'' || c == '`':
 		return stringToken(s)
 	}
@@ -231,6 +244,7 @@ func numberToken(s string) jsToken {
 	if n, err := strconv.ParseInt(s, 0, 64); err == nil && (len(s) == 1 || s[0] != '0' || s[1]|0x20 == 'x') {
 		return jsToken{kind: 'n', num: float64(n)}
 	}
+	// A fraction, or no number at all: "1abc".
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
 		return jsToken{kind: 'o', text: s}
@@ -245,6 +259,7 @@ func stringToken(s string) (jsToken, int) {
 		switch c := s[i]; {
 		case c == s[0]:
 			return jsToken{kind: 's', text: b.String()}, i + 1
+		// a line break ends what was not closed
 		case c == '\n' && s[0] != '`':
 			return jsToken{kind: 'o', text: "\n"}, i
 		case c == '\\' && i+1 < len(s):
@@ -259,6 +274,7 @@ func stringToken(s string) (jsToken, int) {
 
 // stringEscape reads what is behind a backslash and returns how long it is.
 func stringEscape(s string, b *strings.Builder) int {
+	// \xXX and \uXXXX
 	digits := 0
 	switch s[0] {
 	case 'x':

@@ -28,6 +28,7 @@ const (
 func checkSelectors(m map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		switch key {
+		// known
 		case selectRow, selectHost, selectPort, selectProtocol:
 		default:
 			return fmt.Errorf("html: unknown key %q; use row, host, port or protocol", clip(key, 32))
@@ -49,6 +50,7 @@ type picker struct {
 // parsePicker reads a value of ParseOptions.HTML.
 func parsePicker(s string) (picker, error) {
 	var p picker
+	// With spaces, because "|" alone is part of attribute selectors.
 	parts := strings.Split(s, " | ")
 	sel := strings.TrimSpace(parts[0])
 	if i := strings.LastIndex(" "+sel, " @"); i >= 0 {
@@ -85,6 +87,7 @@ type selection struct {
 // that needs no tree.
 func (e *emitter) selected(b []byte) bool {
 	s := &selection{e: e, pick: map[string]picker{}, lines: newLiner(e)}
+	// Parse has refused mistakes before; this is for those who come another way.
 	for key, text := range e.o.HTML {
 		p, err := parsePicker(text)
 		if err != nil {
@@ -118,6 +121,7 @@ func (e *emitter) selected(b []byte) bool {
 // treeable reports whether building a tree of the page is cheap: no element
 // with very many attributes, and few inside each other.
 func treeable(b []byte) bool {
+	// Real pages stay below 100 and 60.
 	const mostAttrs, deepest = 256, 200
 	z := html.NewTokenizer(bytes.NewReader(b))
 	z.SetMaxBuf(maxPage + 1)
@@ -178,6 +182,7 @@ func (s *selection) row(row *goquery.Selection) {
 		}
 		return
 	}
+	// With both selectors the parts must be just that.
 	en := entry{host: wholeHost(trimMarks(host)), protos: p}
 	port, isPort := wholePort(trimMarks(s.text(pick, row)))
 	switch en.port = port; {
@@ -198,6 +203,7 @@ func (s *selection) text(p picker, row *goquery.Selection) []byte {
 	if sel.Length() == 0 {
 		return nil
 	}
+	// An attribute is taken from the first element, text from all of them.
 	var out []byte
 	if p.attr != "" {
 		out = []byte(sel.AttrOr(p.attr, ""))
@@ -232,16 +238,19 @@ func (s *selection) visible(out []byte, sel *goquery.Selection, deep int) (_ []b
 // node adds the text of a node and what is in it.
 func (s *selection) node(out []byte, n *html.Node, deep int) ([]byte, bool) {
 	switch {
+	// no-break spaces are spaces
 	case n.Type == html.TextNode:
 		return append(out, strings.ReplaceAll(n.Data, "\u00a0", " ")...), true
 	case n.Type != html.ElementNode || deep > maxOpenTags || s.concealed(n) || n.DataAtom == atom.Style:
 		return out, true
+	// what it writes, if it is understood; an empty script writes nothing
 	case n.DataAtom == atom.Script:
 		if n.FirstChild == nil || len(n.FirstChild.Data) > maxScriptRun || !s.facts.js.run(n.FirstChild.Data) {
 			return out, n.FirstChild == nil
 		}
 		return append(out, stripTags([]byte(s.facts.js.wrote.String()))...), true
 	}
+	// Texts that scripts or style sheets fill in.
 	for class := range strings.FieldsSeq(attr(n, "class")) {
 		out = append(out, s.facts.content[class]...)
 	}

@@ -29,8 +29,10 @@ func sniff(b []byte) string {
 	switch {
 	case len(b) == 0:
 		return "text"
+	// JSON, "name = [...]" and "callback({...})"
 	case isJSONStart(b) || jsAssignment.Match(b[:min(len(b), 200)]):
 		return "json"
+	// HTML, XML or "<socks5://...>"
 	case b[0] == '<':
 		if f := sniffMarkup(b); f != "" {
 			return f
@@ -53,14 +55,17 @@ func isJSONStart(b []byte) bool {
 	if b[0] != '{' && b[0] != '[' {
 		return false
 	}
+	// What follows the bracket decides.
 	rest := bytes.TrimLeft(b[1:], " \t\r\n")
 	if len(rest) == 0 {
 		return true
 	}
 	switch c := rest[0]; {
+	// a string, an object, an empty object
 	case c == '"' || c == '\'' || c == '{' || c == '}' && b[0] == '{':
 		return true
 	case b[0] == '[':
+		// an array of arrays, an empty array; numbers are nothing that a list holds
 		return c == '[' || c == ']'
 	// a key without quotes, as in JavaScript
 	case isLetter(c) || c == '_':
@@ -86,6 +91,7 @@ func sniffMarkup(b []byte) string {
 		}
 		return "html"
 	}
+	// Elements that HTML does not have are XML.
 	m := tagStart.FindSubmatch(low)
 	switch {
 	case m == nil:
@@ -121,6 +127,7 @@ func holdsTags(b []byte) bool {
 		b = b[i:]
 		if m := tagStart.FindSubmatch(b[:min(len(b), 40)]); m != nil {
 			switch string(bytes.ToLower(m[1])) {
+			// those that text of other kinds does not mention
 			case "br", "td", "tr", "th", "table", "tbody", "li", "ul", "div", "p", "html", "body", "script", "pre", "textarea", "span", "font":
 				return true
 			}
@@ -134,6 +141,7 @@ func hasMarkdownRows(b []byte) bool {
 	rows := 0
 	for line := range bytes.Lines(b) {
 		line = trimSpace(line)
+		// a row has bars on both sides and at least two cells
 		if len(line) > 4 && line[0] == '|' && line[len(line)-1] == '|' && bytes.Count(line, []byte("|")) > 2 {
 			rows++
 		}
@@ -154,6 +162,7 @@ func sniffYAML(b []byte) bool {
 		if len(body) == 0 || body[0] == '#' || string(body) == "---" {
 			continue
 		}
+		// Whatever comes later is no configuration.
 		if n++; n > most {
 			break
 		}

@@ -128,6 +128,7 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 // findHost returns the cell that holds the host, -1 when there is none. A head
 // decides between several; without one it is the first address.
 func (t *tableRow) findHost(head columns) int {
+	// The highest role wins, the first cell among equals.
 	best, rank := -1, roleNone
 	for i := range t.n {
 		r := head.at(i)
@@ -162,6 +163,7 @@ func (t *tableRow) hostOf(i int) host {
 	if h := wholeHost(trimMarks(c.text)); h.valid() {
 		return h
 	}
+	// Only addresses: an attribute that decodes to a name is chance.
 	for _, alt := range c.alts {
 		if h := wholeHost(alt); h.addr.IsValid() {
 			return h
@@ -239,6 +241,7 @@ func (t *tableRow) portOf(i int) uint16 {
 // over columns that are named for protocols; without a head, cells that
 // consist of nothing but protocols and grades of anonymity count.
 func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string) {
+	// From a column for it, from columns named for protocols, from other cells.
 	var named, yes, no, bare protoSet
 	for i := range t.n {
 		text := trimMarks(t.cells[i].text)
@@ -301,6 +304,7 @@ func protocolCell(b []byte) protoSet {
 // httpsAnswer reads rows of a table that has lost its head and whose shape
 // many sites share: ..., anonymity, Google yes/no, Https yes/no, ...
 func (t *tableRow) httpsAnswer(e *emitter) protoSet {
+	// IP, port, code, country, anonymity, Google, Https, last checked.
 	for i := 3; i+2 < t.n; i++ {
 		grade, google, https := t.cells[i].text, t.cells[i+1].text, t.cells[i+2].text
 		if !isGrade(grade[:wordEnd(grade, 0)]) || !isYes(google) && !isNo(google) {
@@ -335,6 +339,7 @@ func (t *tableRow) scheme() {
 
 // login takes user and password from columns of their own.
 func (t *tableRow) login(head columns) {
+	// Both, or it is no login.
 	var user, pass []byte
 	for i := range t.n {
 		switch head.at(i) {
@@ -367,6 +372,7 @@ func (t *tableRow) wholes(l *liner, head columns, p protoSet) bool {
 			continue
 		}
 		for _, text := range [...][]byte{c.text, c.alts[0], c.alts[1]} {
+			// The text first; what attributes say only when it holds nothing.
 			if len(text) > 0 && l.leading(trimMarks(text)) {
 				any = true
 				break

@@ -59,6 +59,10 @@ func protocolWord(b []byte) protoSet {
 	return all
 }
 
+// "https" in a list is the list's word: mostly it means an HTTP proxy that can
+// CONNECT. It is passed on as it is; the checker settles it. "socks" without a
+// number may be either.
+
 // oneProtocol reads a word in lower case.
 func oneProtocol(s []byte) protoSet {
 	switch string(s) {
@@ -72,6 +76,7 @@ func oneProtocol(s []byte) protoSet {
 		return setSOCKS5
 	case "socks", "socks4/5", "socks4+5", "socks4&5", "socks4,5", "socks45":
 		return setSOCKS4 | setSOCKS5
+	// both, in the notation of patterns
 	case "http(s)", "https?":
 		return setHTTP | setHTTPS
 	}
@@ -82,6 +87,8 @@ func oneProtocol(s []byte) protoSet {
 // but that lists of proxies hold.
 func otherProtocol(s string) bool {
 	switch strings.ToLower(s) {
+	// tunnels, and the kinds of groups and rules that configurations of Clash and
+	// sing-box call types as well
 	case "ss", "ssr", "shadowsocks", "shadowsocksr", "shadowtls", "vmess", "vless", "trojan", "trojan-go", "hysteria", "hysteria2", "hy2", "tuic",
 		"wireguard", "wg", "warp", "snell", "mtproto", "tg", "anytls", "juicity", "naive", "naive+https", "ssh", "mieru", "brook", "ftp", "relay",
 		"direct", "reject", "selector", "select", "url-test", "urltest", "fallback", "load-balance", "dns", "file", "inline", "freedom", "blackhole":
@@ -122,8 +129,10 @@ func heading(line []byte) protoSet {
 	if len(line) > longest || !mentionsProtocol(line) {
 		return 0
 	}
+	// Every word must be a protocol, a number or one that headings consist of.
 	var all protoSet
 	for i := 0; i < len(line); {
+		// Other alphabets and addresses of people are not part of headings.
 		if !isNameByte(line[i]) {
 			if line[i] >= 0x80 || line[i] == '@' {
 				return 0
@@ -140,6 +149,7 @@ func heading(line []byte) protoSet {
 		all |= p
 		i = j
 	}
+	// "HTTP/HTTPS" names one kind of proxies by what it can do.
 	if all&(setHTTP|setHTTPS) == setHTTP|setHTTPS {
 		all &^= setHTTPS
 	}
@@ -167,6 +177,7 @@ func wordEnd(b []byte, i int) int {
 // isYes and isNo read the answers that columns such as "Https" hold.
 func isYes(w []byte) bool {
 	switch strings.ToLower(string(w[:min(len(w), 8)])) {
+	// also in the languages of sites, and as marks
 	case "yes", "true", "1", "y", "on", "+", "是", "да", "✓", "✔":
 		return true
 	}
