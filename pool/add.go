@@ -82,6 +82,8 @@ func (p *Pool) Insert(ctx context.Context, found []proxy.Candidate) (proxy.Yield
 	return in.yield, in.settle(ctx)
 }
 
+// newIntake begins an Add or Insert. The quota keeps one list from filling the
+// pool: a quarter, or ten thousand where the pool itself is small.
 func (p *Pool) newIntake(source string, operator bool) *intake {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,6 +117,7 @@ func (in *intake) settle(ctx context.Context) error {
 	return in.p.save(ctx)
 }
 
+// refuse counts a candidate that is not taken.
 func (in *intake) refuse(reason string) {
 	if in.yield.Refused == nil {
 		in.yield.Refused = map[string]int{}
@@ -152,6 +155,8 @@ func (in *intake) take(c *proxy.Candidate, now time.Time) {
 	}
 }
 
+// invalid says why a candidate cannot be an endpoint, "" when it can. Only what
+// is canonical is taken, so that one endpoint never has two entries.
 func invalid(c *proxy.Candidate) string {
 	ep := c.Endpoint
 	if ep.User == "" && !c.Password.IsZero() {
@@ -169,6 +174,7 @@ func invalid(c *proxy.Candidate) string {
 	return ""
 }
 
+// poolOf is the label of a candidate; those without one are public.
 func poolOf(c *proxy.Candidate) string {
 	if c.Pool == "" {
 		return proxy.PublicPool
@@ -227,6 +233,8 @@ func (in *intake) unwelcome(c *proxy.Candidate, now time.Time) string {
 	return ""
 }
 
+// forbidden says why a host may not be dialled, nil when it may. Names are
+// checked again by whoever resolves them.
 func (p *Pool) forbidden(host string) error { return p.env.Policy.CheckHost(host) }
 
 // crowded counts the list's new endpoints by network.

@@ -57,6 +57,8 @@ func (p *Pool) forgettable(r *row, now time.Time) bool {
 	return r.set == 0 && now.Sub(instant(r.seen)) > forgetTime
 }
 
+// operators reports whether the operator added the row; such rows stay until
+// they are deleted.
 func (p *Pool) operators(r *row) bool {
 	id, ok := p.sources.byID[OperatorSource]
 	return ok && p.sources.has(r.set, id)

@@ -42,6 +42,7 @@ func (c *choice) eligible(it *item) bool {
 	return ok
 }
 
+// matches reports whether the item is what the want asks for, busy or not.
 func (c *choice) matches(it *item) bool { return matches(it, &c.want.Filter, c.want.Need) }
 
 // from picks from one label by the configured rotation.
@@ -85,6 +86,7 @@ func (c *choice) adaptive(l *label) (*item, string) {
 	return best, c.why(best, n)
 }
 
+// random takes any exit, each with the same chance.
 func (c *choice) random(l *label) *item {
 	var found [1]*item
 	c.sample(l, found[:], func(v *view) int { return int(c.p.below(uint64(v.exits()))) })
@@ -172,6 +174,7 @@ func (it *item) latency() time.Duration {
 	return failCost // the median of public proxies is 3 s as well
 }
 
+// why says what spoke for the item, for people.
 func (c *choice) why(it *item, of int) string {
 	b := make([]byte, 0, 64)
 	b = append(b, "best of "...)

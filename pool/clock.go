@@ -20,6 +20,7 @@ type clock struct {
 // what clocks that are kept in time by small corrections do.
 const leap = 2 * time.Second
 
+// newClock starts a clock at what read says; nil is the system's.
 func newClock(read func() time.Time) *clock {
 	if read == nil {
 		read = time.Now

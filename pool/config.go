@@ -98,6 +98,7 @@ func (f FilterConfig) Validate() error {
 	return errors.Join(errs...)
 }
 
+// isCountry reports whether s has the form of a country code, in any case.
 func isCountry(s string) bool {
 	if len(s) != 2 {
 		return false

@@ -87,6 +87,8 @@ func (p *Pool) Delete(ctx context.Context, id string) (bool, error) {
 	return true, p.save(ctx)
 }
 
+// delete forgets the row with an id and entombs its endpoint. It reports whether
+// there was one.
 func (p *Pool) delete(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

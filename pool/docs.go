@@ -97,6 +97,8 @@ func (p *Pool) loadDoc(name string, doc []byte, now time.Time) {
 	}
 }
 
+// loadTombstone takes over a tombstone that has not ended; one from the future,
+// after the clock was set back, ends in due time all the same.
 func (p *Pool) loadTombstone(text string, doc []byte, now time.Time) error {
 	ep, err := proxy.Parse(text)
 	if err != nil {
@@ -125,6 +127,7 @@ func (p *Pool) entombed(ep proxy.Endpoint, now time.Time) bool {
 	return ok && now.Unix() < until
 }
 
+// liftTombstone lets lists bring an endpoint back. p.mu is held.
 func (p *Pool) liftTombstone(ep proxy.Endpoint) {
 	if _, ok := p.tombs[ep]; ok {
 		delete(p.tombs, ep)

@@ -114,4 +114,6 @@ func (p *Pool) restore(rec *proxy.Record, now time.Time) {
 	p.requeue(r.group, now)
 }
 
+// placeIsIP reports whether the row's host is an address, which the policy judges
+// for good, and not a name.
 func (p *Pool) placeIsIP(r *row) bool { return !p.groups.at(r.group).place.named }

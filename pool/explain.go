@@ -101,6 +101,8 @@ func (p *Pool) Eligible(want proxy.Want) int {
 	return p.eligible(p.rebuilt(), &want, now)
 }
 
+// eligible counts what is eligible in the first of the wanted pools that has
+// anything, as Pick goes through them.
 func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
 	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	for _, name := range poolsOf(want) {

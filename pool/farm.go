@@ -27,6 +27,7 @@ type farm struct {
 // the default Recheck.
 const farmPause = time.Minute
 
+// findHost returns one group of the host of k, whatever its port, or none.
 func (p *Pool) findHost(k *place) uint32 {
 	n, ok := p.byHost.find(p.hashHost(k), func(n uint32) bool {
 		other := &p.groups.at(n).place
@@ -38,6 +39,7 @@ func (p *Pool) findHost(k *place) uint32 {
 	return n
 }
 
+// farmOf returns the farm that a group belongs to, nil when it is alone on its host.
 func (p *Pool) farmOf(n uint32) *farm {
 	k := &p.groups.at(n).place
 	return p.farms[hostKey{k.host, k.named}]

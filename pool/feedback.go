@@ -74,6 +74,8 @@ func (p *Pool) about(f Feedback) ([]opinion, error) {
 	return p.aboutRequests(f)
 }
 
+// aboutProxy finds the proxy with an id or URL. Without a target the word is
+// about the proxy itself.
 func (p *Pool) aboutProxy(name string) ([]opinion, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,6 +93,7 @@ func (p *Pool) aboutProxy(name string) ([]opinion, error) {
 	return []opinion{{ep: e.Endpoint, exit: exitKey(&e)}}, nil
 }
 
+// aboutSession finds the proxy that a session used last.
 func (p *Pool) aboutSession(name string) ([]opinion, error) {
 	var found []opinion
 	for _, s := range p.Sessions() {

@@ -33,6 +33,7 @@ func describe(f *proxy.Filter) []string {
 	return out
 }
 
+// join prints the values of one condition, separated by commas.
 func join[T any](list []T, text func(T) string) string {
 	out := make([]string, len(list))
 	for i, v := range list {
@@ -41,10 +42,13 @@ func join[T any](list []T, text func(T) string) string {
 	return strings.Join(out, ",")
 }
 
+// upperAll returns the strings in upper case.
 func upperAll(list []string) []string { return each(list, strings.ToUpper) }
 
+// lowerAll returns the strings in lower case.
 func lowerAll(list []string) []string { return each(list, strings.ToLower) }
 
+// each returns the changed strings, nil for none.
 func each(list []string, change func(string) string) (out []string) {
 	for _, s := range list {
 		out = append(out, change(s))
@@ -93,8 +97,10 @@ func (f *FilterConfig) deniedBy(e *proxy.Entry) string {
 	return ""
 }
 
+// allows reports whether an entry may be handed out.
 func (f *FilterConfig) allows(e *proxy.Entry) bool { return f.deniedBy(e) == "" }
 
+// denies reports whether an address is in one of DenyCIDRs.
 func (f *FilterConfig) denies(a netip.Addr) bool {
 	return a.IsValid() && slices.ContainsFunc(f.DenyCIDRs, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -78,6 +78,7 @@ func (p *Pool) write(ctx context.Context) error {
 	}
 }
 
+// saveBatch writes one batch and measures how long that takes.
 func (p *Pool) saveBatch(ctx context.Context, b proxy.Batch) error {
 	began := time.Now()
 	err := p.env.Store.Save(ctx, b)

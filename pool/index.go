@@ -47,6 +47,7 @@ func (p *Pool) place(host string, port uint16, make bool) (k place, ok bool) {
 	return k, true
 }
 
+// hostOf returns the canonical text of a place's host.
 func (p *Pool) hostOf(k *place) string {
 	if k.named {
 		return *p.names.at(binary.BigEndian.Uint32(k.host[:]))
@@ -73,6 +74,7 @@ func (p *Pool) findRow(g uint32, proto proxy.Protocol, user string) uint32 {
 	return none
 }
 
+// userOf returns the user of row n, "" for the public ones, which have none.
 func (p *Pool) userOf(n uint32, r *row) string {
 	if r.flags&login == 0 {
 		return ""
@@ -105,6 +107,7 @@ func (p *Pool) findID(id string) uint32 {
 	return n
 }
 
+// hashID is the part of an id's hash that rows keep.
 func (p *Pool) hashID(id string) uint32 { return uint32(maphash.String(p.seed, id) >> 32) }
 
 // endpoint returns the key of row n.

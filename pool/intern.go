@@ -14,6 +14,7 @@ type labels struct {
 	ids   map[string]uint16
 }
 
+// newLabels returns labels that know only the empty one.
 func newLabels() *labels {
 	return &labels{names: []string{""}, ids: map[string]uint16{"": 0}}
 }
@@ -21,6 +22,7 @@ func newLabels() *labels {
 // maxLabels bounds what foreign names can use up; beyond it all share the last.
 const maxLabels = 1<<16 - 1
 
+// id returns the number of a name, a new one when the name is new.
 func (l *labels) id(name string) uint16 {
 	if n, ok := l.ids[name]; ok {
 		return n
@@ -38,8 +40,8 @@ func (l *labels) id(name string) uint16 {
 type source struct {
 	name    string
 	worth   proxy.Worth
-	replace bool // the set comes whole with every Add; not so the operator's
-	stride  float64
+	replace bool     // the set comes whole with every Add; not so the operator's
+	stride  float64  // its place in the order of turns; see popFresh
 	fresh   []uint32 // groups never checked, waiting in no order; may hold numbers that are not fresh any more
 }
 
@@ -60,10 +62,12 @@ type sources struct {
 	spare []uint32 // numbers of sets that nobody uses
 }
 
+// newSources returns sources that know nothing but the empty set.
 func newSources() *sources {
 	return &sources{byID: map[string]uint16{}, sets: []sourceSet{{refs: 1}}, bySet: map[string]uint32{"": 0}}
 }
 
+// id returns the number of a source, a new one when it is new.
 func (s *sources) id(name string) uint16 {
 	if n, ok := s.byID[name]; ok {
 		return n
@@ -131,6 +135,7 @@ func (s *sources) without(n uint32, id uint16) uint32 {
 	return s.set(slices.DeleteFunc(slices.Clone(s.sets[n].ids), func(v uint16) bool { return v == id }))
 }
 
+// has reports whether set n holds the source id.
 func (s *sources) has(n uint32, id uint16) bool {
 	_, ok := slices.BinarySearch(s.sets[n].ids, id)
 	return ok

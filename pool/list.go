@@ -70,6 +70,7 @@ func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err e
 	return items, page.total, next, nil
 }
 
+// keepAll skips nothing.
 func keepAll(*row) bool { return false }
 
 // page keeps the first limit+1 entries behind the cursor.
@@ -95,6 +96,7 @@ func (g *page) skip(r *row) bool {
 	return true
 }
 
+// offer counts an entry and keeps it if it may be on the page.
 func (g *page) offer(x listed) {
 	g.total++
 	if g.l.after != nil && g.l.compare(&x.key, g.l.after) <= 0 {
@@ -110,6 +112,7 @@ func (g *page) offer(x listed) {
 	}
 }
 
+// sorted puts what was kept in order and returns it.
 func (g *page) sorted() []listed {
 	slices.SortFunc(g.kept, func(a, b listed) int { return g.l.compare(&a.key, &b.key) })
 	return g.kept

@@ -55,6 +55,7 @@ type listed struct {
 	key   key
 }
 
+// newListing checks a query and continues where its cursor says.
 func (p *Pool) newListing(q Query) (*listing, error) {
 	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond)}
 	if l.sort == "" {
@@ -104,6 +105,7 @@ func (p *Pool) unchanged(url string, at time.Time) (proxy.Entry, bool) {
 	return p.entry(n, at), true
 }
 
+// readCursor reads what listing.cursor wrote. Clients may send anything.
 func readCursor(s string) (c cursor, err error) {
 	text, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil {
@@ -112,6 +114,7 @@ func readCursor(s string) (c cursor, err error) {
 	return c, json.Unmarshal(text, &c)
 }
 
+// cursor names the place behind a key. It is opaque to clients.
 func (l *listing) cursor(k key) string {
 	text, err := json.Marshal(cursor{l.sort, l.at.UnixMilli(), k})
 	if err != nil {
@@ -191,6 +194,7 @@ type sieve struct {
 	decides   bool // nothing else is to be looked at
 }
 
+// newSieve prepares a filter for rows.
 func newSieve(f *proxy.Filter) sieve {
 	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits)+len(f.Targets) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
 	rest := *f
@@ -198,6 +202,8 @@ func newSieve(f *proxy.Filter) sieve {
 	return sieve{f.States, f.Protocols, needs, rest.IsZero()}
 }
 
+// passes reports whether the row may match; only the view of it is sure, unless
+// the sieve decides.
 func (s *sieve) passes(r *row) bool {
 	return (len(s.states) == 0 || slices.Contains(s.states, r.state)) &&
 		(len(s.protocols) == 0 || slices.Contains(s.protocols, r.proto)) && (!s.lived || r.lived != 0)

@@ -13,10 +13,10 @@ import (
 type lived struct {
 	traits  proxy.Traits
 	latency time.Duration // moving average of successes until the first byte
-	uses    proxy.Tally
+	uses    proxy.Tally   // by traffic and feedback
 	history [historyLen]event
-	events  uint32 // ever written to history
-	notes   []string
+	events  uint32   // ever written to history
+	notes   []string // what the latest check saw
 	reached []string // names, in lower case, of the per-target checks that passed
 	alive   uint32   // position in Pool.alive + 1; 0: not in there
 	item    *item    // as the latest snapshot shows it; nil: changed since
@@ -57,6 +57,7 @@ const (
 	maxStrikes = 12
 )
 
+// newLived returns one that nobody may use yet; settle opens it.
 func newLived() *lived {
 	l := &lived{slot: &slot{}}
 	l.slot.status.Store(slotGone)
@@ -75,6 +76,7 @@ type event struct {
 	host   string
 }
 
+// remember puts an outcome in the place of the oldest.
 func (l *lived) remember(o proxy.Outcome) {
 	l.history[l.events%historyLen] = event{seconds(o.At), uint32(min(max(o.Phases.Total().Milliseconds(), 0), math.MaxUint32)),
 		uint16(o.Status), o.Origin, o.Stage, o.Class, o.Target.Port, o.Target.Host}
@@ -121,6 +123,7 @@ func brokeOff(o proxy.Outcome) bool {
 	return false
 }
 
+// average moves a towards d; the first observation is taken as it is.
 func average(a *atomic.Int64, d time.Duration) {
 	for {
 		old := a.Load()

@@ -48,6 +48,7 @@ func newMetrics(reg prometheus.Registerer, p *Pool) (*metrics, error) {
 	return m, nil
 }
 
+// added counts what became of a list.
 func (m *metrics) added(y proxy.Yield) {
 	m.news.Add(float64(y.New))
 	for reason, n := range y.Refused {
@@ -55,6 +56,7 @@ func (m *metrics) added(y proxy.Yield) {
 	}
 }
 
+// checked counts a verdict on one endpoint.
 func (m *metrics) checked(ok bool) {
 	if ok {
 		m.checks[1].Inc()
@@ -63,6 +65,7 @@ func (m *metrics) checked(ok bool) {
 	}
 }
 
+// saved counts a write to the store.
 func (m *metrics) saved(took time.Duration, records int, err error) {
 	m.saves.Observe(took.Seconds())
 	if err != nil {
@@ -78,6 +81,7 @@ type collector struct {
 	entries, addresses, others *prometheus.Desc
 }
 
+// newCollector describes the gauges; their values are read when they are asked for.
 func newCollector(p *Pool) *collector {
 	return &collector{p,
 		prometheus.NewDesc("freeway_pool_entries", "Endpoints, by state.", []string{"state"}, nil),

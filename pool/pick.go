@@ -54,6 +54,7 @@ type lease struct {
 	closed   atomic.Bool
 }
 
+// report tells the pool how the use went; only the first word counts.
 func (l *lease) report(o proxy.Outcome) {
 	if l.reported.Swap(true) {
 		return
@@ -65,6 +66,7 @@ func (l *lease) report(o proxy.Outcome) {
 	l.p.observe(o, l.it.exit)
 }
 
+// close ends the use; once is enough.
 func (l *lease) close() {
 	if !l.closed.Swap(true) {
 		l.it.slot.inflight.Add(-1)
@@ -101,6 +103,7 @@ func (p *Pool) choose(s *snapshot, want *proxy.Want, now time.Time) (*item, stri
 	return nil, "", c.none(s)
 }
 
+// poolsOf returns the labels to pick from, in order.
 func poolsOf(want *proxy.Want) []string {
 	if len(want.Pools) > 0 {
 		return want.Pools
@@ -168,6 +171,7 @@ var needNames = [...]struct {
 	{proxy.NeedRemoteDNS, "need=remote_dns"}, {proxy.NeedIPv6, "need=ipv6"},
 }
 
+// pickResult is the label of the metric for an error of Pick.
 func pickResult(err error) string {
 	switch err {
 	case proxy.ErrSessionLost:

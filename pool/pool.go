@@ -48,29 +48,29 @@ type Pool struct {
 	groups    pages[group]
 	lives     pages[*lived]
 	names     pages[string]
-	nameIDs   map[string]uint32
-	byPlace   table // groups
-	byHost    table // one group of each host
-	byID      table // rows
-	logins    map[uint32]credentials
-	pools     *labels
+	nameIDs   map[string]uint32      // of names
+	byPlace   table                  // groups
+	byHost    table                  // one group of each host
+	byID      table                  // rows
+	logins    map[uint32]credentials // by row, of the few that need one
+	pools     *labels                // of rows
 	sources   *sources
-	farms     map[hostKey]*farm
-	alive     []uint32 // rows that the snapshot may show
-	dirty     []uint32 // rows that differ from the store
-	drops     map[proxy.Endpoint]struct{}
-	tombs     map[proxy.Endpoint]int64 // Unix seconds
-	fullUntil time.Time
-	news      chan struct{} // closed when something becomes live
+	farms     map[hostKey]*farm           // hosts with more than one port
+	alive     []uint32                    // rows that the snapshot may show
+	dirty     []uint32                    // rows that differ from the store
+	drops     map[proxy.Endpoint]struct{} // endpoints that the store has and the pool has not
+	tombs     map[proxy.Endpoint]int64    // Unix seconds
+	fullUntil time.Time                   // makeRoom is not tried before
+	news      chan struct{}               // closed when something becomes live
 
 	hot, cold dueHeap
-	fresh     int     // groups never checked that wait in their sources
-	stride    float64 // of the latest turn
-	turn      uint64
-	sleeps    int64 // Unix milliseconds until which Next sleeps; 0: it does not
-	claims    map[uint32]int64
-	claimed   []claimTicket
-	holds     int
+	fresh     int              // groups never checked that wait in their sources
+	stride    float64          // of the latest turn
+	turn      uint64           // how often pop was called
+	sleeps    int64            // Unix milliseconds until which Next sleeps; 0: it does not
+	claims    map[uint32]int64 // groups being checked, with the Unix milliseconds when the claim ends
+	claimed   []claimTicket    // in the order of their ends; may hold claims that ended early
+	holds     int              // calls of Hold that were not released
 }
 
 // settings is the part of the configuration that Pick reads without a lock.
@@ -98,6 +98,7 @@ func Open(ctx context.Context, cfg Config, env Env) (*Pool, error) {
 	return p, nil
 }
 
+// newPool makes an empty pool with its indexes.
 func newPool(cfg Config, env Env) *Pool {
 	p := &Pool{env: env, log: env.Log, clock: newClock(env.Now), seed: maphash.MakeSeed(),
 		lead: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}),

@@ -50,6 +50,7 @@ func (p *Pool) requeue(n uint32, now time.Time) {
 	}
 }
 
+// push puts a group into a heap.
 func (p *Pool) push(h *dueHeap, n uint32, due int64) {
 	p.groups.at(n).due = due
 	heap.Push(h, n)
@@ -154,6 +155,7 @@ func (p *Pool) pop(now int64) (uint32, bool) {
 	return 0, false
 }
 
+// popHeap takes the first of a heap that is not empty.
 func (p *Pool) popHeap(h *dueHeap) uint32 {
 	n, _ := heap.Pop(h).(uint32)
 	p.groups.at(n).queue = nowhere

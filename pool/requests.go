@@ -43,6 +43,8 @@ func (p *Pool) Requests(n int) []proxy.Trace {
 	return p.requestsWhere(n, func(*proxy.Trace) bool { return true })
 }
 
+// requestsWhere returns the latest n requests that are wanted and young enough,
+// newest first.
 func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
 	oldest := p.clock.now().Add(-requestAge)
 	q := &p.requests

@@ -128,6 +128,8 @@ func (p *Pool) removeRow(n uint32) {
 	p.rows.release(n)
 }
 
+// removeGroup forgets an address that has no rows left, and its name if no other
+// port needs it.
 func (p *Pool) removeGroup(n uint32) {
 	g := p.groups.at(n)
 	p.unqueue(n)

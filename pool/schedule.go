@@ -23,12 +23,15 @@ type dueHeap struct {
 	items []uint32
 }
 
+// Len is for container/heap, as the following.
 func (h *dueHeap) Len() int { return len(h.items) }
 
+// Less orders by due time.
 func (h *dueHeap) Less(i, j int) bool {
 	return h.p.groups.at(h.items[i]).due < h.p.groups.at(h.items[j]).due
 }
 
+// Swap keeps the positions in the groups true.
 func (h *dueHeap) Swap(i, j int) {
 	h.items[i], h.items[j] = h.items[j], h.items[i]
 	h.p.groups.at(h.items[i]).pos, h.p.groups.at(h.items[j]).pos = uint32(i), uint32(j)

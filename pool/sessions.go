@@ -46,6 +46,8 @@ func (ss *sessions) end(p *Pool, k proxy.SessionKey) {
 	}
 }
 
+// evict makes room: of a few sessions the one that ends first goes. sessions.mu
+// is held.
 func (ss *sessions) evict(p *Pool) {
 	var victim proxy.SessionKey
 	var first time.Time
@@ -82,6 +84,7 @@ type keptSession struct {
 	Until int64          `json:"until"` // Unix milliseconds
 }
 
+// doc is what the store keeps of the session.
 func (x *session) doc(k proxy.SessionKey) []byte {
 	doc, err := json.Marshal(keptSession{k.User, k.ID, x.ep, x.exit, x.since.Unix(), x.until.UnixMilli()})
 	if err != nil {

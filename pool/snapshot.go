@@ -41,6 +41,8 @@ type owner struct {
 	net netip.Prefix
 }
 
+// ownerOf says who an exit belongs to: its autonomous system when that is known,
+// else its /24, or /48 for IPv6, which is what hosters hand out.
 func ownerOf(exit netip.Addr, asn uint32) owner {
 	if asn != 0 {
 		return owner{asn: asn}
@@ -120,6 +122,7 @@ func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 	return items, s
 }
 
+// makeItem shows row n as it is now. p.mu is held.
 func (p *Pool) makeItem(n uint32, s *slot, now time.Time) *item {
 	r := p.rows.at(n)
 	it := &item{entry: p.entry(n, now), reached: p.reachedBy(r), slot: s, made: now, prior: p.sources.prior(r.set)}

@@ -18,6 +18,7 @@ func (in *intake) retire(ctx context.Context) error {
 	})
 }
 
+// disown takes a source from the set of a row. p.mu is held.
 func (p *Pool) disown(n uint32, r *row, source uint16) {
 	p.count(r, -1)
 	old := r.set
@@ -82,6 +83,7 @@ func (p *Pool) Worth(source string) proxy.Worth {
 // bitset is a set of row numbers.
 type bitset []uint64
 
+// set adds a row number; the set grows as far as needed.
 func (b *bitset) set(n uint32) {
 	for int(n/64) >= len(*b) {
 		*b = append(*b, 0)
@@ -89,4 +91,5 @@ func (b *bitset) set(n uint32) {
 	(*b)[n/64] |= 1 << (n % 64)
 }
 
+// has reports whether a row number was added.
 func (b bitset) has(n uint32) bool { return int(n/64) < len(b) && b[n/64]&(1<<(n%64)) != 0 }

@@ -17,6 +17,7 @@ func (p *Pool) counts() (states [5]int, due, claimed int) {
 	return p.byState(), due, len(p.claims)
 }
 
+// byState returns how many entries are in each state. It takes no lock.
 func (p *Pool) byState() (states [5]int) {
 	for i := range states {
 		states[i] = int(p.states[i].Load())
@@ -61,6 +62,7 @@ func (p *Pool) Stats() Stats {
 	return s
 }
 
+// len returns how many sessions there are, some of which may just have ended.
 func (ss *sessions) len() int {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -72,6 +74,7 @@ type rates struct {
 	checks, passed, picks, misses, requests, answered meter
 }
 
+// minute returns the counts of the last sixty seconds.
 func (r *rates) minute(now time.Time) Rates {
 	return Rates{r.checks.sum(now), r.passed.sum(now), r.picks.sum(now), r.misses.sum(now), r.requests.sum(now), r.answered.sum(now)}
 }
@@ -83,6 +86,7 @@ type meter struct {
 	ring [60]int
 }
 
+// add counts n events that happen now.
 func (m *meter) add(now time.Time, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,6 +94,7 @@ func (m *meter) add(now time.Time, n int) {
 	m.ring[m.at%60] += n
 }
 
+// sum returns the count of the last sixty seconds.
 func (m *meter) sum(now time.Time) (total int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -4,8 +4,8 @@ package pool
 // stand for: an open-addressing index of 4 bytes per slot. Keys live in the
 // rows, so the functions that hash and compare them are the caller's.
 type table struct {
-	slots []uint32 // number + 1; 0 is empty
-	count int
+	slots []uint32            // number + 1; 0 is empty; a power of two of them, at most three quarters in use
+	count int                 // numbers in the table
 	hash  func(uint32) uint64 // of the key of a number in the table
 }
 
@@ -37,6 +37,7 @@ func (t *table) add(n uint32) {
 	t.count++
 }
 
+// put writes n into the first free slot from its own on.
 func (t *table) put(n uint32) {
 	mask := uint64(len(t.slots) - 1)
 	i := t.hash(n) & mask
@@ -46,6 +47,7 @@ func (t *table) put(n uint32) {
 	t.slots[i] = n + 1
 }
 
+// grow doubles the slots. It reads the key of every number.
 func (t *table) grow() {
 	old := t.slots
 	t.slots = make([]uint32, max(minTable, 2*len(old)))
@@ -96,6 +98,7 @@ type pages[T any] struct {
 
 const pageBits = 10
 
+// at returns the element with a number; the pointer stays valid.
 func (p *pages[T]) at(n uint32) *T { return &p.all[n>>pageBits][n&(1<<pageBits-1)] }
 
 // alloc returns the number of a zero element.

@@ -182,6 +182,8 @@ func (x *target) failPair(exit netip.Addr, now time.Time) {
 	}
 }
 
+// pair returns what is remembered of an exit, and makes it when there is nothing
+// or it ended long ago.
 func (x *target) pair(exit netip.Addr, now time.Time) *pair {
 	p := x.pairs[exit]
 	if p != nil && (p.until.IsZero() || now.Sub(p.until) < banMemory) {

@@ -41,6 +41,7 @@ func (t *targets) make(domain string, now time.Time) *target {
 	return x
 }
 
+// evict forgets a target that was not touched for long. targets.mu is held.
 func (t *targets) evict() {
 	victim, tried := "", 0
 	var oldest time.Time

@@ -22,8 +22,12 @@ var (
 
 // Store is where the pool keeps what it knows. Only the pool writes to it.
 type Store interface {
+	// Load returns every record once. It is read once, at the start.
 	Load(ctx context.Context) iter.Seq2[proxy.Record, error]
+	// Docs returns all documents by name.
 	Docs(ctx context.Context) (map[string][]byte, error)
+	// Save returns when the batch is durable. Deletions come before puts. What
+	// it was given belongs to it.
 	Save(ctx context.Context, b proxy.Batch) error
 }
 

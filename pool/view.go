@@ -17,9 +17,9 @@ type view struct {
 	items  []*item
 	starts []int32 // of each exit in items, and the end
 
-	weigh  sync.Once // makes weights
-	sums   []float64 // running sum of the exits' weights
-	byTime func() []*item
+	weigh  sync.Once      // makes sums, which only the adaptive rotation needs
+	sums   []float64      // running sum of the exits' weights
+	byTime func() []*item // the items by latency, made when they are first asked for
 }
 
 // newView orders the items, which it takes over.
@@ -40,6 +40,7 @@ func newView(items []*item) *view {
 	return v
 }
 
+// exits returns how many different exits there are.
 func (v *view) exits() int { return len(v.starts) - 1 }
 
 // exit returns the items of one exit.
@@ -120,6 +121,7 @@ func limit[K comparable](groups map[K]int, all int, share, boost float64) float6
 	return max(l, float64(most)/boost)
 }
 
+// thinned is the weight of each of n exits of a group that counts as limit.
 func thinned(n int, limit float64) float64 { return min(1, limit/float64(n)) }
 
 // draw returns the number of an exit, by weight. r is in [0, 1).

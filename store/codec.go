@@ -155,6 +155,7 @@ func parseRecord(key, value []byte) (rec proxy.Record, err error) {
 	return rec, nil
 }
 
+// lived reads what appendLived wrote.
 func (r *reader) lived(rec *proxy.Record) {
 	t := &rec.Traits
 	rec.Latency = time.Duration(min(r.uvarint(), math.MaxInt64))
@@ -182,10 +183,12 @@ func weight(bits uint32) float32 {
 	return f
 }
 
+// checksum covers the key as well, so that a value never belongs to another.
 func checksum(key, value []byte) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE(key), crc32.IEEETable, value)
 }
 
+// bit is the flag when it is on.
 func bit(on bool, flag byte) byte {
 	if on {
 		return flag
@@ -193,10 +196,12 @@ func bit(on bool, flag byte) byte {
 	return 0
 }
 
+// appendString appends the length and the bytes.
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
+// appendStrings appends the number of strings and each of them.
 func appendStrings(b []byte, list []string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(list)))
 	for _, s := range list {

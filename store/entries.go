@@ -101,6 +101,7 @@ func (s *Store) apply(ctx context.Context, changes []op, last func(*bolt.Tx) err
 	}
 }
 
+// putEntries makes changes in place. They must be sorted.
 func putEntries(tx *bolt.Tx, changes []op) error {
 	b := tx.Bucket(bucketEntries)
 	b.FillPercent = fill
@@ -118,6 +119,7 @@ func putEntries(tx *bolt.Tx, changes []op) error {
 	return nil
 }
 
+// putDocs puts and deletes documents.
 func putDocs(tx *bolt.Tx, docs map[string][]byte) error {
 	b := tx.Bucket(bucketDocs)
 	for _, name := range slices.Sorted(maps.Keys(docs)) {

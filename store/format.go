@@ -51,6 +51,7 @@ func create(tx *bolt.Tx) error {
 	return writeVersion(tx, version)
 }
 
+// writeVersion sets the format version of a file.
 func writeVersion(tx *bolt.Tx, v int) error {
 	return tx.Bucket(bucketMeta).Put(keyVersion, binary.AppendUvarint(nil, uint64(v)))
 }

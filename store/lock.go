@@ -34,6 +34,7 @@ func (e *LockedError) Is(target error) bool { return target == ErrLocked }
 // broken.
 type pidFile struct{ f *os.File }
 
+// pidPath is where the number of the writing process is.
 func pidPath(path string) string { return path + ".pid" }
 
 const lockPoll = 20 * time.Millisecond
@@ -53,6 +54,8 @@ func lockPID(path string, timeout time.Duration) (*pidFile, error) {
 	}
 }
 
+// tryPID takes the lock or fails at once. Whoever had it may have removed the
+// file meanwhile, so it must still be the one at its path.
 func tryPID(path string) (*pidFile, error) {
 	f, err := os.OpenFile(pidPath(path), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -78,11 +81,14 @@ func tryPID(path string) (*pidFile, error) {
 	return p, nil
 }
 
+// same reports whether an open file is the one that info is about.
 func same(f *os.File, info os.FileInfo) bool {
 	own, err := f.Stat()
 	return err == nil && os.SameFile(own, info)
 }
 
+// readPID returns the number in a pid file, 0 when there is none or nobody lives
+// under it any more.
 func readPID(f *os.File) int {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 32))
 	if err != nil {

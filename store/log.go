@@ -77,6 +77,7 @@ func decodeLog(b []byte) ([]op, error) {
 	return out, nil
 }
 
+// appendLog puts a blob behind the others; nil is nothing to put.
 func appendLog(tx *bolt.Tx, blob []byte) error {
 	if blob == nil {
 		return nil

@@ -12,6 +12,8 @@ type reader struct {
 	bad  bool
 }
 
+// bytes takes n bytes. They belong to the reader's input; those of a value that
+// is not whole are zero and at most 16.
 func (r *reader) bytes(n uint64) []byte {
 	if r.bad || n > uint64(len(r.rest)) {
 		r.bad, r.rest = true, nil
@@ -22,10 +24,13 @@ func (r *reader) bytes(n uint64) []byte {
 	return b
 }
 
+// byte takes one byte.
 func (r *reader) byte() byte { return r.bytes(1)[0] }
 
+// uint32 takes four bytes, the lowest first.
 func (r *reader) uint32() uint32 { return binary.LittleEndian.Uint32(r.bytes(4)) }
 
+// uvarint takes a number as encoding/binary writes it.
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)
 	if n <= 0 {
@@ -36,6 +41,7 @@ func (r *reader) uvarint() uint64 {
 	return v
 }
 
+// string takes what appendString wrote, as a copy.
 func (r *reader) string() string {
 	n := r.uvarint()
 	b := r.bytes(n)
@@ -54,6 +60,8 @@ func (r *reader) strings() (out []string) {
 	return out
 }
 
+// time takes what appendTime wrote. What is behind the year 9999 is damage and
+// reads as the zero time.
 func (r *reader) time(from func(int64) time.Time) time.Time {
 	n := r.uvarint()
 	if n == 0 || n > maxMillis {

@@ -110,6 +110,7 @@ func (s *Store) writable() error {
 	return nil
 }
 
+// reopen closes the file, verifies it and opens it again. saving is held.
 func (s *Store) reopen() error {
 	s.mu.Lock()
 	db := s.db

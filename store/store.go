@@ -230,6 +230,7 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
+// isOpen reports whether Close was not called yet.
 func (s *Store) isOpen() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

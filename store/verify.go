@@ -64,6 +64,7 @@ type verifier struct {
 
 var errMeta = errors.New("it is not a bbolt file, or its head is damaged")
 
+// run checks the head, everything that its root reaches, and the free list.
 func (v *verifier) run() error {
 	m, err := v.meta()
 	if err != nil {
@@ -107,6 +108,7 @@ func (v *verifier) meta() (best meta, err error) {
 	return best, err
 }
 
+// metaAt reads the head at an offset; ok is false when it is not whole.
 func (v *verifier) metaAt(at uint64) (m meta, ok bool) {
 	b := make([]byte, metaLen)
 	if _, err := v.f.ReadAt(b, int64(at+pageHeader)); err != nil {
