@@ -68,6 +68,7 @@ type question struct {
 	path    string // with the nonce
 	whole   bool   // absolute form, for a proxy that forwards
 	canary  string // "" for none
+	accept  string // Accept-Encoding; "" for none
 	auth    string // Proxy-Authorization, "" for none; only with whole
 	maxBody int64  // bytes of the body that are read; more is cut off silently
 }
@@ -83,6 +84,9 @@ func (q question) bytes() []byte {
 	if q.canary != "" {
 		b.WriteString("X-Canary: " + q.canary + "\r\n")
 	}
+	if q.accept != "" {
+		b.WriteString("Accept-Encoding: " + q.accept + "\r\n")
+	}
 	if q.auth != "" {
 		b.WriteString("Proxy-Authorization: " + q.auth + "\r\n")
 	}
@@ -93,9 +97,22 @@ func (q question) bytes() []byte {
 // answer is what came back.
 type answer struct {
 	status int
+	header http.Header
 	body   []byte
 	wait   time.Duration // until the first byte, from the request or the TLS handshake before it; 0: none came
 }
+
+// content returns the body without the compression that an honest proxy may
+// have added: nothing in the request forbids it.
+func (a answer) content() []byte {
+	if body, err := judge.Unpack(a.body, a.encoding()); err == nil {
+		return body
+	}
+	return a.body
+}
+
+// encoding returns the Content-Encoding.
+func (a answer) encoding() string { return strings.Join(a.header.Values("Content-Encoding"), ",") }
 
 // maxHead bounds the head of an answer, in bytes.
 const maxHead = 32 << 10
@@ -136,7 +153,7 @@ func ask(ctx context.Context, conn net.Conn, q question) (answer, *fault) {
 		return a, f
 	}
 	defer resp.Body.Close()
-	a.status = resp.StatusCode
+	a.status, a.header = resp.StatusCode, resp.Header
 	body, err := io.ReadAll(io.LimitReader(resp.Body, q.maxBody))
 	a.body = body
 	if err != nil {
@@ -209,17 +226,7 @@ func issuer(e *tls.CertificateVerificationError) string {
 	if len(e.UnverifiedCertificates) == 0 {
 		return "no certificate"
 	}
-	return "issuer " + printable(e.UnverifiedCertificates[0].Issuer.String(), 120)
-}
-
-// printable keeps foreign text harmless: visible ASCII, at most n bytes.
-func printable(s string, n int) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, clip(s, n))
+	return "issuer " + judge.Printable(e.UnverifiedCertificates[0].Issuer.String(), 120)
 }
 
 // newNonce returns 32 hexadecimal digits that nobody can guess.
@@ -235,9 +242,10 @@ func weigh(a answer, q question, nonce string, kind judge.Kind, key []byte) (jud
 	if a.status != http.StatusOK {
 		return judge.Seen{}, 0, &fault{stage: proxy.StageRequest, class: statusClass(a.status, q.to.TLS), status: a.status}
 	}
-	seen, is, err := judge.Read(a.body)
+	body := a.content()
+	seen, is, err := judge.Read(body)
 	if err == nil && key != nil && (kind == 0 || kind == is) {
-		err = judge.Verify(a.body, key)
+		err = judge.Verify(body, key)
 	}
 	f := &fault{stage: proxy.StageVerify, status: a.status}
 	switch {

@@ -31,9 +31,10 @@ type result struct {
 	phases   proxy.Phases
 	learned  *proxy.Traits
 	notes    []string
-	judges   []*examiner // whose outage could be the reason of the fault
-	network  bool        // an outage of our own network could be the reason
-	canceled bool        // ctx ended, or we lack resources: nothing can be said
+	judges   []*examiner   // whose outage could be the reason of the fault
+	network  bool          // an outage of our own network could be the reason
+	excuses  []func() bool // what direct requests may show later that makes the fault another's
+	canceled bool          // ctx ended, or we lack resources: nothing can be said
 }
 
 // passed reports whether the proxy works by this protocol.
@@ -225,6 +226,7 @@ func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
 	if e != nil {
 		password, t.known, t.live = e.Password, e.Traits, e.State == proxy.Live
 	}
+	t.fresh = wantsCanary(e)
 	t.unsure = ep.User == "" && (e == nil || e.Guess || e.LastChecked.IsZero())
 	t.via = k.s.dialer.Via(ep, password)
 	return t

@@ -48,6 +48,10 @@ type JudgeStatus struct {
 	Kind      judge.Kind `json:"kind"`
 	Error     string     `json:"error"` // why it is not up
 	LastProbe time.Time  `json:"last_probe"`
+
+	Signed      bool   `json:"signed"`       // its answers are signed with the configured key
+	Canary      bool   `json:"canary"`       // content is compared by its canary pages
+	CanaryError string `json:"canary_error"` // why an own judge for plain HTTP is not used so
 }
 
 // Status is what a Checker is doing.
@@ -183,6 +187,7 @@ func (c *Checker) examine(ctx context.Context, job proxy.Job) (proxy.Verdict, *d
 		}
 		d.network = d.network || r.network
 		d.judges = append(d.judges, r.judges...)
+		d.excuses = append(d.excuses, r.excuses...)
 	}
 	if !d.network && len(d.judges) == 0 {
 		return k.verdict(), nil

@@ -173,7 +173,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{"freeway_checks_total http ok": 1, "freeway_checks_total http refused": 1, "freeway_judge_up": 2,
-		"freeway_judges": 2, "freeway_check_dials_total": 3, "freeway_check_seconds connect": 1, "freeway_check_seconds first_byte": 1} {
+		"freeway_judges": 2, "freeway_check_dials_total": 3 + canaries, "freeway_check_seconds connect": 1, "freeway_check_seconds first_byte": 1} {
 		if got[name] != want {
 			t.Errorf("%s = %v, want %v", name, got[name], want)
 		}

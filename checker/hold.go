@@ -12,9 +12,10 @@ import (
 // doubt is a verdict that may be the fault of somebody else than the proxy.
 type doubt struct {
 	verdict proxy.Verdict
-	at      time.Time   // when the check ended, monotonic
-	judges  []*examiner // who must have been up afterwards
-	network bool        // somebody must have been reachable afterwards
+	at      time.Time     // when the check ended, monotonic
+	judges  []*examiner   // who must have been up afterwards
+	network bool          // somebody must have been reachable afterwards
+	excuses []func() bool // what afterwards shows that it was not the proxy
 }
 
 // ruling is what direct requests say about a doubt.
@@ -40,6 +41,9 @@ func (d *doubt) rule(s *settings) ruling {
 		case !decided:
 			out = undecided
 		}
+	}
+	if out == confirmed && slices.ContainsFunc(d.excuses, func(excuse func() bool) bool { return excuse() }) {
+		return refuted
 	}
 	if !d.network || len(d.judges) > 0 {
 		return out

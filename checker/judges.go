@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -37,6 +39,7 @@ type examiner struct {
 	limiter *rate.Limiter // shared by the judges of one operator; see limited
 
 	probing chan struct{} // holds one token: one direct request at a time
+	doubted atomic.Bool   // the canary pages must be asked for again at the next direct request
 
 	mu    sync.Mutex // protects the fields below
 	seen  sightingOf // of the latest direct request that succeeded
@@ -54,6 +57,11 @@ type sightingOf struct {
 	self   netip.Addr // we, as the judge saw us
 	addr   netip.Addr // the judge's address
 	base   baseline
+
+	headers   headerNames // of answers that came directly
+	canary    bool        // the canary pages came as they are
+	canaryWhy string      // why not
+	canaryAt  time.Time   // when they were asked for, monotonic; zero: never
 }
 
 // newExaminer prepares a judge; limiter is its operator's.
@@ -172,7 +180,7 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	raw, err := c.direct(ctx, "tcp", e.to.String())
 	if err != nil {
 		f := faultOf(ctx, proxy.StageConnect, err)
-		f.why = printable(err.Error(), 200)
+		f.why = judge.Printable(err.Error(), 200)
 		return sightingOf{}, f
 	}
 	defer raw.Close()
@@ -196,18 +204,41 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	if kind != judge.Own && e.key != nil {
 		return sightingOf{}, &fault{stage: proxy.StageVerify, class: proxy.WrongContent, why: "a key is configured and the answer is not signed"}
 	}
-	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, self: seen.Remote, base: baselineOf(seen)}
+	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, self: seen.Remote, base: baselineOf(seen), headers: headerNames{}}
+	out.headers.add(a.header)
+	c.lookAtCanaries(ctx, s, e, &out)
 	if t, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
 		out.addr = t.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return out, nil
 }
 
+// lookAtCanaries gets the canary pages of an own judge for plain HTTP, unless that was
+// done lately and nothing speaks against it.
+func (c *Checker) lookAtCanaries(ctx context.Context, s *settings, e *examiner, out *sightingOf) {
+	if out.kind != judge.Own || e.to.TLS {
+		return
+	}
+	old := e.known()
+	if !old.canaryAt.IsZero() && time.Since(old.canaryAt) < probeUp && !e.doubted.Load() {
+		out.canary, out.canaryWhy, out.canaryAt = old.canary, old.canaryWhy, old.canaryAt
+		maps.Copy(out.headers, old.headers)
+		return
+	}
+	out.canaryAt = time.Now()
+	c.canariesDirectly(ctx, s, e, out)
+	if out.canaryWhy != "" && out.canaryWhy != old.canaryWhy {
+		c.log.Warn("the judge's canary pages do not come directly as they should; proxies are not measured by them",
+			"judge", e.masked(), "why", out.canaryWhy)
+	}
+}
+
 // status describes the judge for people.
 func (e *examiner) status() JudgeStatus {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return JudgeStatus{URL: e.masked(), Operator: e.operator(), Up: e.up, Kind: e.seen.kind, Error: e.why, LastProbe: e.at}
+	return JudgeStatus{URL: e.masked(), Operator: e.operator(), Up: e.up, Kind: e.seen.kind, Error: e.why, LastProbe: e.at,
+		Signed: e.seen.signed, Canary: e.seen.canary, CanaryError: e.seen.canaryWhy}
 }
 
 // settings is one configuration made ready. It is never changed once made; the examiners change themselves.

@@ -100,11 +100,11 @@ func TestFailureIsConfirmedByALaterDirectRequest(t *testing.T) {
 	if _, o := b.one(t, silent); o.Class != proxy.Timeout {
 		t.Errorf("outcome = %v, want a timeout", o.Class)
 	}
-	if n := plain.requests.Load() - before; n != 2 {
-		t.Errorf("the judge got %d direct requests, want one before and one after", n)
+	if n := plain.requests.Load() - before; n != 2+canaries {
+		t.Errorf("the judge got %d direct requests, want one before and one after, and the canary pages once", n)
 	}
 	refused := closedPort(t)
-	if _, o := b.one(t, refused); o.Class != proxy.Refused || plain.requests.Load()-before != 2 {
+	if _, o := b.one(t, refused); o.Class != proxy.Refused || plain.requests.Load()-before != 2+canaries {
 		t.Errorf("outcome = %v after %d direct requests, want refused and no further one", o.Class, plain.requests.Load()-before)
 	}
 }

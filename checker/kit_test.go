@@ -123,6 +123,9 @@ func (b *bench) one(t *testing.T, ep proxy.Endpoint, change ...func(*proxy.Entry
 	return v, v.Outcomes[0]
 }
 
+// canaries is how many connections the canary pages cost at the first check that passes.
+const canaries = 3
+
 func jobOf(ep proxy.Endpoint, change ...func(*proxy.Entry)) proxy.Job {
 	e := proxy.Entry{Endpoint: ep}
 	for _, f := range change {
@@ -139,6 +142,9 @@ func as(ep proxy.Endpoint, p proxy.Protocol) proxy.Endpoint {
 
 func guess(e *proxy.Entry)   { e.Guess = true }
 func checked(e *proxy.Entry) { e.LastChecked = time.Now() }
+
+// passedOnce is of one whose turn with the canary pages is over.
+func passedOnce(e *proxy.Entry) { e.LastChecked, e.Checks.OK = time.Now(), 1 }
 
 // judges sets the judges of the configuration.
 func judges(urls ...string) option {

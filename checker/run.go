@@ -35,10 +35,16 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain step) {
 		return
 	}
 	t.exits(r, tunnel, plain)
-	t.second(ctx, r, tunnel, plain)
-	if r.passed() {
-		t.otherPorts(ctx, r, tunnel)
-		t.reachTargets(ctx, r)
+	for _, more := range []func(){
+		func() { t.wayBack(r, &plain) },
+		func() { t.second(ctx, r, tunnel, plain) },
+		func() { t.canaries(ctx, r, plain) },
+		func() { t.otherPorts(ctx, r, tunnel) },
+		func() { t.reachTargets(ctx, r) },
+	} {
+		if r.passed() {
+			more()
+		}
 	}
 }
 
@@ -227,6 +233,9 @@ func (t *try) denied(l *proxy.Traits, port uint16) {
 	}
 }
 
+// unless notes what makes the fault somebody else's if it turns out later.
+func (r *result) unless(excuse func() bool) { r.excuses = append(r.excuses, excuse) }
+
 // note says for people how a step went.
 func (r *result) note(name string, s step) {
 	if !s.ran {
@@ -315,7 +324,7 @@ func (want target) weigh(a answer) *fault {
 	if want.Status != 0 {
 		fits = a.status == want.Status
 	}
-	if fits && bytes.Contains(a.body, []byte(want.Body)) {
+	if fits && bytes.Contains(a.content(), []byte(want.Body)) {
 		return nil
 	}
 	f := &fault{stage: proxy.StageRequest, class: proxy.WrongContent, status: a.status, why: "not the page that is wanted"}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type try struct {
 	ep     proxy.Endpoint
 	known  proxy.Traits // what earlier checks found
 	live   bool         // it is in use: this check only confirms it
+	fresh  bool         // it is time to look at its treatment of pages
 	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
 	budget budget
@@ -48,7 +50,8 @@ type step struct {
 	literal bool   // the name was refused and the judge's address taken instead
 	phases  proxy.Phases
 	seen    judge.Seen
-	reveal  reveal // what the peer's bytes look like, when it does not speak the protocol
+	header  http.Header // of the answer
+	reveal  reveal      // what the peer's bytes look like, when it does not speak the protocol
 }
 
 // ok reports whether the step was taken and worked.
@@ -206,7 +209,7 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
 	a, f := askOver(ctx, conn, q, t.s.roots)
-	s.phases.FirstByte = a.wait
+	s.phases.FirstByte, s.header = a.wait, a.header
 	if f == nil {
 		s.seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,9 +57,11 @@ func start(ctx context.Context, cfg Config, limit int) (*Lab, error) {
 	cfg = cfg.withDefaults()
 	l := &Lab{
 		cfg: cfg, log: cfg.Log, scope: newScope(), start: time.Now(), exits: newExits(), count: newCounter(),
-		key: make([]byte, 32), plumbing: newPlumbing(cfg.Seed, limit), nodes: map[netip.AddrPort]*node{},
+		plumbing: newPlumbing(cfg.Seed, limit), nodes: map[netip.AddrPort]*node{},
 	}
-	rand.Read(l.key)
+	secret := make([]byte, 16)
+	rand.Read(secret)
+	l.key = hex.AppendEncode(nil, secret) // as text, so that it can be put into a file
 	err := l.openAll(cfg)
 	if err == nil {
 		err = ctx.Err()
@@ -225,7 +228,7 @@ func (l *Lab) JudgeHTTP() string { return "http://" + l.servers.judge.String() }
 // reach it as https://judge.lab.test and https://judge.other.test. See JudgeHTTP for its formats.
 func (l *Lab) JudgeHTTPS() string { return "https://" + l.servers.judgeTLS.String() }
 
-// JudgeKey returns the key with which the judges sign, 32 bytes.
+// JudgeKey returns the key with which the judges sign: text of 32 bytes, as a key file has it.
 func (l *Lab) JudgeKey() []byte { return append([]byte(nil), l.key...) }
 
 // CAPEM returns the certificate of the lab's CA in PEM.

@@ -79,7 +79,7 @@ var errEncoding = errors.New("in an encoding that was not asked for")
 // matches ErrForeign (another page), ErrCut (its beginning) or ErrAltered, which
 // names the first bytes that differ.
 func (c Canary) Check(body []byte, encoding string, zipped bool) (packed string, err error) {
-	got, err := unpack(body, encoding)
+	got, err := Unpack(body, encoding)
 	want := []byte(c.Body)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -113,8 +113,9 @@ func repacked(encoding string, zipped bool) string {
 	return ""
 }
 
-// unpack undoes gzip; an unexpected end is io.ErrUnexpectedEOF.
-func unpack(body []byte, encoding string) ([]byte, error) {
+// Unpack undoes a Content-Encoding of gzip, up to MaxAnswer bytes and one. An early end is
+// io.ErrUnexpectedEOF; with an error what is unpacked so far is of no use.
+func Unpack(body []byte, encoding string) ([]byte, error) {
 	switch strings.ToLower(encoding) {
 	case "", "identity":
 		return body, nil
@@ -126,7 +127,7 @@ func unpack(body []byte, encoding string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return io.ReadAll(io.LimitReader(z, MaxAnswer))
+		return io.ReadAll(io.LimitReader(z, MaxAnswer+1))
 	}
 	return nil, errEncoding
 }
