@@ -156,7 +156,9 @@ func TestCookiesOfPublicJudges(t *testing.T) {
 func TestForgerOfUnsignedAnswers(t *testing.T) {
 	t.Parallel()
 	l := start(t, lab.Config{AllowLoopback: true})
-	open, keyed := benchOver(t, l), benchOver(t, l, func(c *checker.Config, _ *checker.Env) {
+	unsigned, secure := newJudge(t, false, nil), newJudge(t, true, nil)
+	open := benchOver(t, l, judges(unsigned.URL, secure.URL), trusting(secure))
+	signed, keyed := benchOver(t, l), benchOver(t, l, func(c *checker.Config, _ *checker.Env) {
 		file := writeFile(t, "key", string(l.JudgeKey()))
 		for i := range c.Judges {
 			c.Judges[i].KeyFile = file
@@ -166,6 +168,9 @@ func TestForgerOfUnsignedAnswers(t *testing.T) {
 	v, o := open.one(t, ep)
 	if o.Class != proxy.OK || o.Learned.ExitIP != ep.Addr() || !anyNote(v, "several exits: "+ep.Host+" through the tunnel") {
 		t.Errorf("without a key: %v, learned %+v, want the exit of the tunnel; notes %q", o.Class, o.Learned, v.Notes)
+	}
+	if v, o := signed.one(t, ep); o.Class != proxy.Tampered || !strings.Contains(o.Learned.Tampers, "signature") {
+		t.Errorf("without a key, of a judge that signs: %v %+v, want it caught; notes %q", o.Class, o.Learned, v.Notes)
 	}
 	if v, o := keyed.one(t, ep); o.Class != proxy.Tampered || !strings.Contains(o.Learned.Tampers, "HMAC") {
 		t.Errorf("with a key: %v %+v, want it caught; notes %q", o.Class, o.Learned, v.Notes)

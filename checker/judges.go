@@ -53,7 +53,8 @@ type examiner struct {
 // sightingOf is what a direct request showed.
 type sightingOf struct {
 	kind   judge.Kind
-	signed bool
+	signed bool       // with the key that is configured
+	mac    bool       // with any key, known or not
 	self   netip.Addr // we, as the judge saw us
 	addr   netip.Addr // the judge's address
 	base   baseline
@@ -204,7 +205,7 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	if kind != judge.Own && e.key != nil {
 		return sightingOf{}, &fault{stage: proxy.StageVerify, class: proxy.WrongContent, why: "a key is configured and the answer is not signed"}
 	}
-	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, self: seen.Remote, base: baselineOf(seen), headers: headerNames{}}
+	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, mac: seen.Signed, self: seen.Remote, base: baselineOf(seen), headers: headerNames{}}
 	out.headers.add(a.header)
 	c.lookAtCanaries(ctx, s, e, &out)
 	if t, ok := raw.RemoteAddr().(*net.TCPAddr); ok {

@@ -160,6 +160,9 @@ func (r *result) suspect(steps ...step) {
 		mentioned := f.class == proxy.BadGateway || f.class == proxy.Timeout || f.class == proxy.TargetFailed
 		if f.stage >= proxy.StageTunnel || f.stage == proxy.StageHandshake && mentioned {
 			r.judges = append(r.judges, s.judge)
+			if e := s.judge; f.class == proxy.Tampered && e.known().mac {
+				r.unless(func() bool { return !e.known().mac }) // it does not sign any more
+			}
 		}
 	}
 }

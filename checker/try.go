@@ -213,6 +213,9 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	if f == nil {
 		s.seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
 	}
+	if f == nil && !e.to.TLS && e.known().mac && !s.seen.Signed {
+		f = &fault{stage: proxy.StageVerify, class: proxy.Tampered, status: a.status, tampers: "content: the signature was taken off", why: "the signature was taken off"}
+	}
 	s.fault = f
 	if f == nil {
 		s.granted = true

@@ -119,8 +119,8 @@ func TestDefaultMix(t *testing.T) {
 		if len(exits) < 25 || seen[lab.Intercept] < 10 || seen[lab.Tamper] < 10 {
 			t.Errorf("seed %d: %d exits, %d interceptors, %d tamperers, want 25, 10, 10", seed, len(exits), seen[lab.Intercept], seen[lab.Tamper])
 		}
-		if len(seen) != int(lab.LyingExit)+1 {
-			t.Errorf("seed %d: %d behaviours occur, want all %d", seed, len(seen), lab.LyingExit+1)
+		if len(seen) != int(lab.Marked)+1 {
+			t.Errorf("seed %d: %d behaviours occur, want all %d", seed, len(seen), lab.Marked+1)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func TestAddRefuses(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	for b := lab.Healthy; b <= lab.LyingExit; b++ {
+	for b := lab.Healthy; b <= lab.Marked; b++ {
 		text, _ := b.MarshalText()
 		var back lab.Behaviour
 		if err := back.UnmarshalText([]byte(strings.ReplaceAll(string(text), "_", "-"))); err != nil || back != b {
