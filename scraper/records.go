@@ -409,7 +409,7 @@ func (r *records) entries(b []byte, p protoSet) bool {
 		r.lines.text(b)
 		return true
 	}
-	return r.lines.plain(b) || bytes.IndexAny(b, ".:") >= 0 && r.lines.leading(b)
+	return r.lines.plain(b) || bytes.ContainsAny(b, ".:") && r.lines.leading(b)
 }
 
 // fromBracket is the part of a string of a script that may be JSON: pages ship
