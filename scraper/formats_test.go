@@ -258,6 +258,7 @@ func TestJSON(t *testing.T) {
 		{"url only of SOCKS", `[{"url":"http://45.9.8.7:80"},{"url":"socks4://45.9.8.6:81"}]`, "socks4 45.9.8.6:81"},
 		{"exits are not proxies", `{"ip":"45.9.8.7","port":80,"exit":{"ip":"45.9.8.6","port":81},"exitIp":"45.9.8.5:82","export_address":["45.9.8.4:83"]}`, "- 45.9.8.7:80"},
 		{"details are not proxies", `{"ip":"45.9.8.7","port":80,"server_info":{"ip":"45.9.8.6","port":81},"peers":["45.9.8.5:82"]}`, "- 45.9.8.7:80"},
+		{"lists inside of an answer with a host", `{"host":"api.example.com","port":443,"data":[{"ip":"45.9.8.7","port":80}],"more":{"list":["45.9.8.6:81"]}}`, "- 45.9.8.7:80; - 45.9.8.6:81; - api.example.com:443"},
 		{"prose is no entry", `["see 45.9.8.7:80",{"proxy":"see 45.9.8.7:80"},{"note":"45.9.8.7:80"}]`, ""},
 		{"ports of one host", `{"ip":"45.9.8.7","ports":[80,"81",0]}`, "- 45.9.8.7:80; - 45.9.8.7:81"},
 		{"ports by protocol", `{"host":"45.9.8.7","protocols":[{"type":"http","port":80},{"type":"socks5","port":81}]}`, "http 45.9.8.7:80; socks5 45.9.8.7:81"},

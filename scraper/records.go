@@ -41,14 +41,16 @@ type records struct {
 }
 
 const (
-	maxNesting = 64 // how deep objects and arrays are followed
-	maxWholes  = 8  // of an object
+	maxNesting   = 64        // how deep objects and arrays are followed
+	maxWholes    = 8         // of an object
+	maxFrameText = 128 << 10 // of all strings of one object or array
 )
 
 // frame is an object or array that is open.
 type frame struct {
 	array  bool
 	skip   bool     // nothing in it is a proxy
+	detail bool     // it tells something of the proxy that the object around it is
 	role   role     // of the key that it stands under
 	under  protoSet // what keys and objects around it say of the protocol
 	other  string   // or a protocol that is not spoken
@@ -124,9 +126,12 @@ func (r *records) push(array bool) *frame {
 }
 
 // keep copies a string into the memory of the frame; it is valid until the frame
-// is closed.
+// is closed. An object that says the same key without end is cut.
 func (f *frame) keep(b []byte) span {
 	from := len(f.text)
+	if from+len(b) > maxFrameText {
+		return span{}
+	}
 	f.text = append(f.text, b...)
 	return span{from, len(f.text)}
 }
@@ -194,9 +199,9 @@ func (r *records) enter(array bool) {
 	}
 	// An object inside one that is an entry already tells details of it: where it
 	// leaves from, who checked it. Ports and protocols are another matter.
-	detail := !parent.array && !parent.host.empty() && len(parent.ports) > 0 && r.next == roleNone && r.nextAs == 0 // of a proxy that is known
+	detail := !array && !parent.array && !parent.host.empty() && len(parent.ports) > 0 && r.next == roleNone && r.nextAs == 0
 	f := r.push(array)
-	f.under, f.other, f.role, f.skip = under, other, r.next, skip || r.next == roleSkip || detail
+	f.under, f.other, f.role, f.skip, f.detail = under, other, r.next, skip || r.next == roleSkip, detail
 	// An array in an array says nothing of its own.
 	if f.role == roleNone && array && len(r.label) == 0 {
 		f.role = from // an array in an array
@@ -223,9 +228,10 @@ func (r *records) leave() {
 	if f.skip {
 		return
 	}
-	if f.array {
+	switch {
+	case f.array:
 		r.row(f)
-	} else {
+	case !f.detail:
 		r.e.stats.Rows++
 		r.resolve(f)
 	}

@@ -85,8 +85,8 @@ func (c columns) has(want role) bool {
 	return false
 }
 
-// resolve gives the entries of the row and reports whether there were any or
-// one was refused. under is the protocol of those that name none.
+// resolve gives the entries of the row to l and reports whether there were any
+// or one was refused. Those that name no protocol have that of l's section.
 func (t *tableRow) resolve(l *liner, head columns) bool {
 	p, other := t.protocols(l.e, head)
 	if p == 0 {
