@@ -32,6 +32,7 @@ func TestHTMLRows(t *testing.T) {
 		{"login", "<table><tr><th>IP<th>Port<th>User<th>Password</tr><tr><td>45.9.8.7<td>80<td>u<td>p</tr></table>", "- 45.9.8.7:80 u:p"},
 		{"names under a head", "<table><tr><th>Host<th>Port</tr><tr><td>a.example.com<td>80</tr></table>", "- a.example.com:80"},
 		{"no names without one", "<tr><td>a.example.com<td>80</tr>", ""},
+		{"a colon with either", "<tr><td>45.9.8.7:<td>80</tr><tr><td>45.9.8.6<td>:81</tr>", "- 45.9.8.7:80; - 45.9.8.6:81"},
 		{"entities", "<tr><td>45&#46;9.8.7<td>&#56;&#48;</tr>", "- 45.9.8.7:80"},
 		{"a row that cannot be read is no heading", "<tr><td data-ip='zzz'><td>80<td>SOCKS5</tr><tr><td>45.9.8.7<td>80</tr>", "- 45.9.8.7:80"},
 		{"a heading of its own", "<tr><td>SOCKS5 proxies</tr><tr><td>45.9.8.7<td>80</tr>", "socks5 45.9.8.7:80"},

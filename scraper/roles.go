@@ -3,6 +3,7 @@ package scraper
 import (
 	"bytes"
 	"strings"
+	"unicode"
 )
 
 // role is what a key of an object or the head of a column says about its values.
@@ -62,8 +63,13 @@ func keyRole(key []byte) role {
 		low[n] = c
 		n++
 	}
-	if beyond {
-		return wordRole(bytes.ToLower(low[:n]))
+	if beyond { // arrows and flags are no part of a word
+		return wordRole(bytes.Map(func(r rune) rune {
+			if !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+				return -1
+			}
+			return unicode.ToLower(r)
+		}, low[:n]))
 	}
 	return wordRole(low[:n])
 }

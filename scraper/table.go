@@ -160,8 +160,14 @@ func (t *tableRow) findHost(head columns) int {
 // hostOf reads the cell as a host, by its text or what its attributes hide.
 func (t *tableRow) hostOf(i int) host {
 	c := &t.cells[i]
-	if h := wholeHost(trimMarks(c.text)); h.valid() {
+	text := trimMarks(c.text)
+	if h := wholeHost(text); h.valid() {
 		return h
+	}
+	if n := len(text) - 1; n > 0 && text[n] == ':' { // the colon stands before the port
+		if h := wholeHost(text[:n]); h.addr.Is4() {
+			return h
+		}
 	}
 	// Only addresses: an attribute that decodes to a name is chance.
 	for _, alt := range c.alts {
@@ -225,7 +231,7 @@ func (t *tableRow) portOf(i int) uint16 {
 	if c.torn {
 		return 0
 	}
-	if p, ok := fieldPort(trimMarks(c.text)); ok {
+	if p, ok := fieldPort(bytes.TrimPrefix(trimMarks(c.text), []byte(":"))); ok {
 		return p
 	}
 	for _, alt := range c.alts {

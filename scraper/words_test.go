@@ -52,7 +52,7 @@ func TestHeading(t *testing.T) {
 func TestKeyRole(t *testing.T) {
 	t.Parallel()
 	pairs(t, "keyRole", scraper.KeyRole, map[string]string{
-		"ip": "ip", "IP": "ip", "ip_address": "ip", "IP Address": "ip", "ipAddress": "ip", "proxy-ip": "ip", "IP地址": "ip", "IP адрес": "ip", "addr": "addr", "Address": "addr", "host": "host", "server": "host", "hostname": "name",
+		"ip": "ip", "IP": "ip", "ip_address": "ip", "IP Address": "ip", "ipAddress": "ip", "proxy-ip": "ip", "IP地址": "ip", "IP адрес": "ip", "IP ▲": "ip", "▼Порт": "port", "addr": "addr", "Address": "addr", "host": "host", "server": "host", "hostname": "name",
 		"port": "port", "Port": "port", "PROXY_PORT": "port", "server_port": "port", "端口": "port", "Порт": "port", "protocol": "protocol", "Type": "protocol", "protocols": "protocol", "类型": "protocol", "username": "user", "password": "pass",
 		"proxy": "whole", "ip:port": "whole", "IP_Port": "whole", "http": "http", "HTTPS": "https", "ssl": "https", "socks4": "socks4", "SOCKS5": "socks5", "tls": "tls", "url": "link",
 		"exit_ip": "skip", "exitIP": "skip", "export_address": "skip", "origin": "skip", "query": "skip", "dns": "skip", "egress_ip": "skip",
