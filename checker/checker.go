@@ -63,7 +63,8 @@ type Status struct {
 	Quorum  string        `json:"quorum"`  // whose word makes a proxy live
 	Workers int           `json:"workers"` // the configured concurrency
 	Running int           `json:"running"` // checks under way
-	Held    int           `json:"held"`    // failures that wait until a judge has answered directly
+	Held    int           `json:"held"`    // failures that wait until a judge has answered directly, or the sweep has shown that it counts
+	Doubt   string        `json:"doubt"`   // why failures do not count at present though judges answer; "" when they do
 	Checked int64         `json:"checked"` // addresses judged since the start
 	Void    int64         `json:"void"`    // addresses given back unjudged
 }
@@ -77,6 +78,7 @@ type Checker struct {
 	own      atomic.Pointer[ownAddrs]
 	hold     hold
 	pulse    pulse
+	sweeps   sweeps
 	running  atomic.Int64
 	checked  atomic.Int64
 	void     atomic.Int64
@@ -124,7 +126,7 @@ func (c *Checker) Apply(cfg Config) error {
 func (c *Checker) Status() Status {
 	s := c.settings.Load()
 	out := Status{Judges: s.status(), OwnIPs: c.own.Load().list(), Quorum: s.quorum(), Workers: s.cfg.Concurrency, Running: int(c.running.Load()),
-		Held: c.hold.len(), Checked: c.checked.Load(), Void: c.void.Load()}
+		Held: c.hold.len() + c.sweeps.held(), Doubt: c.sweeps.doubt(), Checked: c.checked.Load(), Void: c.void.Load()}
 	if out.up() == 0 {
 		out.Frozen, out.Reason = true, frozenReason(out.Judges)
 	}

@@ -69,6 +69,48 @@ func (c *Checker) Pause(begin, end time.Time) {
 	c.pulse.begin, c.pulse.end = begin, end
 }
 
+// Sweeps is the control by what was live before.
+type Sweeps struct{ w sweeps }
+
+// Sweep is what happened in one: how many live ones were checked and passed, and
+// whether a closed port answered. It returns how many of the failures counted at
+// once, how many at the end, and why the sweep is void.
+func (s *Sweeps) Sweep(tested, passed int, answers bool) (atOnce, atEnd int, reason string) {
+	now := time.Unix(0, 0)
+	if s.w.length == 0 {
+		s.w.length = time.Minute
+		s.w.begin(now)
+	}
+	now = s.w.began
+	s.w.deadPort(answers)
+	for i := range tested {
+		s.w.note(i >= tested-passed) // the failures come first
+		if i < tested-passed && s.w.handle(doubt{}, true) == deliverNow {
+			atOnce++
+		}
+	}
+	waited, counts, _ := s.w.end(now.Add(time.Minute), false)
+	if counts {
+		atEnd = len(waited)
+	}
+	return atOnce, atEnd, s.w.doubt()
+}
+
+// EndSweep makes the present sweep of a running checker end now.
+func (c *Checker) EndSweep() {
+	c.sweeps.mu.Lock()
+	c.sweeps.began = time.Now().Add(-time.Hour)
+	c.sweeps.mu.Unlock()
+	c.wake()
+}
+
+// Usual returns the usual share of live ones that pass, 0 while it is not known.
+func (c *Checker) Usual() float64 {
+	c.sweeps.mu.Lock()
+	defer c.sweeps.mu.Unlock()
+	return c.sweeps.usual
+}
+
 // ConcurrencyFor is concurrencyFor.
 func ConcurrencyFor(files uint64) int { return concurrencyFor(files) }
 

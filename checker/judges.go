@@ -59,6 +59,9 @@ type sightingOf struct {
 	addr   netip.Addr // the judge's address
 	base   baseline
 
+	answers   bool      // something answers at a port that the judge keeps closed
+	answersAt time.Time // when that was looked at, monotonic; zero: never
+
 	headers   headerNames // of answers that came directly
 	canary    bool        // the canary pages came as they are
 	canaryWhy string      // why not
@@ -208,6 +211,7 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	out := sightingOf{kind: kind, signed: seen.Signed && e.key != nil, mac: seen.Signed, self: seen.Remote, base: baselineOf(seen), headers: headerNames{}}
 	out.headers.add(a.header)
 	c.lookAtCanaries(ctx, s, e, &out)
+	c.lookAtClosedPort(ctx, s, e, seen.Closed, &out)
 	if t, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
 		out.addr = t.AddrPort().Addr().Unmap().WithZone("")
 	}

@@ -19,9 +19,11 @@ func (c *Checker) Run(ctx context.Context) error {
 	if c.env.Queue == nil {
 		return errors.New("checker: no queue")
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	parent := ctx
+	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	var background sync.WaitGroup
+	c.sweeps.begin(time.Now())
 	background.Go(func() { c.pulse.beatUntil(ctx) })
 	background.Go(func() { c.control(ctx) })
 	err := c.crew(ctx, cancel)
@@ -30,6 +32,7 @@ func (c *Checker) Run(ctx context.Context) error {
 	}
 	cancel()
 	background.Wait()
+	c.endSweep(parent, true)
 	return err
 }
 
@@ -88,7 +91,7 @@ func (c *Checker) work(ctx context.Context, id int) error {
 			c.hold.add(*d)
 			c.wake()
 		default:
-			c.deliver(v)
+			c.conclude(v)
 		}
 	}
 	return nil
@@ -151,7 +154,8 @@ func (c *Checker) control(ctx context.Context) {
 			return
 		}
 		c.decide(s)
-		timer := time.NewTimer(c.untilDue(s))
+		c.endSweep(ctx, false)
+		timer := time.NewTimer(max(min(c.untilDue(s), c.sweeps.untilEnd(time.Now())), time.Millisecond))
 		select {
 		case <-timer.C:
 		case <-c.kick:
@@ -170,7 +174,7 @@ func (c *Checker) untilDue(s *settings) time.Duration {
 			next = due
 		}
 	}
-	return max(time.Until(next), time.Millisecond)
+	return time.Until(next)
 }
 
 // round asks the judges that which selects, all at the same time, unless they
@@ -189,7 +193,7 @@ func (c *Checker) round(ctx context.Context, s *settings, which func(*examiner) 
 func (c *Checker) decide(s *settings) {
 	good, bad := c.hold.take(s)
 	for _, d := range good {
-		c.deliver(d.verdict)
+		c.conclude(d.verdict)
 	}
 	for _, d := range bad {
 		c.giveBack(d.verdict.Job, voidNote)
@@ -204,13 +208,15 @@ func (c *Checker) decide(s *settings) {
 // noticed takes over what a direct request has shown and tells who waits for it.
 func (c *Checker) noticed(s *settings) {
 	var seen []sighting
-	up := false
+	up, answers := false, false
 	for _, e := range s.judges {
+		answers = answers || e.isUp() && e.known().answers
 		if k := e.known(); e.isUp() {
 			up = true
 			seen = append(seen, sighting{k.self, e.operator(), k.kind == judge.Own})
 		}
 	}
+	c.sweeps.deadPort(answers)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.own.Store(c.own.Load().learn(s.cfg.OwnIPs, seen, s.operators()))

@@ -21,6 +21,7 @@ import (
 
 type judgeFlags struct {
 	listen, tlsListen, cert, key, keyFile string
+	closed                                []uint
 }
 
 // judgeCommand makes "freeway judge".
@@ -32,7 +33,10 @@ func (a *app) judgeCommand() *cobra.Command {
 		Long: `Serve a judge for your own checker. Put it on a host with a public address and name
 it in checker.judges; over both http and https, so that forwarding and tunnels are
 tested. With --key-file its answers are signed, and a proxy cannot invent them;
-give the same file to the checker as key_file.`,
+give the same file to the checker as key_file. It also serves canary pages, which
+show what proxies do to content. --closed-port promises that nothing listens at a
+port of this host: checkers try it about once a minute, and if it answers them,
+something near them answers for everybody.`,
 		Example: "  freeway judge --listen :80\n  freeway judge --listen :80 --tls-listen :443 --cert cert.pem --key key.pem --key-file judge.key",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.judge(cmd.Context(), f) },
@@ -42,6 +46,7 @@ give the same file to the checker as key_file.`,
 	flags.StringVar(&f.tlsListen, "tls-listen", "", "`ADDRESS` for https")
 	flags.StringVar(&f.cert, "cert", "", "PEM `FILE` with the certificate, leaf first")
 	flags.StringVar(&f.key, "key", "", "PEM `FILE` with the certificate's key")
+	flags.UintSliceVar(&f.closed, "closed-port", nil, "`PORT` of this host that is closed and stays so; repeatable")
 	flags.StringVar(&f.keyFile, "key-file", "", "`FILE` with the key that signs answers, at least 16 bytes")
 	return cmd
 }
@@ -63,6 +68,15 @@ func (a *app) judge(ctx context.Context, f judgeFlags) error {
 		if opt.Key, err = readKey(f.keyFile); err != nil {
 			return err
 		}
+	}
+	if len(f.closed) > 16 {
+		return usagef("--closed-port: %d ports; 16 are enough", len(f.closed))
+	}
+	for _, port := range f.closed {
+		if port < 1 || port > 65535 {
+			return usagef("--closed-port %d: not a port", port)
+		}
+		opt.Closed = append(opt.Closed, uint16(port))
 	}
 	return a.serveJudge(ctx, f, cfg, judge.Handler(opt))
 }

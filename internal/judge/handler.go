@@ -22,10 +22,15 @@ type Options struct {
 	// RemoteAddr returns the address a request came from; nil: that of the connection.
 	// Headers are never believed here.
 	RemoteAddr func(*http.Request) netip.Addr
+	// Closed names ports of this host that are closed and stay so. Checkers connect
+	// to one about once a minute to see that it fails. At most 16.
+	Closed []uint16
 }
 
-// maxBody is how much of a request's body is read.
-const maxBody = 1 << 20
+const (
+	maxBody   = 1 << 20 // how much of a request's body is read
+	maxClosed = 16      // ports in Options.Closed
+)
 
 // Handler returns a judge. It answers every path with what it saw, but for those
 // that end with the name of a canary, and never lets an answer be stored on the
@@ -34,7 +39,7 @@ func Handler(opt Options) http.Handler {
 	if opt.RemoteAddr == nil {
 		opt.RemoteAddr = remoteAddr
 	}
-	key := slices.Clone(opt.Key)
+	key, closed := slices.Clone(opt.Key), slices.Clone(opt.Closed[:min(len(opt.Closed), maxClosed)])
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := canaryAt(r.URL.Path); ok {
 			c.serve(w, r)
@@ -50,6 +55,7 @@ func Handler(opt Options) http.Handler {
 			return
 		}
 		p := pageOf(r, opt.RemoteAddr(r))
+		p.Closed = closed
 		p.Body = hex.EncodeToString(sum.Sum(nil))
 		b, err := p.seal(key)
 		if err != nil {
@@ -85,6 +91,7 @@ type page struct {
 	Target  string     `json:"target"`
 	Body    string     `json:"body_sha256"`
 	Header  []Field    `json:"header"`
+	Closed  []uint16   `json:"closed,omitempty"`
 	// Behind these follow "sum", the SHA-256 of all bytes before it, and with a
 	// key "mac", the HMAC-SHA256 of all bytes before that, both in hexadecimal.
 }

@@ -56,11 +56,12 @@ type Seen struct {
 	Method string       // "" when the format does not tell
 	Target string       // path and query; with HTTPBin from the URL that it names
 	Host   string
-	Proto  string  // for example "HTTP/1.1"; "" when the format does not tell
-	Header []Field // sorted by name, without Host
-	Nonce  string  // "" when the request had none, or several
-	TLS    bool    // the judge was reached by TLS
-	Signed bool    // there is an HMAC; Verify says whether it is right
+	Proto  string   // for example "HTTP/1.1"; "" when the format does not tell
+	Header []Field  // sorted by name, without Host
+	Nonce  string   // "" when the request had none, or several
+	TLS    bool     // the judge was reached by TLS
+	Closed []uint16 // ports of the judge's host that are closed, as its operator says; at most 16
+	Signed bool     // there is an HMAC; Verify says whether it is right
 }
 
 // Get returns the first value of a header field, "" when there is none.

@@ -242,3 +242,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestClosedPortsAreTold(t *testing.T) {
+	t.Parallel()
+	many := make([]uint16, 20)
+	for i := range many {
+		many[i] = uint16(i + 1)
+	}
+	for _, closed := range [][]uint16{nil, {9, 65535}, many} {
+		seen, _, err := judge.Read(ask(t, judge.Options{Closed: closed}, request("GET", "/?nonce=1", "")))
+		if want := closed[:min(len(closed), 16)]; err != nil || fmt.Sprint(seen.Closed) != fmt.Sprint(want) {
+			t.Errorf("closed ports %v arrive as %v, %v", want, seen.Closed, err)
+		}
+	}
+}

@@ -71,7 +71,7 @@ func readOwn(body []byte) (Seen, error) {
 	}
 	remote := p.Remote.Unmap().WithZone("")
 	return Seen{Remote: remote, Chain: []netip.Addr{remote}, Method: p.Method, Target: p.Target, Host: p.Host, Proto: p.Proto,
-		Header: p.Header, Nonce: p.Nonce, TLS: p.TLS, Signed: signed}, nil
+		Header: p.Header, Closed: p.Closed[:min(len(p.Closed), maxClosed)], Nonce: p.Nonce, TLS: p.TLS, Signed: signed}, nil
 }
 
 // cutSum takes a checksum off the end of b.
