@@ -63,7 +63,7 @@ func Open(cfg Config, token proxy.Secret, env Env) (*API, error) {
 	}
 	a := &API{env: env, pprof: cfg.Pprof}
 	mux := chi.NewMux()
-	mux.Use(a.recovered)
+	mux.Use(a.recovered, onceEach)
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)
@@ -130,6 +130,22 @@ func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	w.Write(doc) //nolint:errcheck // the client went away
+}
+
+// onceEach refuses a parameter that is given twice: of two values one would be
+// ignored without a word.
+func onceEach(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isAPI(r.URL.Path) {
+			for name, values := range r.URL.Query() {
+				if len(values) > 1 {
+					writeProblem(w, http.StatusUnprocessableEntity, fmt.Sprintf("%s is given %d times; separate several values by commas", clip(name), len(values)))
+					return
+				}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // elsewhere keeps the dashboard's paths and the API's apart: below /api

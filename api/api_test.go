@@ -188,6 +188,9 @@ func TestFormats(t *testing.T) {
 	if status != 200 || body != "http://8.8.4.4:3128\nsocks5://9.9.9.9:1080\n" || !strings.HasPrefix(h.Get("Content-Type"), "text/plain") {
 		t.Errorf("txt = %d %q %v", status, body, h)
 	}
+	if _, _, body = w.do("GET", "/api/proxies?format=txt&sort=url&limit=1", ""); body != "http://8.8.4.4:3128\n" {
+		t.Errorf("txt with a limit of 1 = %q", body)
+	}
 	_, h, body = w.do("GET", "/api/proxies?format=csv&sort=url", "")
 	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
 	if err != nil || len(rows) != 3 || rows[1][1] != "http://8.8.4.4:3128" || !strings.HasPrefix(h.Get("Content-Type"), "text/csv") {
@@ -305,6 +308,8 @@ func TestMistakesAreProblems(t *testing.T) {
 		{"POST", "/api/proxies", "nothing here", "no endpoint", 422},
 		{"POST", "/api/proxies", "10.0.0.1:8080", "not a public address", 422},
 		{"POST", "/api/proxies?protocol=gopher", "1.2.3.4:80", "gopher", 422},
+		{"GET", "/api/proxies?country=de&country=fr", "", "country", 422},
+		{"POST", "/api/feedback", `{"verdict":"ok"}`, "request", 422},
 		{"POST", "/api/feedback", `{"verdict":"great"}`, "verdict", 422},
 		{"POST", "/api/feedback", `{"verdict":"ok","colour":"red"}`, "colour", 422},
 		{"GET", "/api/nothing", "", "openapi.json", 404},

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"freeway/pool"
 )
@@ -24,8 +25,11 @@ type FeedbackResult struct {
 
 func (a *API) feedback(_ context.Context, in *feedbackInput) (*struct{ Body FeedbackResult }, error) {
 	n, err := a.env.Pool.Feedback(pool.Feedback(in.Body))
-	if err != nil {
+	switch {
+	case errors.Is(err, pool.ErrNotFound):
 		return nil, problem(err)
+	case err != nil: // nothing else can go wrong but the question
+		return nil, problem(badInput(err))
 	}
 	return &struct{ Body FeedbackResult }{FeedbackResult{n}}, nil
 }

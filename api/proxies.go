@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ type listInput struct {
 	Filters
 	Format   string `query:"format" enum:"json,ndjson,csv,txt" default:"json" doc:"All but json stream every match."`
 	Sort     string `query:"sort" default:"-score" doc:"A field: score, latency, last_checked, last_live, first_seen, next_check, country, url; a minus turns the order around."`
-	Limit    int    `query:"limit" default:"50" minimum:"1" maximum:"1000" doc:"Of a page, json only."`
+	Limit    int    `query:"limit" minimum:"1" maximum:"1000" doc:"Of a page of json, 50 when it is not given; of everything in the other formats, which have no limit when it is not given."`
 	Cursor   string `query:"cursor" doc:"The next of the page before."`
 	Distinct string `query:"distinct" enum:"exit_ip,asn,country" doc:"At most one, the best, for each value."`
 }
@@ -115,13 +116,28 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 		if err != nil {
 			return nil, problem(badInput(err))
 		}
-		return stream(in.Format, all), nil
+		return stream(in.Format, first(in.Limit, all)), nil
 	}
 	entries, total, next, err := a.env.Pool.List(q)
 	if err != nil {
 		return nil, problem(badInput(err))
 	}
 	return answerJSON(Page{views(entries), total, next}), nil
+}
+
+// first ends a sequence after n entries; 0 leaves it as it is.
+func first(n int, all iter.Seq[proxy.Entry]) iter.Seq[proxy.Entry] {
+	if n == 0 {
+		return all
+	}
+	return func(yield func(proxy.Entry) bool) {
+		left := n
+		for e := range all {
+			if left--; !yield(e) || left == 0 {
+				return
+			}
+		}
+	}
 }
 
 func views(entries []proxy.Entry) []Proxy {

@@ -170,7 +170,7 @@ type Worth struct {
 	FirstLive int           `json:"first_live"` // of those checked, live at their first check
 	Exclusive int           `json:"exclusive"`  // of those listed, named by no other source now
 	OnlyLive  int           `json:"only_live"`  // of those exclusive, live now: what would be lost without the source
-	Latency   time.Duration `json:"latency"`    // median until the first byte of those live now, in nanoseconds; 0: not known
+	Latency   time.Duration `json:"latency_ns"` // median until the first byte of those live now; 0: not known
 }
 
 // Yield is the smoothed share of the checked endpoints that ever worked, the

@@ -14,7 +14,7 @@ type Result struct {
 	Enabled     bool           `json:"enabled"`
 	Via         string         `json:"via,omitempty"`     // "pool": fetched through Freeway's own upstreams; "": directly
 	LastRun     time.Time      `json:"last_run,omitzero"` // zero: not yet
-	Took        time.Duration  `json:"took"`              // nanoseconds
+	Took        time.Duration  `json:"took_ns"`
 	Status      int            `json:"status"`            // HTTP status of the last answer; 0: none, or a file
 	NotModified bool           `json:"not_modified"`      // unchanged since the run before
 	Bytes       int64          `json:"bytes"`             // decoded
@@ -47,10 +47,10 @@ type Total struct {
 	Requests int           `json:"requests"`
 	Received int64         `json:"received"` // bytes as they came over the network
 	Bytes    int64         `json:"bytes"`    // decoded
-	Took     time.Duration `json:"took"`     // nanoseconds
-	Offered  int           `json:"offered"`  // endpoints in lists that were taken; those named again count again
-	New      int           `json:"new"`      // endpoints that nobody had named before
-	Changed  int           `json:"changed"`  // runs in which the list named another set than before
+	Took     time.Duration `json:"took_ns"`
+	Offered  int           `json:"offered"` // endpoints in lists that were taken; those named again count again
+	New      int           `json:"new"`     // endpoints that nobody had named before
+	Changed  int           `json:"changed"` // runs in which the list named another set than before
 }
 
 // add counts one run.

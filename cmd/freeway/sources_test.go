@@ -24,8 +24,8 @@ func TestSourcesFromTheServer(t *testing.T) {
 		{"name":"c","enabled":true,"last_run":"2026-01-02T03:04:05Z","not_modified":true,"mirror_of":"a","via":"pool"},
 		{"name":"b","enabled":true,"worth":{"listed":0}},
 		{"name":"a","enabled":true,"last_run":"2026-01-02T03:04:05Z","changed":"2026-01-01T03:04:05Z","candidates":10,"error":"fetch: \u001b[2Jtime-out \u009b and a long story about it that nobody reads to the end",
-		 "worth":{"listed":10,"live":1,"ever_live":2,"checked":8,"first_live":3,"exclusive":4,"only_live":1,"latency":812000000},
-		 "total":{"runs":3,"requests":5,"received":1258291,"took":7000000000,"new":6}}],"total":4}`)
+		 "worth":{"listed":10,"live":1,"ever_live":2,"checked":8,"first_live":3,"exclusive":4,"only_live":1,"latency_ns":812000000},
+		 "total":{"runs":3,"requests":5,"received":1258291,"took_ns":7000000000,"new":6}}],"total":4}`)
 	code, out, errs := command(t, nil, "sources", "--server", url)
 	if code != 0 || errs != "" {
 		t.Fatalf("sources = %d, %s", code, errs)
