@@ -79,6 +79,8 @@ type Checker struct {
 	hold     hold
 	pulse    pulse
 	sweeps   sweeps
+	pacer    pacer
+	paced    func(host string) (netip.Prefix, bool) // networkOf
 	running  atomic.Int64
 	checked  atomic.Int64
 	void     atomic.Int64
@@ -94,7 +96,7 @@ func Open(cfg Config, env Env) (*Checker, error) {
 	if env.Dialer == nil {
 		return nil, errors.New("checker: no dialer")
 	}
-	c := &Checker{env: env, log: env.Log, kick: make(chan struct{}, 1), change: make(chan struct{})}
+	c := &Checker{env: env, log: env.Log, paced: networkOf, kick: make(chan struct{}, 1), change: make(chan struct{})}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

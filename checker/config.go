@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Concurrency    int           `yaml:"concurrency"`     // addresses tested at the same time, at most 10,000; 0: a third of the file limit, 16 to 1000
 	Rate           float64       `yaml:"rate"`            // connections a second, 0: no limit; the configuration's default is DefaultRate
+	PerNetwork     int           `yaml:"-"`               // per_network, not a key of the file: connects to one public /24 (IPv6: /48) under way at the same time, 1 to 10,000; default 16
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // TCP to the proxy, 1ms to 5m; default 5s
 	Timeout        time.Duration `yaml:"timeout"`         // for all the steps of one protocol together, 1ms to 10m; default 10s
 	Judges         []Judge       `yaml:"judges"`          // none: PublicJudges
@@ -89,6 +90,9 @@ func (c Config) withDefaults() Config {
 	if c.Recheck == 0 {
 		c.Recheck = DefaultRecheck
 	}
+	if c.PerNetwork == 0 {
+		c.PerNetwork = DefaultPerNetwork
+	}
 	if c.Concurrency == 0 {
 		c.Concurrency = concurrencyFor(fileLimit())
 	}
@@ -114,6 +118,9 @@ func (c Config) Validate() error {
 	}
 	if !(c.Rate >= 0 && c.Rate <= 1e6) {
 		bad("rate: %v is not between 0 and 1000000", c.Rate)
+	}
+	if c.PerNetwork < 1 || c.PerNetwork > maxConcurrency {
+		bad("per_network: %d is not between 1 and %d", c.PerNetwork, maxConcurrency)
 	}
 	for _, d := range []struct {
 		key       string

@@ -111,6 +111,29 @@ func (c *Checker) Usual() float64 {
 	return c.sweeps.usual
 }
 
+// PaceAll makes the checker pace loopback addresses as well.
+func (c *Checker) PaceAll() {
+	c.paced = func(host string) (netip.Prefix, bool) {
+		a, err := netip.ParseAddr(host)
+		return prefixOf(a), err == nil
+	}
+}
+
+// NetworkOf is networkOf, "" for what is not paced.
+func NetworkOf(host string) string {
+	if n, ok := networkOf(host); ok {
+		return n.String()
+	}
+	return ""
+}
+
+// Lanes returns how many networks have connects under way.
+func (c *Checker) Lanes() int {
+	c.pacer.mu.Lock()
+	defer c.pacer.mu.Unlock()
+	return len(c.pacer.busy)
+}
+
 // ConcurrencyFor is concurrencyFor.
 func ConcurrencyFor(files uint64) int { return concurrencyFor(files) }
 

@@ -315,11 +315,18 @@ func (s *settings) pick(tls bool, avoid string) []*examiner {
 // ranked returns the judges that are up, by TLS or plain. Those that may be asked
 // at once come first, and not of the operator avoid.
 func (s *settings) ranked(tls bool, avoid string) []*examiner {
-	var up []*examiner
+	var up, sixth []*examiner // few proxies reach IPv6, so these are asked only when there is nobody else
 	for _, e := range s.judges {
-		if e.to.TLS == tls && e.isUp() {
+		switch {
+		case e.to.TLS != tls || !e.isUp():
+		case e.isIPv6():
+			sixth = append(sixth, e)
+		default:
 			up = append(up, e)
 		}
+	}
+	if len(up) == 0 {
+		up = sixth
 	}
 	rand.Shuffle(len(up), func(i, j int) { up[i], up[j] = up[j], up[i] })
 	slices.SortStableFunc(up, func(a, b *examiner) int { return a.cost(avoid) - b.cost(avoid) })

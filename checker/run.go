@@ -1,13 +1,10 @@
 package checker
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
-	"freeway/internal/judge"
 	"freeway/proxy"
 )
 
@@ -40,6 +37,7 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain step) {
 		func() { t.second(ctx, r, tunnel, plain) },
 		func() { t.canaries(ctx, r, plain) },
 		func() { t.otherPorts(ctx, r, tunnel) },
+		func() { t.sixth(ctx, r) },
 		func() { t.reachTargets(ctx, r) },
 	} {
 		if r.passed() {
@@ -249,94 +247,4 @@ func (r *result) note(name string, s step) {
 		return
 	}
 	r.notes = append(r.notes, fmt.Sprintf("%s: seen as %s after %v", name, s.seen.Remote, s.phases.Total().Round(time.Millisecond)))
-}
-
-// otherPorts finds out whether an HTTP proxy tunnels to other ports than 443,
-// unless that is known. The judge is not asked anything.
-func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
-	if !tunnel.ok() || r.learned.TunnelAny != proxy.Unknown || t.known.TunnelAny != proxy.Unknown || t.budget.left <= 0 {
-		return
-	}
-	for _, e := range t.s.pick(false, "") {
-		if e.to.Port == 443 {
-			continue
-		}
-		p := e.page
-		p.to.TLS = true // by CONNECT, though no TLS follows
-		var s step
-		if conn := t.openTo(ctx, p, &s); conn != nil {
-			conn.Close()
-			r.learned.TunnelAny = proxy.Yes
-		} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
-			r.learned.TunnelAny = proxy.No
-		}
-		return
-	}
-}
-
-// reachTargets asks for the configured pages. What is required and not reached
-// fails the check: the use that the operator has in mind fails, at the stage
-// where it does.
-func (t *try) reachTargets(ctx context.Context, r *result) {
-	for _, want := range t.s.targets {
-		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time
-		f := t.reach(ctx, want)
-		if f == nil {
-			r.notes = append(r.notes, "target "+want.Name+": ok")
-			continue
-		}
-		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
-		if f.class == proxy.Canceled {
-			r.canceled = true
-		}
-		if (want.Required || r.canceled) && r.fault == nil {
-			r.fault = f
-			r.network = f.class == proxy.Timeout || f.class == proxy.Unreachable
-			r.judge = &examiner{page: want.page}
-		}
-	}
-}
-
-// reach gets one page through the proxy.
-func (t *try) reach(ctx context.Context, want target) *fault {
-	var s step
-	conn := t.openTo(ctx, want.page, &s)
-	if conn == nil {
-		return s.fault
-	}
-	defer conn.Close()
-	ctx, stop := t.budget.start(ctx)
-	defer stop()
-	q := question{page: want.page, path: want.path, maxBody: judge.MaxAnswer}
-	if t.forwards(want.page) {
-		q.whole, q.auth = true, t.via.ProxyAuthorization()
-	}
-	a, f := askOver(ctx, conn, q, t.s.roots)
-	if f == nil {
-		return want.weigh(a)
-	}
-	if f.class == proxy.Tampered { // the page's own certificate may be at fault: nobody looked at it directly
-		f.class, f.tampers = proxy.BadTLS, ""
-	}
-	return f
-}
-
-// weigh compares an answer with what is wanted.
-func (want target) weigh(a answer) *fault {
-	fits := a.status >= 200 && a.status < 400
-	if want.Status != 0 {
-		fits = a.status == want.Status
-	}
-	if fits && bytes.Contains(a.content(), []byte(want.Body)) {
-		return nil
-	}
-	f := &fault{stage: proxy.StageRequest, class: proxy.WrongContent, status: a.status, why: "not the page that is wanted"}
-	if !want.to.TLS && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
-		f.class = proxy.BadGateway // most likely the proxy's own word
-	}
-	switch a.status {
-	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		f.class = proxy.Banned
-	}
-	return f
 }

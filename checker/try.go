@@ -173,6 +173,13 @@ func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
 
 // connect dials the proxy, in turn; nil with s.fault set when that does not work.
 func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
+	if n, paced := t.c.paced(t.ep.Host); paced {
+		if !t.c.pacer.enter(ctx, n, t.s.cfg.PerNetwork) {
+			s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
+			return nil, nil
+		}
+		defer t.c.pacer.leave(n)
+	}
 	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
 		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
 		return nil, nil

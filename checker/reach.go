@@ -1,0 +1,140 @@
+package checker
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+
+	"freeway/internal/judge"
+	"freeway/proxy"
+)
+
+// isIPv6 reports whether the page is named by an IPv6 address.
+func (p page) isIPv6() bool { return p.to.Addr().Is6() && !p.to.Addr().Is4In6() }
+
+// sixth finds out whether IPv6 targets are reached, when a judge is named by an
+// IPv6 address. It is asked again when it is the proxy's turn with the canary pages.
+func (t *try) sixth(ctx context.Context, r *result) {
+	if r.learned.IPv6 != proxy.Unknown || t.known.IPv6 != proxy.Unknown && !t.fresh || t.ep.Protocol == proxy.SOCKS4 {
+		return // SOCKS4 has no IPv6
+	}
+	e := t.s.sixthJudge(r.learned.Tunnel == proxy.Yes)
+	if e == nil {
+		return
+	}
+	t.budget.left = max(t.budget.left, t.s.cfg.Timeout)
+	s := t.askOne(ctx, e)
+	switch s.class() {
+	case proxy.OK:
+		r.learned.IPv6 = proxy.Yes
+	case proxy.BadGateway, proxy.Rejected, proxy.PortDenied:
+		r.learned.IPv6 = proxy.No
+	case proxy.Canceled:
+		r.canceled = true
+	case proxy.Tampered:
+		r.fail(s)
+	}
+	r.note("IPv6", s)
+}
+
+// sixthJudge returns a judge that is up and named by an IPv6 address, rather by TLS or plain.
+func (s *settings) sixthJudge(tls bool) *examiner {
+	var best *examiner
+	for _, e := range s.judges {
+		if e.isIPv6() && e.isUp() && (best == nil || e.to.TLS == tls) {
+			best = e
+		}
+	}
+	return best
+}
+
+// otherPorts finds out whether an HTTP proxy tunnels to other ports than 443,
+// unless that is known. The judge is not asked anything.
+func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
+	if !tunnel.ok() || r.learned.TunnelAny != proxy.Unknown || t.known.TunnelAny != proxy.Unknown || t.budget.left <= 0 {
+		return
+	}
+	for _, e := range t.s.pick(false, "") {
+		if e.to.Port == 443 {
+			continue
+		}
+		p := e.page
+		p.to.TLS = true // by CONNECT, though no TLS follows
+		var s step
+		if conn := t.openTo(ctx, p, &s); conn != nil {
+			conn.Close()
+			r.learned.TunnelAny = proxy.Yes
+		} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
+			r.learned.TunnelAny = proxy.No
+		}
+		return
+	}
+}
+
+// reachTargets asks for the configured pages. What is required and not reached
+// fails the check: the use that the operator has in mind fails, at the stage
+// where it does.
+func (t *try) reachTargets(ctx context.Context, r *result) {
+	for _, want := range t.s.targets {
+		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time
+		f := t.reach(ctx, want)
+		if f == nil {
+			r.notes = append(r.notes, "target "+want.Name+": ok")
+			continue
+		}
+		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
+		if f.class == proxy.Canceled {
+			r.canceled = true
+		}
+		if (want.Required || r.canceled) && r.fault == nil {
+			r.fault = f
+			r.network = f.class == proxy.Timeout || f.class == proxy.Unreachable
+			r.judge = &examiner{page: want.page}
+		}
+	}
+}
+
+// reach gets one page through the proxy.
+func (t *try) reach(ctx context.Context, want target) *fault {
+	var s step
+	conn := t.openTo(ctx, want.page, &s)
+	if conn == nil {
+		return s.fault
+	}
+	defer conn.Close()
+	ctx, stop := t.budget.start(ctx)
+	defer stop()
+	q := question{page: want.page, path: want.path, maxBody: judge.MaxAnswer}
+	if t.forwards(want.page) {
+		q.whole, q.auth = true, t.via.ProxyAuthorization()
+	}
+	a, f := askOver(ctx, conn, q, t.s.roots)
+	if f == nil {
+		return want.weigh(a)
+	}
+	if f.class == proxy.Tampered { // the page's own certificate may be at fault: nobody looked at it directly
+		f.class, f.tampers = proxy.BadTLS, ""
+	}
+	return f
+}
+
+// weigh compares an answer with what is wanted.
+func (want target) weigh(a answer) *fault {
+	fits := a.status >= 200 && a.status < 400
+	if want.Status != 0 {
+		fits = a.status == want.Status
+	}
+	if fits && bytes.Contains(a.content(), []byte(want.Body)) {
+		return nil
+	}
+	f := &fault{stage: proxy.StageRequest, class: proxy.WrongContent, status: a.status, why: "not the page that is wanted"}
+	if !want.to.TLS && (a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout) {
+		f.class = proxy.BadGateway // most likely the proxy's own word
+	}
+	switch a.status {
+	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		f.class = proxy.Banned
+	}
+	return f
+}
