@@ -327,6 +327,33 @@ func TestOnce(t *testing.T) {
 	}
 }
 
+// TestOnceFindsAnotherProtocol: what a check found instead of a guess has had its
+// turn with it, and so has what nobody had a word on.
+func TestOnceFindsAnotherProtocol(t *testing.T) {
+	t.Parallel()
+	for _, judged := range []bool{true, false} {
+		p := open(t, pool.Config{Once: true}, pool.Env{})
+		guess := candidate(t, "http://5.5.5.5:1080")
+		guess.Guess = true
+		add(t, p, "a", []proxy.Candidate{guess})
+		found := candidate(t, "socks5://5.5.5.5:1080")
+		v := verdict(next(t, p), proxy.Garbage)
+		v.Found = []proxy.Candidate{found}
+		if judged {
+			v.Outcomes = append(v.Outcomes, proxy.Outcome{Endpoint: found.Endpoint, Stage: proxy.StageVerify, Class: proxy.OK})
+		}
+		p.Report(v)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		if j, err := p.Next(ctx); !errors.Is(err, io.EOF) {
+			t.Errorf("judged %v: Next = %+v, %v, want EOF", judged, j, err)
+		}
+		cancel()
+		if st := state(t, p, found.Endpoint); judged && st != proxy.Live {
+			t.Errorf("what was found is %v, want live", st)
+		}
+	}
+}
+
 func TestNextEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	p := open(t, pool.Config{}, pool.Env{})

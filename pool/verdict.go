@@ -71,6 +71,9 @@ func (p *Pool) adopt(job *proxy.Job, c proxy.Candidate, now time.Time) {
 	p.sources.drop(r.set)
 	r.set = p.sources.set(ids)
 	p.count(r, 1)
+	if p.cfg.Once {
+		r.flags |= judged // its check is the one that found it
+	}
 	p.mark(n)
 }
 
@@ -128,6 +131,9 @@ func (p *Pool) judge(v *proxy.Verdict, o *proxy.Outcome, now time.Time) {
 		return
 	}
 	r := p.rows.at(n)
+	if p.cfg.Once {
+		r.flags |= judged
+	}
 	if o.Class == proxy.Canceled {
 		r.due = max(r.due, now.Add(p.cfg.Recheck/20).UnixMilli())
 		return
