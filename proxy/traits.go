@@ -140,17 +140,24 @@ func (t Traits) Able(p Protocol, need Caps) bool {
 	if need&NeedForward != 0 && !p.IsSOCKS() && t.Forward == No {
 		return false
 	}
-	if need&NeedForward != 0 && p.IsSOCKS() && t.TunnelAny == No {
+	if need&NeedForward != 0 && p.IsSOCKS() && t.deniesPorts() {
 		return false
 	}
 	if need&NeedTunnel != 0 && t.Tunnel == No {
 		return false
 	}
-	if need&NeedTunnelAny != 0 && t.TunnelAny == No {
+	if need&NeedTunnelAny != 0 && t.deniesPorts() {
 		return false
 	}
 	if need&NeedRemoteDNS != 0 && (t.RemoteDNS == No || p == SOCKS4 && t.RemoteDNS != Yes) {
 		return false
 	}
 	return need&NeedIPv6 == 0 || t.IPv6 == Yes
+}
+
+// deniesPorts reports whether the proxy does not tunnel to ports other than 443.
+// One that does not tunnel to 443 does not tunnel elsewhere either, unless it
+// was seen to.
+func (t Traits) deniesPorts() bool {
+	return t.TunnelAny == No || t.TunnelAny == Unknown && t.Tunnel == No
 }
