@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -28,12 +27,13 @@ type opinion struct {
 	target proxy.Target
 }
 
-// Feedback takes a client's word. It returns about how many proxies it was;
-// ErrNotFound is in the error when nothing fits.
+// Feedback takes a client's word. It returns about how many proxies it was.
+// In the error is ErrInput when the word cannot be understood, and ErrNotFound
+// when it can and nothing fits.
 func (p *Pool) Feedback(f Feedback) (n int, err error) {
 	v, ok := verdicts[strings.ToLower(f.Verdict)]
 	if !ok {
-		return 0, fmt.Errorf("verdict: %q is not one of ok, failed, banned, captcha, bad_content", f.Verdict)
+		return 0, fmt.Errorf("%w: verdict: %q is not one of ok, failed, banned, captcha, bad_content", ErrInput, f.Verdict)
 	}
 	about, err := p.about(f)
 	if err != nil {
@@ -42,11 +42,11 @@ func (p *Pool) Feedback(f Feedback) (n int, err error) {
 	for i := range about {
 		if f.Target != "" {
 			if about[i].target, err = proxy.ParseTarget(f.Target, 443); err != nil {
-				return 0, fmt.Errorf("target: %w", err)
+				return 0, fmt.Errorf("%w: target: %w", ErrInput, err)
 			}
 		}
 		if v.class == proxy.Banned && about[i].target.Domain == "" {
-			return 0, errors.New("target: a ban is by a target; say which")
+			return 0, fmt.Errorf("%w: target: a ban is by a target; say which", ErrInput)
 		}
 	}
 	for _, a := range about {
@@ -65,7 +65,7 @@ func (p *Pool) about(f Feedback) ([]opinion, error) {
 	}
 	switch {
 	case given != 1:
-		return nil, errors.New("say which: one of proxy, request_id, tag, session")
+		return nil, fmt.Errorf("%w: say which: one of proxy, request_id, tag, session", ErrInput)
 	case f.Proxy != "":
 		return p.aboutProxy(f.Proxy)
 	case f.Session != "":
@@ -107,7 +107,7 @@ func (p *Pool) aboutSession(name string) ([]opinion, error) {
 	case 1:
 		return found, nil
 	}
-	return nil, fmt.Errorf("session: several users have a session %q; give its opaque id", name)
+	return nil, fmt.Errorf("%w: session: several users have a session %q; give its opaque id", ErrInput, name)
 }
 
 // aboutRequests finds the proxies that answered the requests meant, each pair

@@ -239,21 +239,21 @@ func TestFeedback(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		f    pool.Feedback
-		err  bool
+		err  error
 	}{
-		{"request", pool.Feedback{RequestID: "r1", Verdict: "Captcha"}, false},
-		{"no verdict", pool.Feedback{RequestID: "r1"}, true},
-		{"nobody", pool.Feedback{Verdict: "ok"}, true},
-		{"two", pool.Feedback{RequestID: "r1", Tag: "job7", Verdict: "ok"}, true},
-		{"unknown request", pool.Feedback{RequestID: "r2", Verdict: "ok"}, true},
-		{"unknown proxy", pool.Feedback{Proxy: "http://5.5.5.5:5", Verdict: "ok"}, true},
-		{"unknown session", pool.Feedback{Session: "a", Verdict: "ok"}, true},
-		{"ban without target", pool.Feedback{Proxy: ep.ID(), Verdict: "banned"}, true},
-		{"bad target", pool.Feedback{Proxy: ep.ID(), Target: "a b", Verdict: "banned"}, true},
+		{"request", pool.Feedback{RequestID: "r1", Verdict: "Captcha"}, nil},
+		{"no verdict", pool.Feedback{RequestID: "r1"}, pool.ErrInput},
+		{"nobody", pool.Feedback{Verdict: "ok"}, pool.ErrInput},
+		{"two", pool.Feedback{RequestID: "r1", Tag: "job7", Verdict: "ok"}, pool.ErrInput},
+		{"unknown request", pool.Feedback{RequestID: "r2", Verdict: "ok"}, pool.ErrNotFound},
+		{"unknown proxy", pool.Feedback{Proxy: "http://5.5.5.5:5", Verdict: "ok"}, pool.ErrNotFound},
+		{"unknown session", pool.Feedback{Session: "a", Verdict: "ok"}, pool.ErrNotFound},
+		{"ban without target", pool.Feedback{Proxy: ep.ID(), Verdict: "banned"}, pool.ErrInput},
+		{"bad target", pool.Feedback{Proxy: ep.ID(), Target: "a b", Verdict: "banned"}, pool.ErrInput},
 	} {
 		n, err := p.Feedback(tt.f)
-		if (err != nil) != tt.err || !tt.err && n != 1 {
-			t.Errorf("%s: Feedback = %d, %v", tt.name, n, err)
+		if !errors.Is(err, tt.err) || tt.err == nil && n != 1 {
+			t.Errorf("%s: Feedback = %d, %v, want %v", tt.name, n, err, tt.err)
 		}
 	}
 	if p.Eligible(proxy.Want{Target: x}) != 4 || state(t, p, ep) != proxy.Live {
@@ -275,7 +275,7 @@ func TestFeedback(t *testing.T) {
 		t.Errorf("Feedback about a session = %d, %v", n, err)
 	}
 	pick(t, p, sticky("eve", "s1"))
-	if _, err := p.Feedback(pool.Feedback{Session: "s1", Verdict: "ok"}); err == nil {
+	if _, err := p.Feedback(pool.Feedback{Session: "s1", Verdict: "ok"}); !errors.Is(err, pool.ErrInput) {
 		t.Error("a session id that two users have was taken for one of them")
 	}
 }

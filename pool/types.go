@@ -16,6 +16,7 @@ import (
 // The errors that callers tell apart; those of Pick are in package proxy.
 var (
 	ErrNotFound = errors.New("not found")
+	ErrInput    = errors.New("bad input") // a value that its caller got wrong; the rest of the message says which and why
 	ErrFull     = errors.New("the pool is full")
 	ErrReadOnly = errors.New("the store cannot be written") // what was asked for is not durable
 )
