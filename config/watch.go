@@ -20,6 +20,7 @@ type WatchOptions struct {
 
 // Watch calls changed whenever the contents of the file at path have become
 // different from what they were before, until ctx ends, and returns nil then.
+// A busy folder does not delay it for more than five times Settle.
 // It watches the folder, not the file, so it sees editors that replace files
 // and mounted configuration that changes by moving a symlink; where the
 // system tells nothing (network mounts), it looks every Poll. A file that is
@@ -47,24 +48,37 @@ func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) e
 	defer poll.Stop()
 	settle := time.NewTimer(opt.Settle)
 	defer settle.Stop()
+	latest := time.Now().Add(5 * opt.Settle) // when it is read though the folder is never quiet; zero: nothing has happened
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-events:
-			settle.Reset(opt.Settle)
+			latest = postpone(settle, opt.Settle, latest)
 			continue
 		case <-lost: // more events than the system keeps
-			settle.Reset(opt.Settle)
+			latest = postpone(settle, opt.Settle, latest)
 			continue
 		case <-settle.C:
 		case <-poll.C:
 		}
+		latest = time.Time{}
 		if now := Fingerprint(path); now != "" && now != last {
 			last = now
 			changed()
 		}
 	}
+}
+
+// postpone puts the timer off after an event, never beyond latest, and returns
+// latest, which begins with the first event.
+func postpone(settle *time.Timer, by time.Duration, latest time.Time) time.Time {
+	now := time.Now()
+	if latest.IsZero() {
+		latest = now.Add(5 * by)
+	}
+	settle.Reset(max(0, min(by, latest.Sub(now))))
+	return latest
 }
 
 // Fingerprint is a hash of the file's contents, "" when it cannot be read.
