@@ -126,6 +126,7 @@ func (c Config) crossCheck(errs *Errors) {
 	for _, l := range taken { // the gateway itself has compared its own
 		if sameListener(c.Admin.Listen, l.addr) {
 			errs.add("", "admin.listen", "%s is taken by %s", clip(c.Admin.Listen), l.path)
+			(*errs)[len(*errs)-1].other = &Error{Path: l.path, Msg: clip(l.addr) + " is taken by admin.listen"}
 			return
 		}
 	}

@@ -58,7 +58,7 @@ gateway.drain                    how long running requests may take at the end b
 admin                            The API under /api, the dashboard, /metrics, /livez and /readyz.
 admin.listen                     on an address that is not loopback a token is needed
 admin.token                      bearer token; better use token_file
-admin.token_file                 a file that holds the token
+admin.token_file                 a file that holds the token; read again when the configuration is
 admin.pprof                      serve /debug/pprof
 admin.hosts                      names under which browsers reach the listener, besides addresses and localhost
 

@@ -13,7 +13,8 @@ type Error struct {
 	Path  string // the key, for example "gateway.retry.attempts"; "" for the file as a whole
 	Msg   string // what is wrong and what to write instead
 
-	line int // for the order of the messages
+	line  int    // for the order of the messages
+	other *Error // the same mistake, told of the value with which this one clashes
 }
 
 // Error prints "freeway.yaml:12: gateway.listen: what is wrong".

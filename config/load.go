@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,7 @@ const FileName = "freeway.yaml"
 type LoadOptions struct {
 	Path   string                                   // of the file; "": none. See Find
 	Lookup func(key string) (string, bool)          // the environment; nil: none
+	Names  []string                                 // of all variables of the environment, so that misspelt ones are found; nil: nobody looks
 	Flags  []Flag                                   // in the order given; the last of several wins
 	Open   func(name string) (io.ReadCloser, error) // nil: os.Open
 }
@@ -54,7 +56,10 @@ func Find(lookup func(string) (string, bool)) string {
 
 // Load lays the file, the environment and the flags over the defaults and
 // validates the result. An error about the contents is of type Errors and
-// holds every mistake; the Config is then the zero value.
+// holds every mistake; the Config is then the zero value. Nothing but the file
+// itself is looked at; see CheckFiles. Relative names of files that are read,
+// such as password_file, judge_ca or a source's file, begin in the folder of
+// the configuration file when it is that which names them.
 func Load(opt LoadOptions) (Config, error) {
 	text, err := readFile(opt)
 	if err != nil {
@@ -62,28 +67,53 @@ func Load(opt LoadOptions) (Config, error) {
 	}
 	cfg := Default()
 	root := reflect.ValueOf(&cfg).Elem()
-	d := &decoder{file: filepath.ToSlash(opt.Path), known: map[string]string{}, lines: map[string]int{}}
-	if opt.Path != "" {
-		d.document(text, root)
-	}
-	if opt.Lookup != nil {
-		d.environment(opt.Lookup, root)
-	}
-	for _, f := range opt.Flags {
-		d.override(f.Path, f.Name, f.Value, root)
-	}
+	d := decoderOf(opt)
+	d.overlay(opt, text, root)
+	d.anchor(&cfg, opt.Path)
 	broken := brokenPaths(d.errs)
 	for _, e := range cfg.check() {
 		if isWithin(e.Path, broken) { // what could not be read is not judged a second time
 			continue
 		}
-		e.Where, e.line = d.locate(e.Path)
-		d.errs = append(d.errs, e)
+		d.errs = append(d.errs, d.placed(e))
 	}
 	if err := d.errs.err(); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// decoderOf begins the decoding of what opt names.
+func decoderOf(opt LoadOptions) *decoder {
+	return &decoder{file: filepath.ToSlash(opt.Path), known: map[string]string{}, lines: map[string]int{}}
+}
+
+// overlay lays the file's text, the environment and the flags over root.
+func (d *decoder) overlay(opt LoadOptions, text []byte, root reflect.Value) {
+	if opt.Path != "" {
+		d.document(text, root)
+	}
+	if opt.Lookup != nil {
+		d.environment(opt.Lookup, root)
+		d.misspelt(opt)
+	}
+	for _, f := range opt.Flags {
+		d.override(f.Path, f.Name, f.Value, root)
+	}
+}
+
+// placed says where a mistake that Validate found was made. Of two values that
+// clash it is the one that was given, not a default.
+func (d *decoder) placed(e Error) Error {
+	e.Where, e.line = d.locate(e.Path)
+	if e.Where != "" || e.other == nil {
+		return e
+	}
+	o := *e.other
+	if o.Where, o.line = d.locate(o.Path); o.Where != "" {
+		return o
+	}
+	return e
 }
 
 // isWithin reports whether path, or something around it, is broken.
@@ -131,6 +161,31 @@ func (d *decoder) environment(lookup func(string) (string, bool), root reflect.V
 		name := variable(path)
 		if s, ok := lookup(name); ok && s != "" {
 			d.override(path, "$"+name, s, root)
+		}
+	}
+}
+
+// linked matches what container platforms add for a service or a link named
+// freeway-gateway, FREEWAY_GATEWAY_PORT_8080_TCP_ADDR for example. They are no
+// mistakes.
+var linked = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)?|NAME|ENV_.*)$`)
+
+// misspelt finds variables that look like keys and are none. Names whose first
+// part is no section are somebody else's.
+func (d *decoder) misspelt(opt LoadOptions) {
+	var valid []string
+	for _, path := range Paths() {
+		valid = append(valid, variable(path))
+	}
+	for _, name := range slices.Sorted(slices.Values(opt.Names)) {
+		rest, ours := strings.CutPrefix(name, variable(""))
+		section, _, below := strings.Cut(rest, "_")
+		if !ours || !below || !slices.Contains(keyNames(configType), strings.ToLower(section)) || linked.MatchString(name) ||
+			slices.Contains(valid, name) {
+			continue
+		}
+		if s, ok := opt.Lookup(name); ok && s != "" {
+			d.errs.add("$"+clipKey(name), "", "unknown key; the nearest is %s", nearest(name, valid))
 		}
 	}
 }
