@@ -88,8 +88,12 @@ func deadAddress(b *testing.B, script func(net.Conn), closed bool) proxy.Endpoin
 	return ep
 }
 
-// deadSize is how many are tested at the same time; the backlog of a listener takes so many.
-const deadSize = 2000
+// How many are tested at the same time, for the backlog of a listener takes so
+// many, and how many times over.
+const (
+	deadSize   = 1000
+	deadRounds = 4
+)
 
 func dead(b *testing.B, listed string, ep proxy.Endpoint, bytes *atomic.Int64) {
 	l, err := lab.Start(b.Context(), lab.Config{})
@@ -109,10 +113,10 @@ func dead(b *testing.B, listed string, ep proxy.Endpoint, bytes *atomic.Int64) {
 	memory := 0.0
 	for b.Loop() {
 		q := newQueue()
-		for range deadSize {
+		for range deadRounds * deadSize {
 			q.jobs = append(q.jobs, jobOf(ep, change))
 		}
-		c, err := checker.Open(checker.Config{Concurrency: deadSize, Timeout: 2 * time.Second, ConnectTimeout: 2 * time.Second,
+		c, err := checker.Open(checker.Config{Concurrency: deadSize, Timeout: time.Second, ConnectTimeout: time.Second,
 			Judges: []checker.Judge{{URL: l.JudgeHTTP()}, {URL: l.JudgeHTTPS()}}},
 			checker.Env{Queue: q, Roots: l.Roots(), Dialer: dial.New(dial.Config{}, dial.Env{Policy: labPolicy,
 				Control: func(network, addr string, c syscall.RawConn) error {
@@ -124,13 +128,13 @@ func dead(b *testing.B, listed string, ep proxy.Endpoint, bytes *atomic.Int64) {
 		}
 		before, base := cpuTime(b), inUse()
 		sampled := make(chan float64, 1)
-		time.AfterFunc(1500*time.Millisecond, func() { sampled <- inUse() - base }) // the silent ones all wait by then
+		time.AfterFunc(500*time.Millisecond, func() { sampled <- inUse() - base }) // the silent ones all wait by then
 		if err := c.Run(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		cpu += cpuTime(b) - before
 		memory = <-sampled
-		total.Add(deadSize)
+		total.Add(deadRounds * deadSize)
 	}
 	n := float64(total.Load())
 	b.ReportMetric(float64(dials.Load())/n, "dials/candidate")

@@ -49,7 +49,10 @@ func (c *Checker) crew(ctx context.Context, cancel context.CancelFunc) error {
 	for {
 		changed := c.changed()
 		for id := range c.settings.Load().cfg.Concurrency {
-			if !working[id] && !over {
+			if over || len(working) >= c.settings.Load().cfg.Concurrency {
+				break
+			}
+			if !working[id] {
 				working[id] = true
 				go func() { ended <- end{id, c.work(ctx, id)} }()
 			}
