@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"freeway/proxy"
@@ -76,9 +77,8 @@ func (p *Pool) sweepTargets(now time.Time) {
 	for d, x := range all {
 		due, idle := x.age(now)
 		for i := range due {
-			w, _, _ := due[i].Blame()
 			p.mu.Lock()
-			p.use(&due[i], w, now)
+			p.charge(&due[i], now)
 			p.mu.Unlock()
 		}
 		if idle {
@@ -96,11 +96,12 @@ func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool) {
 	defer x.mu.Unlock()
 	due = x.expire(now)
 	for exit, p := range x.pairs {
-		if now.Sub(p.until) > banMemory && now.Sub(x.touched) > banMemory {
+		if now.Sub(p.until()) > banMemory && now.Sub(x.touched) > banMemory {
 			delete(x.pairs, exit)
 		}
 	}
-	idle = len(x.pairs)+len(x.suspects)+len(x.silent)+len(x.refused) == 0 && !now.Before(x.downUntil) && !now.Before(x.throttled)
+	maps.DeleteFunc(x.circuits, func(_ spot, c *circuit) bool { return c.idle(now) })
+	idle = len(x.pairs)+len(x.circuits)+len(x.refused) == 0 && !now.Before(x.throttled)
 	return due, idle && now.Sub(x.touched) > agreeTime
 }
 

@@ -97,20 +97,39 @@ func (l *lived) outcomes(ep proxy.Endpoint) []proxy.Outcome {
 
 // cost folds what a use took into the moving averages.
 func (s *slot) cost(o proxy.Outcome) {
-	took := o.Phases.Total()
-	if o.Class == proxy.OK {
-		if took > 0 {
-			average(&s.good, took)
-		}
+	if o.Class != proxy.OK {
+		average(&s.bad, lossOf(o))
 		return
 	}
+	if took := o.Phases.Total(); took > 0 {
+		average(&s.good, took)
+	}
+}
+
+// uncost takes a failure out of the moving average again, as if it had been the
+// latest.
+func (s *slot) uncost(o proxy.Outcome) {
+	old, loss := s.bad.Load(), int64(lossOf(o))
+	before := int64(0) // it was the first
+	if d := old - loss; d > 1 || d < -1 {
+		before = max(loss+int64(float64(d)/(1-smoothing)), int64(minLoss))
+	}
+	s.bad.CompareAndSwap(old, before)
+}
+
+// minLoss is what a failure costs at least: another choice and another try.
+const minLoss = 50 * time.Millisecond
+
+// lossOf is what a failed use cost the client.
+func lossOf(o proxy.Outcome) time.Duration {
+	took := o.Phases.Total()
 	switch {
 	case brokeOff(o):
 		took = max(took, lostCost)
 	case o.Class == proxy.Timeout:
 		took = max(took, failCost)
 	}
-	average(&s.bad, max(took, 50*time.Millisecond))
+	return max(took, minLoss)
 }
 
 // brokeOff reports whether the failure came when it was too late for another

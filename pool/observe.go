@@ -16,11 +16,11 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
 	now := p.clock.now()
 	o.At = p.moment(o.At, now)
 	weight, _, _ := o.Blame()
-	var due []proxy.Outcome
+	var f finding
 	if domain := o.Target.Domain; domain != "" && (o.Failed() || p.targets.get(domain) != nil) {
 		x := p.targets.make(domain, now)
-		f := x.observe(o, exit, now)
-		weight, due = f.weight, f.due
+		f = x.observe(o, exit, now)
+		weight = f.weight
 		if !p.docs.off && (f.change || o.Failed()) {
 			p.docs.put(docTarget+domain, x.doc(now))
 		}
@@ -28,9 +28,11 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.use(&o, weight, now)
-	for i := range due {
-		w, _, _ := due[i].Blame()
-		p.use(&due[i], w, now)
+	for i := range f.due {
+		p.charge(&f.due[i], now)
+	}
+	for i := range f.undo {
+		p.refund(&f.undo[i], now)
 	}
 }
 
@@ -43,7 +45,9 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 	}
 	r := p.rows.at(n)
 	l := p.livedOf(n)
-	l.slot.cost(*o)
+	if o.Class == proxy.OK || weight > 0 {
+		l.slot.cost(*o)
+	}
 	l.remember(*o)
 	p.count(r, -1)
 	switch {
@@ -55,26 +59,71 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		if r.flags&passed != 0 {
 			r.last = max(seconds(o.At), r.last)
 		}
-	case weight > 0:
-		r.health = r.health.Observe(o.At, false, weight)
-		l.uses.Failed++
-		r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
-		r.strikes += uint8(min(int(weight*4), 255-int(r.strikes)))
 	default:
 		l.uses.Failed++
+		r.blame(o, weight)
 	}
 	p.learnFromUse(n, o)
+	if p.reassess(n, now); weight >= 1 && o.Class != proxy.OK && r.state == proxy.Live {
+		p.hurry(n, now, p.scaled(resting[0]))
+	}
+}
+
+// blame notes that so much of a failure is the row's own.
+func (r *row) blame(o *proxy.Outcome, weight float32) {
+	if weight > 0 {
+		r.health = r.health.Observe(o.At, false, weight)
+		r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
+		r.strikes += uint8(min(int(weight*4), 255-int(r.strikes)))
+	}
+}
+
+// reassess makes the state of a row follow from what else is known of it now.
+// The row is not among the counted when it is called. p.mu is held.
+func (p *Pool) reassess(n uint32, now time.Time) {
+	r := p.rows.at(n)
 	was := r.state
 	r.state = p.stateOf(r, now)
 	p.count(r, 1)
 	p.changed(n)
 	p.settle(n, now)
-	switch {
-	case was == proxy.Live && r.state != proxy.Live && r.state != proxy.Unsafe:
+	if was == proxy.Live && r.state != proxy.Live && r.state != proxy.Unsafe {
 		p.hurry(n, now, 0)
-	case weight >= 1 && o.Class != proxy.OK && r.state == proxy.Live:
-		p.hurry(n, now, p.scaled(resting[0]))
 	}
+}
+
+// charge blames a proxy for an earlier use that was not held against it so far.
+// p.mu is held.
+func (p *Pool) charge(o *proxy.Outcome, now time.Time) {
+	n := p.find(o.Endpoint)
+	if n == none {
+		return
+	}
+	r := p.rows.at(n)
+	p.count(r, -1)
+	weight, _, _ := o.Blame()
+	p.livedOf(n).slot.cost(*o)
+	r.blame(o, weight)
+	p.reassess(n, now)
+}
+
+// refund takes back the blame for an earlier use: it was the target's fault.
+// That it failed stays in the history. p.mu is held.
+func (p *Pool) refund(o *proxy.Outcome, now time.Time) {
+	n := p.find(o.Endpoint)
+	if n == none {
+		return
+	}
+	r := p.rows.at(n)
+	p.count(r, -1)
+	weight, _, _ := o.Blame()
+	r.health = r.health.Withdraw(o.At, weight)
+	r.strikes -= min(r.strikes, uint8(weight*4))
+	if r.fault == (proxy.Fault{Stage: o.Stage, Class: o.Class}) {
+		r.fault = proxy.Fault{}
+	}
+	p.livedOf(n).slot.uncost(*o)
+	p.reassess(n, now)
 }
 
 // learnFromUse notes capabilities that a use showed or disproved.

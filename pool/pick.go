@@ -18,9 +18,9 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 		return proxy.Lease{}, err
 	}
 	now := p.clock.now()
-	if d := want.Target.Domain; d != "" && p.targets.down(d, now) {
+	if want.Target.Domain != "" && p.targets.down(&want.Target, now) {
 		p.metrics.picks.WithLabelValues("target_down").Inc()
-		return proxy.Lease{}, fmt.Errorf("%s: %w", d, proxy.ErrTargetDown)
+		return proxy.Lease{}, fmt.Errorf("%s: %w", want.Target, proxy.ErrTargetDown)
 	}
 	s := p.current(now)
 	it, why, err := p.pickFrom(s, &want, now)

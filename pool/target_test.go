@@ -3,7 +3,9 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,11 +38,15 @@ func TestTargetDown(t *testing.T) {
 			}
 			use(t, p, at(c.Endpoint, x), outcome(proxy.BadGateway))
 		}
-		_, err := p.Pick(context.Background(), proxy.Want{Target: target(t, "other.down.example:80")})
-		if !errors.Is(err, proxy.ErrTargetDown) {
-			t.Errorf("Pick = %v, want that the domain is down", err)
+		if _, err := p.Pick(context.Background(), proxy.Want{Target: x}); !errors.Is(err, proxy.ErrTargetDown) {
+			t.Errorf("Pick = %v, want that the target is down", err)
 		}
-		pick(t, p, proxy.Want{Target: target(t, "up.example")})
+		for _, other := range []string{"up.example", "www.down.example:80", "down.example"} {
+			pick(t, p, proxy.Want{Target: target(t, other)}).Close()
+		}
+		if got := p.Targets(); len(got) != 1 || got[0].Domain != "down.example" || !slices.Equal(got[0].DownAt, []string{"www.down.example:443"}) {
+			t.Errorf("Targets = %+v, want one port of down.example", got)
+		}
 		time.Sleep(2 * time.Minute)
 		for _, c := range found[:3] {
 			if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) {
@@ -114,6 +120,115 @@ func TestOneCannotReach(t *testing.T) {
 	})
 }
 
+// TestSuccessElsewhereInTheDomain: a port that is closed stays closed whatever
+// the rest of the domain does.
+func TestSuccessElsewhereInTheDomain(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 10)
+	closed, up := target(t, "shop.example:9999"), target(t, "shop.example")
+	for _, c := range found[:3] {
+		use(t, p, at(c.Endpoint, closed), outcome(proxy.BadGateway))
+		use(t, p, at(found[5].Endpoint, up), outcome(proxy.OK))
+	}
+	if _, err := p.Pick(context.Background(), proxy.Want{Target: closed}); !errors.Is(err, proxy.ErrTargetDown) {
+		t.Errorf("Pick = %v, want that the port is down", err)
+	}
+	if n := p.Eligible(proxy.Want{Target: up}); n != 10 {
+		t.Errorf("%d of 10 eligible at the port that works", n)
+	}
+	if !p.Forgive("shop.example") {
+		t.Error("Forgive does not know the domain")
+	}
+	pick(t, p, proxy.Want{Target: closed}).Close()
+}
+
+// TestCircuitsAreBounded: whoever asks for all ports of a host does not use up
+// memory, and the circuit that is open stays.
+func TestCircuitsAreBounded(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 400)
+	x := target(t, "shop.example")
+	for _, c := range found[:3] {
+		use(t, p, at(c.Endpoint, x), outcome(proxy.BadGateway))
+	}
+	for i, c := range found[3:] {
+		use(t, p, at(c.Endpoint, target(t, fmt.Sprint("shop.example:", 1000+i))), outcome(proxy.BadGateway))
+	}
+	if _, err := p.Pick(context.Background(), proxy.Want{Target: x}); !errors.Is(err, proxy.ErrTargetDown) {
+		t.Errorf("Pick = %v, want that it is still down", err)
+	}
+}
+
+// TestTargetThatBreaksOff: several exits reached it and got the same nothing, so
+// nobody keeps the blame, no exit is kept from it, and answers come fast for a
+// while.
+func TestTargetThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		o     proxy.Outcome
+		opens bool
+	}{
+		{"reset", proxy.Outcome{Stage: proxy.StageTunnel, Class: proxy.Reset}, true},
+		{"closed", proxy.Outcome{Stage: proxy.StageRequest, Class: proxy.EOF}, true},
+		{"silent", proxy.Outcome{Stage: proxy.StageRequest, Class: proxy.Timeout}, true},
+		{"not TLS", proxy.Outcome{Stage: proxy.StageTunnel, Class: proxy.Garbage}, true},
+		{"cut", proxy.Outcome{Stage: proxy.StageBody, Class: proxy.Truncated}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+				x := target(t, "www.down.example")
+				use(t, p, at(found[0].Endpoint, proxy.Target{}), refused())
+				charged, _ := p.Find(found[0].Endpoint)
+				report(p, found[0].Endpoint, proxy.OK)
+				before, _ := p.Find(found[0].Endpoint)
+				for i, c := range found[:3] {
+					use(t, p, at(c.Endpoint, x), tt.o)
+					if e, _ := p.Find(c.Endpoint); i == 0 && e.Score > before.Score-(before.Score-charged.Score)/8 {
+						t.Errorf("alone with its failure it has score %v after %v, want less", e.Score, before.Score)
+					}
+				}
+				for _, c := range found[:3] {
+					e, _ := p.Find(c.Endpoint)
+					if e.State != proxy.Live || e.Error != (proxy.Fault{}) || e.Endpoint == before.Endpoint && e.Score < before.Score-1e-6 {
+						t.Errorf("it was blamed for the target: %+v, score before %v", e, before.Score)
+					}
+				}
+				_, err := p.Pick(context.Background(), proxy.Want{Target: x})
+				if errors.Is(err, proxy.ErrTargetDown) != tt.opens {
+					t.Errorf("Pick = %v, want target down: %v", err, tt.opens)
+				}
+				if info := p.Targets(); tt.opens && (len(info) != 1 || time.Until(info[0].Until) != 5*time.Second || len(info[0].Banned) > 0) {
+					t.Errorf("Targets = %+v, want down for 5 s and no bans", info)
+				}
+				time.Sleep(5 * time.Second)
+				if n := p.Eligible(proxy.Want{Target: x}); n != 20 {
+					t.Errorf("%d of 20 eligible when it is tried again", n)
+				}
+			})
+		})
+	}
+}
+
+// TestSameProxyBreaksOff: what only one exit meets stays its own, and so does
+// what others meet in other ways.
+func TestSameProxyBreaksOff(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+	for i, c := range []proxy.Class{proxy.Reset, proxy.Garbage, proxy.BadGateway} {
+		use(t, p, at(found[i].Endpoint, target(t, "www.down.example")), proxy.Outcome{Stage: proxy.StageTunnel, Class: c})
+	}
+	pick(t, p, proxy.Want{Target: target(t, "www.down.example")}).Close()
+	for i := range 3 {
+		use(t, p, at(found[5].Endpoint, target(t, fmt.Sprint(i, ".example"))), proxy.Outcome{Stage: proxy.StageTunnel, Class: proxy.Reset})
+	}
+	if st := state(t, p, found[5].Endpoint); st != proxy.Resting {
+		t.Errorf("after failing at three targets it is %v, want resting", st)
+	}
+}
+
 // TestDownTargetDrainsNobody: what accepts and says nothing is down as well,
 // though each proxy alone looks guilty.
 func TestDownTargetDrainsNobody(t *testing.T) {
@@ -128,7 +243,7 @@ func TestDownTargetDrainsNobody(t *testing.T) {
 		l.Report(proxy.Outcome{Target: x, Stage: proxy.StageTunnel, Class: proxy.Timeout})
 		l.Close()
 	}
-	if n := p.Stats().Live; n < 45 {
+	if n := p.Stats().Live; n < 50 {
 		t.Errorf("a silent target left %d of 50 live", n)
 	}
 	if p.Eligible(proxy.Want{Target: target(t, "up.example")}) < 45 {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"freeway/proxy"
 )
 
 // targets is what is known of registrable domains.
@@ -36,7 +38,7 @@ func (t *targets) make(domain string, now time.Time) *target {
 	if len(t.byDomain) >= maxTargets {
 		t.evict()
 	}
-	x := &target{pairs: map[netip.Addr]*pair{}, touched: now}
+	x := newTarget(now)
 	t.byDomain[domain] = x
 	return x
 }
@@ -60,14 +62,14 @@ func (t *targets) evict() {
 }
 
 // down reports whether the target is known not to answer.
-func (t *targets) down(domain string, now time.Time) bool {
-	x := t.get(domain)
+func (t *targets) down(to *proxy.Target, now time.Time) bool {
+	x := t.get(to.Domain)
 	if x == nil {
 		return false
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return now.Before(x.downUntil)
+	return x.circuits[spotOf(to)].open(now)
 }
 
 // info is the view of a target; ok is false when there is nothing to tell.
@@ -75,25 +77,38 @@ func (x *target) info(domain string, now time.Time) (i TargetInfo, ok bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	i.Domain = domain
-	switch {
-	case now.Before(x.downUntil):
-		i.Down, i.Until = true, x.downUntil
-	case now.Before(x.throttled):
+	for at, c := range x.circuits {
+		if c.open(now) {
+			i.Down, i.DownAt = true, append(i.DownAt, at.String())
+			i.Until = latest(i.Until, c.openTill)
+		}
+	}
+	slices.Sort(i.DownAt)
+	if !i.Down && now.Before(x.throttled) {
 		i.Throttling, i.Until = true, x.throttled
 	}
 	for exit, p := range x.pairs {
-		if now.Before(p.until) {
-			i.Banned = append(i.Banned, Ban{exit, p.until, max(p.bans, p.fails)})
+		if now.Before(p.until()) {
+			i.Banned = append(i.Banned, Ban{exit, p.until(), max(p.bans, p.fails)})
 		}
 	}
 	slices.SortFunc(i.Banned, func(a, b Ban) int { return a.Exit.Compare(b.Exit) })
 	return i, i.Down || i.Throttling || len(i.Banned) > 0
 }
 
+// latest returns the later of two times.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // keptBan is a ban as the store keeps it.
 type keptBan struct {
 	Exit  netip.Addr `json:"exit"`
-	Until int64      `json:"until"` // Unix seconds
+	Until int64      `json:"until"`          // Unix seconds; of the ban
+	Shut  int64      `json:"shut,omitempty"` // Unix seconds; of failures
 	Bans  int        `json:"bans,omitempty"`
 	Fails int        `json:"fails,omitempty"`
 }
@@ -104,8 +119,8 @@ func (x *target) doc(now time.Time) []byte {
 	defer x.mu.Unlock()
 	var kept []keptBan
 	for exit, p := range x.pairs {
-		if now.Before(p.until) {
-			kept = append(kept, keptBan{exit, p.until.Unix(), p.bans, p.fails})
+		if now.Before(p.until()) {
+			kept = append(kept, keptBan{exit, max(p.banned.Unix(), 0), max(p.shut.Unix(), 0), p.bans, p.fails})
 		}
 	}
 	if len(kept) == 0 {
@@ -126,13 +141,11 @@ func (x *target) load(doc []byte, now time.Time) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	limit := now.Add(maxRetryAfter).Unix()
 	for _, k := range kept {
-		until := time.Unix(k.Until, 0)
-		if limit := now.Add(maxRetryAfter); until.After(limit) {
-			until = limit
-		}
-		if k.Exit.IsValid() && now.Before(until) && len(x.pairs) < maxPairs {
-			x.pairs[k.Exit] = &pair{until: until, bans: min(max(k.Bans, 0), 16), fails: min(max(k.Fails, 0), 16)}
+		p := &pair{time.Unix(min(k.Until, limit), 0), time.Unix(min(k.Shut, limit), 0), min(max(k.Bans, 0), 16), min(max(k.Fails, 0), 16)}
+		if k.Exit.IsValid() && now.Before(p.until()) && len(x.pairs) < maxPairs {
+			x.pairs[k.Exit] = p
 		}
 	}
 	return nil

@@ -105,7 +105,8 @@ type Session struct {
 // TargetInfo is what is remembered of a registrable domain.
 type TargetInfo struct {
 	Domain     string
-	Down       bool      // several proxies agree that it does not answer
+	Down       bool      // several proxies agree that a host of it does not answer
+	DownAt     []string  // which, as host:port
 	Throttling bool      // several exits got the same refusal
 	Until      time.Time // of Down or Throttling
 	Banned     []Ban

@@ -46,6 +46,17 @@ func (h Health) Observe(at time.Time, ok bool, weight float32) Health {
 	return h
 }
 
+// Withdraw takes back a failure of the given weight, 0 to 1, that was observed
+// at the given time: it turned out to be somebody else's.
+func (h Health) Withdraw(at time.Time, weight float32) Health {
+	if !(weight > 0) {
+		return h
+	}
+	fail := Health{Fail: min(weight, 1), At: clampUnix(at)}.decay(time.Unix(int64(h.At), 0)).Fail
+	h.Fail = max(h.Fail-fail, 0)
+	return h
+}
+
 // Score is the estimated probability, 0 to 1, that a use at now works: the mean
 // of the Beta posterior with the decayed counts over a prior of PriorWeight
 // observations, of which the share prior, the yield of the source, was good.

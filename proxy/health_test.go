@@ -136,3 +136,20 @@ func TestWorthYield(t *testing.T) {
 		t.Errorf("source with half live yields %v", y)
 	}
 }
+
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(1_700_000_000, 0)
+	later := start.Add(proxy.HalfLife)
+	h := proxy.Health{}.Observe(start, true, 1).Observe(start, false, 1).Observe(later, true, 1)
+	got, want := h.Withdraw(start, 1), proxy.Health{}.Observe(start, true, 1).Observe(later, true, 1)
+	if math.Abs(float64(got.Fail-want.Fail)) > 1e-6 || got.OK != want.OK || got.At != want.At {
+		t.Errorf("Withdraw = %+v, want %+v", got, want)
+	}
+	if got := h.Withdraw(later, 1); got.Fail != 0 {
+		t.Errorf("Withdraw of more than there is leaves %v", got.Fail)
+	}
+	if got := h.Withdraw(later, float32(math.NaN())); got != h {
+		t.Errorf("Withdraw of nothing = %+v, want %+v", got, h)
+	}
+}
