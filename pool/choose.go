@@ -20,26 +20,28 @@ type choice struct {
 
 // eligible reports whether the item may be handed out now.
 func (c *choice) eligible(it *item) bool {
-	switch it.slot.status.Load() {
-	case slotUp:
-	case slotEjected:
-		if !c.panic {
-			return false
-		}
-	default:
-		return false
-	}
-	if !c.crowd && it.slot.inflight.Load() >= maxLoad {
-		return false
-	}
-	if len(c.want.AvoidExits) > 0 && slices.Contains(c.want.AvoidExits, it.exit) {
-		return false
-	}
-	if len(c.want.Avoid) > 0 && slices.Contains(c.want.Avoid, it.entry.Endpoint) {
+	if !c.works(it) || !c.crowd && it.slot.inflight.Load() >= maxLoad || c.avoids(it) {
 		return false
 	}
 	ok, _ := c.target.allows(it.exit, c.now)
 	return ok
+}
+
+// works reports whether the item is live, or as good as that in panic.
+func (c *choice) works(it *item) bool {
+	switch it.slot.status.Load() {
+	case slotUp:
+		return true
+	case slotEjected:
+		return c.panic
+	}
+	return false
+}
+
+// avoids reports whether this request has tried the item or its exit.
+func (c *choice) avoids(it *item) bool {
+	return len(c.want.AvoidExits) > 0 && slices.Contains(c.want.AvoidExits, it.exit) ||
+		len(c.want.Avoid) > 0 && slices.Contains(c.want.Avoid, it.entry.Endpoint)
 }
 
 // matches reports whether the item is what the want asks for, busy or not.

@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"freeway/proxy"
@@ -9,7 +11,8 @@ import (
 // pickSession picks for a session: the same endpoint, else another one with the
 // same exit. When the exit is lost the session says so once and is free for
 // another exit; a strict one waits for its exit until it ends, a soft one takes
-// another exit at once.
+// another exit at once. An exit that works but does not suit this want, or that
+// was tried for this request already, is not lost.
 func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
 	ss := &p.sessions
 	ss.mu.Lock()
@@ -22,12 +25,21 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	if x == nil {
 		return p.begin(s, want, now, "new session")
 	}
-	if it := p.holding(s, x, want, now); it != nil {
-		x.ep = it.entry.Endpoint
-		x.uses++
-		return it, "session", nil
-	}
+	h := p.holding(s, x, want, now)
 	switch {
+	case h.best != nil:
+		x.ep = h.best.entry.Endpoint
+		x.uses++
+		return h.best, "session", nil
+	case h.alive && !h.fits:
+		c := choice{p: p, want: want}
+		reason := "the session's exit works but does not fit: " + strings.Join(append([]string{"pool=" + strings.Join(poolsOf(want), ",")}, c.conditions()...), " ")
+		return nil, "", &proxy.NoneError{Reason: reason, RetryAfter: noneRetry}
+	case h.alive && h.tried && want.Soft:
+		it, how, err := p.choose(s, want, now)
+		return it, "session lent, its exit was tried; " + how, err
+	case h.alive && h.tried:
+		return nil, "", &proxy.NoneError{Reason: "the session's exit was tried for this request already", RetryAfter: noneRetry}
 	case want.Strict:
 		return nil, "", proxy.ErrSessionLost
 	case want.Soft:
@@ -62,30 +74,47 @@ func (p *Pool) begin(s *snapshot, want *proxy.Want, now time.Time, why string) (
 	return it, why + ", " + how, nil
 }
 
+// hold is what became of a session's exit.
+type hold struct {
+	best  *item // to be used now
+	alive bool  // something that leaves from it works
+	fits  bool  // of that, something is what is wanted
+	tried bool  // of that, something was tried for this request
+}
+
 // holding finds an endpoint that leaves from the session's exit.
-func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time) *item {
+func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time) (h hold) {
 	c := choice{p: p, want: want, crowd: true, now: now}
 	if want.Soft {
 		c.target = p.targets.get(want.Target.Domain) // others keep their exit even where it is banned: that is what they asked for
 	}
-	var best *item
-	for _, name := range poolsOf(want) {
-		l := s.labels[name]
-		if l == nil {
-			continue
-		}
+	pools := poolsOf(want)
+	for name, l := range s.labels {
 		c.panic = p.panics(s, l)
+		wanted := slices.Contains(pools, name)
 		for _, it := range l.all.find(x.exit) {
-			if !c.matches(it) || !c.eligible(it) {
+			if !c.works(it) {
 				continue
 			}
-			if it.entry.Endpoint == x.ep {
-				return it
+			h.alive = true
+			if !wanted || !c.matches(it) {
+				continue
 			}
-			if best == nil || it.entry.Score > best.entry.Score {
-				best = it
+			h.fits = true
+			h.tried = h.tried || c.avoids(it)
+			if c.eligible(it) && (h.best == nil || x.prefers(it, h.best)) {
+				h.best = it
 			}
 		}
 	}
-	return best
+	return h
+}
+
+// prefers reports whether the session should rather go on with a than with b:
+// the one that was used last, else the better.
+func (x *session) prefers(a, b *item) bool {
+	if b.entry.Endpoint == x.ep {
+		return false
+	}
+	return a.entry.Endpoint == x.ep || a.entry.Score > b.entry.Score
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,8 +165,51 @@ func TestSessionOtherEndpoint(t *testing.T) {
 	if len(seen) != 3 {
 		t.Errorf("the session used %v, want three endpoints of one exit", seen)
 	}
-	if _, err := p.Pick(context.Background(), want); !errors.Is(err, proxy.ErrSessionLost) {
-		t.Errorf("Pick with all of them avoided = %v, want that the session is lost", err)
+	if _, err := p.Pick(context.Background(), want); !errors.Is(err, proxy.ErrNone) || errors.Is(err, proxy.ErrSessionLost) {
+		t.Errorf("Pick with all of them avoided = %v, want that there is none", err)
+	}
+	want.Avoid = nil
+	if e := pick(t, p, want).Entry; !seen[e.Endpoint] {
+		t.Errorf("the next request is at %v, want the session's exit", e.Endpoint)
+	}
+}
+
+// TestSessionStays: what this request has tried, needs or filters for does not
+// cost the session its exit.
+func TestSessionStays(t *testing.T) {
+	t.Parallel()
+	type change func(w *proxy.Want, e proxy.Entry)
+	for _, tt := range []struct {
+		name   string
+		change change
+		says   string
+	}{
+		{"endpoint tried", func(w *proxy.Want, e proxy.Entry) { w.Avoid = []proxy.Endpoint{e.Endpoint} }, "tried"},
+		{"exit tried", func(w *proxy.Want, e proxy.Entry) { w.AvoidExits = []netip.Addr{e.Traits.ExitIP} }, "tried"},
+		{"filter", func(w *proxy.Want, _ proxy.Entry) { w.Filter.Countries = []string{"DE"} }, "country"},
+		{"need", func(w *proxy.Want, _ proxy.Entry) { w.Need = proxy.NeedIPv6 }, "need=ipv6"},
+		{"pool", func(w *proxy.Want, _ proxy.Entry) { w.Pools = []string{"own"} }, "pool=own"},
+	} {
+		for _, kind := range []string{"normal", "strict", "soft"} {
+			p, _ := livePool(t, pool.Config{}, pool.Env{}, 20)
+			want := sticky("bob", "a")
+			want.Strict, want.Soft = kind == "strict", kind == "soft"
+			first := pick(t, p, want).Entry
+			other := want
+			tt.change(&other, first)
+			l, err := p.Pick(context.Background(), other)
+			switch {
+			case kind == "soft" && tt.says == "tried":
+				if err != nil || l.Entry.Endpoint == first.Endpoint {
+					t.Errorf("%s, %s: Pick = %v, %v, want another exit for this request", tt.name, kind, l.Entry.Endpoint, err)
+				}
+			case !errors.Is(err, proxy.ErrNone) || !strings.Contains(err.Error(), tt.says):
+				t.Errorf("%s, %s: Pick = %v, want none, with %q", tt.name, kind, err, tt.says)
+			}
+			if e := pick(t, p, want).Entry; e.Endpoint != first.Endpoint {
+				t.Errorf("%s, %s: the session moved from %v to %v", tt.name, kind, first.Endpoint, e.Endpoint)
+			}
+		}
 	}
 }
 
