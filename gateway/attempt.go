@@ -16,17 +16,20 @@ import (
 // exchange is one request of a client with everything that was tried for it.
 // The goroutine of the client owns it.
 type exchange struct {
-	c      *client
-	s      *settings
-	who    who
-	want   proxy.Want
-	trace  proxy.Trace
-	until  time.Time // overall deadline until the answer begins
-	most   int       // upstreams that may be tried
-	faults []string  // what went wrong, in order, for the client
-	leave  func()    // gives back what the user's limits hold; nil: nothing
+	c       *client
+	s       *settings
+	who     who
+	want    proxy.Want
+	trace   proxy.Trace
+	until   time.Time // overall deadline until the answer begins
+	most    int       // upstreams that may be tried
+	pending int       // tries that are over but not reported yet
+	faults  []string  // what went wrong, in order, for the client
+	leave   func()    // gives back what the user's limits hold; nil: nothing
 
 	answered bool // something went to the client
+	again    bool // a session's exit was given its second chance
+	stuck    bool // another try would only fail again
 }
 
 // begin makes the exchange for an admitted client.
@@ -96,11 +99,14 @@ type try struct {
 
 // next picks the upstream of the next try.
 func (x *exchange) next(ctx context.Context) (*try, *refusal) {
-	if len(x.trace.Attempts) >= x.most {
+	if len(x.trace.Attempts)+x.pending >= x.most {
 		return nil, x.exhausted()
 	}
 	if r := x.overdue(ctx); r != nil {
 		return nil, r
+	}
+	if x.stuck {
+		return nil, x.exhausted()
 	}
 	lease, err := x.pick(ctx)
 	switch {
@@ -193,7 +199,12 @@ func (t *try) fail(ctx context.Context, stage proxy.Stage, err error) {
 // failAs is fail for a failure whose class is known. Status is 0 when there was none.
 func (t *try) failAs(stage proxy.Stage, class proxy.Class, status int) {
 	t.report(stage, class, status, 0)
-	t.avoid()
+	t.avoid(stage, class)
+	t.blamed(stage, class, status)
+}
+
+// blamed takes a failure down for the client.
+func (t *try) blamed(stage proxy.Stage, class proxy.Class, status int) {
 	fault := stage.String() + " " + class.String()
 	if status != 0 {
 		fault += " " + strconv.Itoa(status)
@@ -202,13 +213,33 @@ func (t *try) failAs(stage proxy.Stage, class proxy.Class, status int) {
 }
 
 // avoid keeps later tries away from this exit. A session has only one exit, so
-// there only the endpoint is avoided: another one may leave from the same.
-func (t *try) avoid() {
+// there only the endpoint is avoided, because another one may leave from the
+// same, and only when the failure is the endpoint's own.
+func (t *try) avoid(stage proxy.Stage, class proxy.Class) {
 	e, w := &t.lease.Entry, &t.x.want
+	if w.Session != (proxy.SessionKey{}) && t.stay(stage, class) {
+		return
+	}
 	w.Avoid = append(w.Avoid, e.Endpoint)
 	if e.Traits.ExitIP.IsValid() && w.Session == (proxy.SessionKey{}) {
 		w.AvoidExits = append(w.AvoidExits, e.Traits.ExitIP)
 	}
+}
+
+// stay decides whether a session keeps its endpoint after a failure. What
+// passes is tried once more there; what would only happen again ends the request.
+func (t *try) stay(stage proxy.Stage, class proxy.Class) bool {
+	own, _, _ := proxy.Outcome{Stage: stage, Class: class}.Blame()
+	passing := class == proxy.Reset || class == proxy.EOF || class == proxy.BadGateway
+	switch again := t.x.again; {
+	case passing && !again:
+		t.x.again = true
+		return true
+	case own > 0.25: // the share of a bad gateway is a suspicion, no more
+		return false
+	}
+	t.x.stuck = true
+	return true
 }
 
 // innocent reports whether a failure says nothing about the upstream: the

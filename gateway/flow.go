@@ -19,6 +19,10 @@ const (
 	largeSize = 32 << 10               // of one that filled its small buffer
 	halfGrace = 60 * time.Second       // how long one direction may be silent once the other has ended
 	hangupLag = 500 * time.Millisecond // how long a client may take to speak into a tunnel that ended without a word
+	greetHold = 300 * time.Millisecond // how long what an upstream sends first is kept from a client that may be about to speak TLS
+
+	creditBytes = 64 << 10         // after this much has come down, a tunnel counts as a success
+	creditAfter = 10 * time.Second // or after this long, so that tunnels that stay up for hours count early
 )
 
 var (
@@ -41,6 +45,8 @@ type flow struct {
 	mu      sync.Mutex // protects the fields below
 	leg     *leg       // the upstream in use
 	aborted bool
+	ended   bool        // class is known
+	class   proxy.Class // what ended the tunnel, as far as it speaks about the upstream
 }
 
 // leg is the way through one upstream. Its goroutine reads what comes back.
@@ -48,10 +54,18 @@ type leg struct {
 	t       *try
 	up      *dial.Conn
 	state   atomic.Int32
-	claimed chan struct{} // closed by the client's side when the client has spoken
+	claim   func()        // closes claimed
+	claimed chan struct{} // closed by the client's side when the client has spoken or never will
 	opening chan opening  // what came back first, in state held
 	verdict chan bool     // answer to it: go on, or end
 	done    chan struct{} // closed when the goroutine has ended
+	guarded bool          // nothing but TLS may pass (Config.PlainHTTP)
+
+	answered bool        // something came back; the three are of the leg's goroutine until done
+	since    time.Time   // when
+	records  records     // what came back, where it is TLS
+	odd      atomic.Bool // what came back before the client spoke is not TLS
+	garbage  atomic.Bool // and then the client spoke TLS
 }
 
 // States of a leg. The client's side moves it from waiting to held or open;
@@ -60,21 +74,25 @@ const (
 	waiting int32 = iota // nobody has sent anything
 	open                 // what comes back goes to the client
 	held                 // what comes back is judged by the client's side first
+	shut                 // nothing that comes back is wanted
 )
 
 // opening is the first thing that came back from an upstream.
 type opening struct {
-	data []byte
-	err  error
+	data  []byte
+	err   error
+	early bool // it came before the client had spoken
 }
 
 // start makes up the upstream in use, in the given state, and begins to read from it.
 func (f *flow) start(t *try, up *dial.Conn, state int32) *leg {
 	l := &leg{t: t, up: up, claimed: make(chan struct{}), opening: make(chan opening, 1), verdict: make(chan bool, 1), done: make(chan struct{})}
+	l.claim = sync.OnceFunc(func() { close(l.claimed) })
 	l.state.Store(state)
 	if state != waiting {
-		close(l.claimed)
+		l.claim()
 	}
+	l.guarded = state == waiting && f.x.s.cfg.PlainHTTP == refuse && isPublic(t.lease.Entry.Pool)
 	f.mu.Lock()
 	f.leg = l
 	if f.aborted {
@@ -89,13 +107,27 @@ func (f *flow) start(t *try, up *dial.Conn, state int32) *leg {
 	return l
 }
 
+// isPublic reports whether a pool is the one of public lists.
+func isPublic(pool string) bool { return pool == "" || pool == proxy.PublicPool }
+
 // abort cuts the tunnel.
 func (f *flow) abort() {
+	f.note(proxy.OK)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.aborted = true
 	_ = f.leg.up.Close()
 	_ = f.x.c.raw.Close()
+}
+
+// note says what ended the tunnel. Only the first word counts: what fails
+// afterwards fails because of it.
+func (f *flow) note(class proxy.Class) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.ended {
+		f.ended, f.class = true, class
+	}
 }
 
 // run is the client's side: it carries what the client sends, and waits for
@@ -106,29 +138,57 @@ func (f *flow) run(ctx context.Context) {
 		<-f.leg.done
 		f.finish(f.leg)
 	}()
+	defer l.claim()
 	c := f.x.c
 	_ = c.raw.SetReadDeadline(time.Now().Add(f.idle))
 	first, err := c.r.Peek(1)
 	if err == nil {
 		f.spoke.Store(time.Now().UnixNano())
-		if first[0] == recordHandshake && f.mayHold() && l.state.CompareAndSwap(waiting, held) {
-			close(l.claimed)
-			if l = f.firstFlight(ctx, l); l == nil {
-				f.abort()
-				return
-			}
-		} else if l.state.CompareAndSwap(waiting, open) {
-			close(l.claimed)
-		}
 	}
+	switch {
+	case l.guarded && (err != nil || !c.beginsTLS()):
+		f.refuse(l, err == nil)
+		return
+	case err == nil && first[0] == recordHandshake && f.mayHold() && l.state.CompareAndSwap(waiting, held):
+		l.claim()
+		if l = f.firstFlight(ctx, l); l == nil {
+			f.abort()
+			return
+		}
+	case err == nil && !l.state.CompareAndSwap(waiting, open) && l.odd.Load():
+		b, _ := c.r.Peek(c.r.Buffered())
+		l.garbage.Store(isHello(b))
+	}
+	l.claim()
 	f.upload(l)
+}
+
+// refuse ends a tunnel whose client does not speak TLS where nothing else may
+// pass. Not a byte of it was sent.
+func (f *flow) refuse(l *leg, spoke bool) {
+	if spoke {
+		f.x.trace.Code = codePlain
+		f.x.c.g.m.refused.WithLabelValues(codePlain).Inc()
+	}
+	l.state.Store(shut)
+	f.abort()
 }
 
 // finish closes a leg whose goroutine has ended and settles what is still open.
 func (f *flow) finish(l *leg) {
 	_ = l.up.Close()
 	spoke := f.spoke.Load()
-	if spoke != 0 && time.Since(time.Unix(0, spoke)) >= f.x.s.cfg.Timeouts.FirstByte {
+	f.mu.Lock()
+	class := f.class
+	f.mu.Unlock()
+	switch {
+	case l.garbage.Load():
+		l.t.report(proxy.StageTunnel, proxy.Garbage, 0, 0)
+	case l.answered && class == proxy.OK:
+		l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
+	case l.answered:
+		l.t.report(proxy.StageBody, class, 0, 0)
+	case spoke != 0 && l.state.Load() != shut && time.Since(time.Unix(0, spoke)) >= f.x.s.cfg.Timeouts.FirstByte:
 		l.t.report(proxy.StageTunnel, proxy.Timeout, 0, 0) // silence is what the client left for
 	}
 	l.t.close()
@@ -139,17 +199,23 @@ func (f *flow) upload(l *leg) {
 	c := f.x.c
 	for n := c.r.Buffered(); n > 0; n = c.r.Buffered() {
 		b, _ := c.r.Peek(n)
-		if !f.send(l.up, b, &f.up) {
+		if err := f.send(l.up, b, &f.up); err != nil {
+			f.note(dial.Classify(err))
 			f.abort()
 			return
 		}
 		_, _ = c.r.Discard(n)
 	}
 	c.release() // the buffer is not needed any more
-	if err := f.copy(l.up, c.conn, &f.up); err != nil {
+	source, sink := f.copy(l.up, c.conn, &f.up, nil)
+	if sink != nil {
+		f.note(dial.Classify(sink))
+	}
+	if source != nil || sink != nil {
 		f.abort()
 		return
 	}
+	f.note(proxy.OK)
 	f.endHalf(l.up.CloseWrite, l.up)
 }
 
@@ -159,68 +225,140 @@ func (f *flow) download(l *leg) {
 	defer small.Put(buf)
 	_ = l.up.SetReadDeadline(time.Now().Add(f.idle))
 	n, err := f.readFirst(l, *buf)
-	first := opening{(*buf)[:n], err}
-	if n == 0 && l.state.Load() == waiting {
-		select { // a client that speaks now is served by another upstream
-		case <-l.claimed:
-		case <-time.After(hangupLag):
-		}
+	first := opening{data: (*buf)[:n], err: err}
+	if l.state.Load() == waiting {
+		first.early = n > 0
+		f.awaitClient(l, n > 0)
 	}
-	if !l.state.CompareAndSwap(waiting, open) && l.state.Load() == held {
-		l.opening <- first
-		if !<-l.verdict {
+	l.odd.Store(first.early && plausibleTLS(first.data) == notTLS)
+	if !l.state.CompareAndSwap(waiting, open) {
+		switch l.state.Load() {
+		case shut:
 			return
+		case held:
+			l.fill(*buf, &first)
+			l.opening <- first
+			if !<-l.verdict {
+				return
+			}
 		}
 	}
 	f.judge(l, first)
 	f.deliver(l, first)
 }
 
+// awaitClient gives a client the time to speak before it gets what the
+// upstream sent first, or learns that the upstream is gone: if it speaks TLS
+// then, another upstream can serve it. A guarded leg gives nothing before.
+func (f *flow) awaitClient(l *leg, bytes bool) {
+	if l.guarded {
+		<-l.claimed
+		return
+	}
+	hold := hangupLag
+	if bytes {
+		hold = greetHold
+	}
+	if bytes && !f.mayHold() {
+		return
+	}
+	t := time.NewTimer(hold)
+	defer t.Stop()
+	select {
+	case <-l.claimed:
+	case <-t.C:
+	}
+}
+
 // readFirst waits for the first bytes, for as long as the tunnel is not idle.
 func (f *flow) readFirst(l *leg, buf []byte) (int, error) {
 	for {
 		n, err := l.up.Read(buf)
-		if n > 0 || err == nil || !f.restIdle(l.up, err) {
+		if n > 0 || err == nil || !f.restIdle(l.up, err, nil) {
 			return n, err
 		}
 	}
 }
 
-// judge reports what came back first, unless the client's side has done so.
+// fill reads on until the first record of TLS is whole, as far as buf holds it.
+func (l *leg) fill(buf []byte, first *opening) {
+	for first.err == nil {
+		n := len(first.data)
+		missing := min(missingTLS(first.data), len(buf)-n)
+		if missing == 0 {
+			return
+		}
+		more, err := l.up.Read(buf[n:])
+		first.data, first.err = buf[:n+more], err
+	}
+}
+
+// judge takes down what came back first. Silence that ended is reported at
+// once; what answered is reported when it has shown that it lasts.
 func (f *flow) judge(l *leg, first opening) {
 	spoke := f.spoke.Load()
 	switch {
 	case l.t.settled:
 	case len(first.data) > 0:
-		if spoke != 0 {
-			l.t.phases.FirstByte = time.Since(time.Unix(0, spoke))
+		l.answered, l.since = true, time.Now()
+		l.records.on = plausibleTLS(first.data) != notTLS
+		if spoke != 0 && l.t.phases.FirstByte == 0 {
+			l.t.phases.FirstByte = max(0, time.Since(time.Unix(0, spoke)))
 		}
-		l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
+		_ = l.up.SetReadDeadline(time.Now().Add(min(f.patience(), f.x.c.g.creditAfter)))
 	case spoke != 0 && !f.half.Load() && !errors.Is(first.err, net.ErrClosed):
 		l.t.report(proxy.StageTunnel, dial.Classify(first.err), 0, 0)
 	}
 }
 
+// credit reports a tunnel that works before it ends, and returns how long
+// until it would be next; 0: no more.
+func (f *flow) credit(l *leg) time.Duration {
+	if l == nil || !l.answered || l.t.settled || l.garbage.Load() {
+		return 0
+	}
+	left := f.x.c.g.creditAfter - time.Since(l.since)
+	if left > 0 && f.down.Load() < creditBytes {
+		return left
+	}
+	l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
+	return 0
+}
+
 // deliver gives the client what came first and everything behind it.
 func (f *flow) deliver(l *leg, first opening) {
-	c, err := f.x.c, first.err
+	c, source := f.x.c, first.err
+	var sink error
 	if len(first.data) > 0 {
-		if !f.send(c.conn, first.data, &f.down) {
-			f.abort()
-			return
-		}
+		l.records.feed(first.data)
+		sink = f.send(c.conn, first.data, &f.down)
 	}
-	if err == nil {
-		err = f.copy(c.conn, l.up, &f.down)
-	} else if errors.Is(err, io.EOF) {
-		err = nil
+	if sink == nil && source == nil {
+		source, sink = f.copy(c.conn, l.up, &f.down, l)
+	} else if errors.Is(source, io.EOF) {
+		source = nil
 	}
-	if err != nil {
+	f.note(l.ending(source, sink))
+	if source != nil || sink != nil {
 		c.reset()
 		f.abort()
 		return
 	}
 	f.endHalf(func() error { return closeWrite(c.conn) }, c.raw)
+}
+
+// ending is what the end of what came back says about the upstream. A client
+// that takes no more and a tunnel that is idle say nothing.
+func (l *leg) ending(source, sink error) proxy.Class {
+	switch {
+	case sink != nil, errors.Is(source, os.ErrDeadlineExceeded), errors.Is(source, net.ErrClosed):
+		return proxy.OK
+	case source == nil && !l.records.cut():
+		return proxy.OK
+	case source == nil, errors.Is(source, io.ErrUnexpectedEOF):
+		return proxy.Truncated
+	}
+	return dial.Classify(source)
 }
 
 // closeWrite half-closes a connection of a client, TCP or TLS.
@@ -250,22 +388,29 @@ func (f *flow) patience() time.Duration {
 	return f.idle
 }
 
-// copy moves bytes until the source ends (nil) or something fails.
-func (f *flow) copy(dst, src net.Conn, count *atomic.Int64) error {
+// copy moves bytes until the source ends or either side fails. l is the leg
+// that they come from, nil when they come from the client.
+func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sink error) {
 	pool := &small
 	buf := pool.Get().(*[]byte)
 	defer func() { pool.Put(buf) }()
 	for {
 		n, err := src.Read(*buf)
-		if n > 0 && !f.send(dst, (*buf)[:n], count) {
-			return errPeerGone
+		if n > 0 {
+			if sink = f.send(dst, (*buf)[:n], count); sink != nil {
+				return nil, sink
+			}
+			if l != nil {
+				l.records.feed((*buf)[:n])
+				f.credit(l)
+			}
 		}
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			return nil
-		case !f.restIdle(src, err):
-			return err
+			return nil, nil
+		case !f.restIdle(src, err, l):
+			return err, nil
 		}
 		if n == smallSize && pool == &small {
 			pool.Put(buf)
@@ -275,22 +420,21 @@ func (f *flow) copy(dst, src net.Conn, count *atomic.Int64) error {
 	}
 }
 
-var errPeerGone = errors.New("the other side takes no more")
-
 // send writes b and counts it.
-func (f *flow) send(dst net.Conn, b []byte, count *atomic.Int64) bool {
+func (f *flow) send(dst net.Conn, b []byte, count *atomic.Int64) error {
 	now := time.Now()
 	f.lastMoved.Store(now.UnixNano())
 	_ = dst.SetWriteDeadline(now.Add(f.idle))
 	n, err := dst.Write(b)
 	count.Add(int64(n))
 	f.lastMoved.Store(time.Now().UnixNano())
-	return err == nil
+	return err
 }
 
 // restIdle reports whether a read that timed out may go on, because bytes
-// moved in the meantime, and sets its next deadline.
-func (f *flow) restIdle(src net.Conn, err error) bool {
+// moved in the meantime or the time was only up for the credit of a leg, and
+// sets its next deadline.
+func (f *flow) restIdle(src net.Conn, err error, l *leg) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
@@ -299,87 +443,8 @@ func (f *flow) restIdle(src net.Conn, err error) bool {
 	if rest <= 0 {
 		return false
 	}
+	if soon := f.credit(l); soon > 0 {
+		rest = min(rest, soon)
+	}
 	return src.SetReadDeadline(now.Add(rest)) == nil
-}
-
-// firstFlight sends the client's ClientHello through the leg and, while no
-// plausible TLS answer comes back, through other upstreams. It returns the leg
-// that answered, already open; nil when none did. The client notices nothing.
-func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
-	hello, ok := f.x.c.readHello()
-	defer hello.free()
-	if !ok { // not one that can be sent twice: pass it through untouched
-		l.state.Store(open)
-		l.verdict <- true
-		if !f.send(l.up, hello.bytes(), &f.up) {
-			return nil
-		}
-		return l
-	}
-	f.up.Add(int64(len(hello.bytes())))
-	f.x.until = time.Now().Add(f.left)
-	ctx, cancel := context.WithDeadline(ctx, f.x.until)
-	defer cancel()
-	defer f.x.c.watch(cancel, true)()
-	for {
-		class := f.offer(ctx, l, hello.bytes())
-		if class == proxy.OK {
-			l.verdict <- true
-			return l
-		}
-		if l.t.innocent(ctx, class) {
-			class = proxy.Canceled
-		}
-		l.t.failAs(proxy.StageTunnel, class, 0)
-		l.drop()
-		t, up, r := f.x.dialTunnel(ctx)
-		if r != nil {
-			f.x.trace.Code = r.code
-			return nil
-		}
-		f.x.c.g.m.replays.Inc()
-		l = f.start(t, up, held)
-	}
-}
-
-// drop ends a leg that is held.
-func (l *leg) drop() {
-	l.verdict <- false
-	_ = l.up.Close()
-	<-l.done
-	l.t.close()
-}
-
-// offer sends the hello and judges what comes back.
-func (f *flow) offer(ctx context.Context, l *leg, hello []byte) proxy.Class {
-	sent := time.Now()
-	_ = l.up.SetWriteDeadline(sent.Add(f.x.s.cfg.Timeouts.FirstByte))
-	if _, err := l.up.Write(hello); err != nil {
-		return dial.Classify(err)
-	}
-	limit := time.NewTimer(f.x.s.cfg.Timeouts.FirstByte)
-	defer limit.Stop()
-	select {
-	case first := <-l.opening:
-		l.t.phases.FirstByte = time.Since(sent)
-		switch {
-		case len(first.data) == 0:
-			return dial.Classify(first.err)
-		case !plausibleTLS(first.data):
-			return proxy.BadTLS
-		}
-		f.lastMoved.Store(time.Now().UnixNano())
-		l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
-		return proxy.OK
-	case <-limit.C:
-	case <-ctx.Done():
-	}
-	return proxy.Timeout
-}
-
-// mayHold reports whether the first flight may be sent again: never in a
-// strict session, nor when the client forbids it.
-func (f *flow) mayHold() bool {
-	opt := f.x.who.opt
-	return opt.Replay != proxy.No && !(opt.Strict && opt.Session != "")
 }

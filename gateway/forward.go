@@ -118,7 +118,7 @@ func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing)
 	}
 	o.another = true
 	t.reportAnswer(p)
-	t.avoid()
+	t.avoid(proxy.StageBody, proxy.Banned)
 	next, r := x.next(timed)
 	if r != nil {
 		return nil

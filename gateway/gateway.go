@@ -39,14 +39,15 @@ type Env struct {
 
 // Gateway serves clients. Make one with Open, then Listen, then Run.
 type Gateway struct {
-	env     Env
-	m       *metrics
-	set     atomic.Pointer[settings]
-	guard   *guard // against guessing passwords
-	opened  time.Time
-	ending  atomic.Bool // no new connections or requests
-	tunnels atomic.Int64
-	running atomic.Int64 // requests
+	env         Env
+	m           *metrics
+	set         atomic.Pointer[settings]
+	guard       *guard // against guessing passwords
+	opened      time.Time
+	creditAfter time.Duration // of tunnels; tests make it short
+	ending      atomic.Bool   // no new connections or requests
+	tunnels     atomic.Int64
+	running     atomic.Int64 // requests
 
 	wg sync.WaitGroup // accept loops and clients
 
@@ -74,7 +75,7 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), opened: env.Now(), clients: map[*client]struct{}{}}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), opened: env.Now(), creditAfter: creditAfter, clients: map[*client]struct{}{}}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

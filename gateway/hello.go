@@ -15,6 +15,7 @@ const (
 	recordMost      = 16 << 10 // payload of one plaintext record
 	recordSealed    = recordMost + 2048
 	clientHello     = 1
+	serverHello     = 2 // HelloRetryRequest as well (RFC 8446 section 4.1.4)
 	extEarlyData    = 42
 )
 
@@ -103,14 +104,90 @@ func skipVector(b *[]byte, width int) bool {
 	return skip(b, width+n)
 }
 
-// plausibleTLS reports whether what came back can be a server's answer to a
-// ClientHello: a handshake record or an alert.
-func plausibleTLS(b []byte) bool {
-	switch {
-	case len(b) == 0 || b[0] != recordHandshake && b[0] != recordAlert:
-		return false
-	case len(b) > 1 && b[1] != 3, len(b) > 2 && b[2] > 4:
+// beginsTLS reports whether a client whose first byte is here begins with the
+// record of a ClientHello. It waits for the bytes that tell.
+func (c *client) beginsTLS() bool {
+	if b, _ := c.r.Peek(1); len(b) == 0 || b[0] != recordHandshake {
 		return false
 	}
-	return len(b) < recordHead || int(binary.BigEndian.Uint16(b[3:])) <= recordSealed
+	_ = c.raw.SetReadDeadline(time.Now().Add(headTime))
+	b, _ := c.r.Peek(recordHead + 1)
+	return isHello(b)
 }
+
+// isHello reports whether b begins with the record of a ClientHello.
+func isHello(b []byte) bool {
+	return len(b) > recordHead && b[0] == recordHandshake && b[1] == 3 && b[2] <= 4 && b[recordHead] == clientHello
+}
+
+// tlsAnswer is what the first bytes that come back for a ClientHello are.
+type tlsAnswer uint8
+
+// The answers to a ClientHello.
+const (
+	notTLS   tlsAnswer = iota // something else, or too little to tell
+	tlsAlert                  // a refusal
+	tlsHello                  // a ServerHello or HelloRetryRequest
+)
+
+// plausibleTLS says what came back. An alert is in the clear at this point, so
+// its record holds two bytes.
+func plausibleTLS(b []byte) tlsAnswer {
+	if len(b) <= recordHead || b[1] != 3 || b[2] > 4 {
+		return notTLS
+	}
+	size := int(binary.BigEndian.Uint16(b[3:]))
+	switch {
+	case b[0] == recordAlert && size == 2 && (b[recordHead] == 1 || b[recordHead] == 2):
+		return tlsAlert
+	case b[0] == recordHandshake && size >= 4 && size <= recordMost && b[recordHead] == serverHello:
+		return tlsHello
+	}
+	return notTLS
+}
+
+// missingTLS returns how many bytes at least are missing until the first
+// record is whole; 0 also when b is not TLS.
+func missingTLS(b []byte) int {
+	ok := len(b) > 0 && (b[0] == recordHandshake || b[0] == recordAlert) && (len(b) < 2 || b[1] == 3) && (len(b) < 3 || b[2] <= 4)
+	switch {
+	case !ok:
+		return 0
+	case len(b) <= recordHead:
+		return recordHead + 1 - len(b)
+	case plausibleTLS(b) == notTLS:
+		return 0
+	}
+	return max(0, recordHead+int(binary.BigEndian.Uint16(b[3:]))-len(b))
+}
+
+// records follows the records of a TLS stream (RFC 8446 section 5.1), of which
+// only the heads can be read, to tell an end from a cut.
+type records struct {
+	on   bool
+	head [recordHead]byte
+	have int // bytes of head
+	left int // bytes of the record that are still to come
+}
+
+// feed takes the next bytes of the stream. What is not TLS turns it off.
+func (r *records) feed(b []byte) {
+	for r.on && len(b) > 0 {
+		if r.left > 0 {
+			n := min(r.left, len(b))
+			r.left -= n
+			b = b[n:]
+			continue
+		}
+		n := copy(r.head[r.have:], b)
+		r.have += n
+		b = b[n:]
+		if r.have == recordHead {
+			r.have, r.left = 0, int(binary.BigEndian.Uint16(r.head[3:]))
+			r.on = r.head[0] >= 20 && r.head[0] <= 24 && r.head[1] == 3 && r.left <= recordSealed
+		}
+	}
+}
+
+// cut reports whether the stream is in the middle of a record.
+func (r *records) cut() bool { return r.on && (r.have > 0 || r.left > 0) }

@@ -73,7 +73,7 @@ func (p *picker) await(t *testing.T, what string, ok func() bool) {
 	limit := time.After(patience)
 	for {
 		p.mu.Lock()
-		done, changed := ok(), p.changed
+		done, changed, outs := ok(), p.changed, slices.Clone(p.outs)
 		p.mu.Unlock()
 		if done {
 			return
@@ -81,7 +81,7 @@ func (p *picker) await(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-changed:
 		case <-limit:
-			t.Fatalf("never came: %s; outcomes %+v", what, p.outs)
+			t.Fatalf("never came: %s; outcomes %+v", what, outs)
 		}
 	}
 }
@@ -153,18 +153,32 @@ func newRig(t *testing.T, cfg gateway.Config, upstreams ...proxy.Endpoint) *rig 
 
 func startRig(t *testing.T, cfg gateway.Config, p *picker) *rig {
 	t.Helper()
+	return startRigWith(t, cfg, p, nil)
+}
+
+// startRigWith calls prepare before the gateway runs; nil: not.
+func startRigWith(t *testing.T, cfg gateway.Config, p *picker, prepare func(*gateway.Gateway)) *rig {
+	t.Helper()
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
 	d := dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
-	return runRig(t, cfg, gateway.Env{Picker: p, Targets: policy, Dialer: d}, p)
+	return runPrepared(t, cfg, gateway.Env{Picker: p, Targets: policy, Dialer: d}, p, prepare)
 }
 
 func runRig(t *testing.T, cfg gateway.Config, env gateway.Env, p *picker) *rig {
 	t.Helper()
+	return runPrepared(t, cfg, env, p, nil)
+}
+
+func runPrepared(t *testing.T, cfg gateway.Config, env gateway.Env, p *picker, prepare func(*gateway.Gateway)) *rig {
+	t.Helper()
 	g, err := gateway.Open(cfg, env)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
+	}
+	if prepare != nil {
+		prepare(g)
 	}
 	if err := g.Listen(); err != nil {
 		t.Fatalf("Listen: %v", err)

@@ -186,6 +186,7 @@ func TestFirstFlightIsReplayed(t *testing.T) {
 			if string(body) != "secret" {
 				t.Errorf("body %q", body)
 			}
+			c.CloseIdleConnections()
 			outs := r.p.outcomes(t, 2)
 			if outs[0].Stage != proxy.StageTunnel || outs[0].Class != bad.class || outs[1].Class != proxy.OK {
 				t.Errorf("outcomes %v %v, %v; want tunnel %v, ok", outs[0].Stage, outs[0].Class, outs[1].Class, bad.class)
