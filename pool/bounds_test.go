@@ -166,6 +166,47 @@ func TestPolicyChanges(t *testing.T) {
 	}
 }
 
+// TestPolicyGetsStricter: what was live at addresses that may not be dialled any
+// more is not handed out, not checked and not forgotten, and comes back as it was.
+func TestPolicyGetsStricter(t *testing.T) {
+	t.Parallel()
+	s := newMemStore()
+	allow := proxy.NewAddrPolicy(netip.MustParsePrefix("127.0.0.0/8"))
+	p := open(t, pool.Config{}, pool.Env{Store: s, Policy: allow})
+	found := candidates(t, "http://127.0.0.9:80", "http://localhost:81", "http://5.5.5.5:80")
+	add(t, p, "a", found)
+	for _, c := range found {
+		report(p, c.Endpoint, proxy.OK)
+	}
+	save := func(p *pool.Pool) {
+		t.Helper()
+		if err := p.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save(p)
+	p = open(t, pool.Config{}, pool.Env{Store: s})
+	add(t, p, "b", found) // changes their records
+	for _, c := range found[:2] {
+		if e, _ := p.Find(c.Endpoint); e.State != proxy.Unsafe || e.Error.Class != proxy.Forbidden {
+			t.Errorf("%v is %v, %v, want unsafe at a forbidden address", e.Endpoint, e.State, e.Error.Class)
+		}
+	}
+	if n := p.Eligible(proxy.Want{}); n != 1 {
+		t.Errorf("%d eligible, want the one at a public address", n)
+	}
+	save(p)
+	p = open(t, pool.Config{}, pool.Env{Store: s, Policy: allow})
+	for _, c := range found {
+		if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) {
+			t.Errorf("%v is %v, %v when it is allowed again, want live", e.Endpoint, e.State, e.Error.Class)
+		}
+	}
+	if n := p.Eligible(proxy.Want{}); n != 3 {
+		t.Errorf("%d eligible, want 3", n)
+	}
+}
+
 // TestListsUpdate: a list may bring a new password and a label, and a public
 // list does not take a label away.
 func TestListsUpdate(t *testing.T) {

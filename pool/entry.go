@@ -25,6 +25,9 @@ func (p *Pool) entry(n uint32, now time.Time) proxy.Entry {
 		FirstSeen: instant(r.first), LastChecked: instant(r.checked), LastLive: instant(r.last),
 		Checks: proxy.Tally{OK: r.ok, Failed: r.failed}, Error: r.fault,
 	}
+	if r.flags&barred != 0 {
+		e.Error = proxy.Fault{Stage: proxy.StageResolve, Class: proxy.Forbidden}
+	}
 	if r.state != proxy.Unsafe {
 		e.NextCheck = time.UnixMilli(max(r.due, now.UnixMilli()))
 	}
@@ -91,8 +94,14 @@ func (p *Pool) restore(rec *proxy.Record, now time.Time) {
 		l.traits, l.latency, l.uses, l.reached = rec.Traits, max(rec.Latency, 0), rec.Uses, rec.Targets
 		l.slot.good.Store(int64(l.latency))
 	}
-	if r.fault.Class == proxy.Forbidden && p.forbidden(rec.Endpoint.Host) == nil && p.placeIsIP(r) {
-		r.fault, r.checked = proxy.Fault{}, 0 // the policy allows it now
+	switch allowed := p.forbidden(rec.Endpoint.Host) == nil; {
+	case !allowed:
+		r.flags |= barred
+	case r.fault.Class == proxy.Forbidden && p.placeIsIP(r):
+		r.fault = proxy.Fault{} // the policy allows it now
+		if r.last == 0 {
+			r.checked = 0
+		}
 	}
 	r.due = millis(rec.NextCheck)
 	r.state = p.stateOf(r, now)

@@ -67,6 +67,7 @@ const (
 	asked                       // somebody wants it checked now
 	login                       // has a user or a password, in Pool.logins
 	judged                      // in one-shot mode: it has its verdict
+	barred                      // the policy forbids its host; asked anew at every start
 )
 
 // credentials are what private upstreams need.

@@ -18,7 +18,7 @@ func (p *Pool) moment(at, now time.Time) time.Time {
 func (p *Pool) stateOf(r *row, now time.Time) proxy.State {
 	l := p.peek(r)
 	switch {
-	case r.fault.Class == proxy.Forbidden, l != nil && l.traits.Tampers != "":
+	case r.flags&barred != 0, r.fault.Class == proxy.Forbidden, l != nil && l.traits.Tampers != "":
 		return proxy.Unsafe
 	case r.checked == 0 && r.last == 0:
 		return proxy.New
