@@ -30,7 +30,7 @@ func TestAddCounts(t *testing.T) {
 	if got := add(t, p, "a", found[:4]); got.New != 0 || got.Known != 4 {
 		t.Errorf("the second Add = %+v, want 4 known", got)
 	}
-	if w := p.Worth("a"); w != (proxy.Worth{Listed: 4}) {
+	if w := p.Worth("a"); w != (proxy.Worth{Listed: 4, Exclusive: 4}) {
 		t.Errorf("Worth = %+v, want 4 listed", w)
 	}
 	if st := p.Stats(); st.Total != 4 || st.New != 4 {
@@ -165,7 +165,7 @@ func TestAddGuess(t *testing.T) {
 	if y := add(t, p, "a", []proxy.Candidate{c}); y.Known != 1 || y.New != 0 {
 		t.Errorf("the list's guess again = %+v, want known", y)
 	}
-	if w := p.Worth("a"); w != (proxy.Worth{Listed: 1, Live: 1, EverLive: 1, Checked: 1}) {
+	if w := p.Worth("a"); w != (proxy.Worth{Listed: 1, Live: 1, EverLive: 1, Checked: 1, FirstLive: 1, Exclusive: 1, OnlyLive: 1, Latency: 100 * time.Millisecond}) {
 		t.Errorf("Worth = %+v", w)
 	}
 }

@@ -46,7 +46,7 @@ func (p *Pool) record(n uint32) proxy.Record {
 	rec := proxy.Record{
 		Endpoint: p.endpoint(n), Guess: r.flags&guess != 0, Pool: p.pools.names[r.pool], Sources: p.sources.sets[r.set].names,
 		Health: r.health, FirstSeen: instant(r.first), LastSeen: instant(r.seen), LastChecked: instant(r.checked), LastLive: instant(r.last),
-		Passed: r.flags&passed != 0, Misses: uint32(r.misses), UseFails: uint32(r.strikes / 4),
+		Passed: r.flags&passed != 0, FirstLive: r.flags&early != 0, Misses: uint32(r.misses), UseFails: uint32(r.strikes / 4),
 		Checks: proxy.Tally{OK: r.ok, Failed: r.failed}, Error: r.fault,
 	}
 	if r.due != 0 {
@@ -83,6 +83,9 @@ func (p *Pool) restore(rec *proxy.Record, now time.Time) {
 	}
 	if rec.Passed {
 		r.flags |= passed
+	}
+	if rec.FirstLive {
+		r.flags |= early
 	}
 	ids := make([]uint16, 0, len(rec.Sources))
 	for _, s := range rec.Sources {

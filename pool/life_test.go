@@ -65,7 +65,7 @@ func TestRestart(t *testing.T) {
 	if diff := cmp.Diff(before, all(p), about); diff != "" {
 		t.Errorf("after a restart (-before +after):\n%s", diff)
 	}
-	if w := p.Worth("list"); w != (proxy.Worth{Listed: 50, Live: 48, EverLive: 50, Checked: 50}) {
+	if w := p.Worth("list"); w != (proxy.Worth{Listed: 50, Live: 48, EverLive: 50, Checked: 50, FirstLive: 50, Exclusive: 50, OnlyLive: 48, Latency: 100 * time.Millisecond}) {
 		t.Errorf("Worth = %+v", w)
 	}
 	if e := pick(t, p, sticky("bob", "s")).Entry.Endpoint; e != session {

@@ -37,6 +37,7 @@ type Pool struct {
 	sessions sessions
 	docs     docs
 	requests requests
+	speeds   speeds
 
 	saving  sync.Mutex    // held while the store is written; protects saved
 	tickets atomic.Uint64 // calls of save, ever

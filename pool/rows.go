@@ -67,6 +67,7 @@ const (
 	asked                       // somebody wants it checked now
 	login                       // has a user or a password, in Pool.logins
 	judged                      // in one-shot mode: it has its verdict
+	early                       // passed its first check
 	barred                      // the policy forbids its host; asked anew at every start
 )
 
@@ -146,20 +147,31 @@ func (p *Pool) removeGroup(n uint32) {
 }
 
 // count adds d times the row to the numbers of its state and of its sources.
-// Whoever changes set, state, checked or last calls it before and after.
+// Whoever changes set, state, checked, last or the flag early calls it before and
+// after.
 func (p *Pool) count(r *row, d int) {
 	p.states[r.state].Add(int64(d))
-	for _, id := range p.sources.sets[r.set].ids {
+	ids := p.sources.sets[r.set].ids
+	for _, id := range ids {
 		w := &p.sources.all[id].worth
 		w.Listed += d
 		if r.checked != 0 {
 			w.Checked += d
+			if r.flags&early != 0 {
+				w.FirstLive += d
+			}
 		}
 		if r.last != 0 {
 			w.EverLive += d
 		}
 		if r.state == proxy.Live {
 			w.Live += d
+		}
+		if len(ids) == 1 {
+			w.Exclusive += d
+			if r.state == proxy.Live {
+				w.OnlyLive += d
+			}
 		}
 	}
 }

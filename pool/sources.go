@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"context"
-
-	"freeway/proxy"
-)
+import "context"
 
 // retire takes the source from all rows that it does not name any more.
 func (in *intake) retire(ctx context.Context) error {
@@ -67,17 +63,6 @@ func (p *Pool) someRows(start, end uint32, f func(n uint32, r *row)) bool {
 		}
 	}
 	return end < p.rows.size
-}
-
-// Worth says what became of what the source gave.
-func (p *Pool) Worth(source string) proxy.Worth {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	id, ok := p.sources.byID[source]
-	if !ok {
-		return proxy.Worth{}
-	}
-	return p.sources.all[id].worth
 }
 
 // bitset is a set of row numbers.

@@ -143,6 +143,9 @@ func (p *Pool) judge(v *proxy.Verdict, o *proxy.Outcome, now time.Time) {
 	p.metrics.checked(ok)
 	p.rates.checks.add(now, 1)
 	p.count(r, -1)
+	if ok && r.checked == 0 {
+		r.flags |= early
+	}
 	r.checked = seconds(now)
 	r.strikes = 0
 	if ok {

@@ -115,6 +115,7 @@ type Record struct {
 	LastLive    time.Time
 	NextCheck   time.Time
 	Passed      bool   // the last full check passed
+	FirstLive   bool   // the first check passed
 	Misses      uint32 // checks failed in a row
 	UseFails    uint32 // uses failed in a row since the last check
 	Checks      Tally

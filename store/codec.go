@@ -29,6 +29,7 @@ const (
 	flagGuess  = 1 << iota
 	flagPassed // the last full check passed
 	flagLived  // the section of those that ever worked follows
+	flagFirst  // the first check passed
 )
 
 var errRecord = errors.New("damaged record")
@@ -79,7 +80,7 @@ func appendRecord(b, key []byte, r *proxy.Record) []byte {
 	start := len(b)
 	b = append(b, recordVersion, 0, 0, 0, 0)
 	lived := r.Latency != 0 || r.Uses != (proxy.Tally{}) || r.Traits != (proxy.Traits{}) || len(r.Targets) > 0
-	b = append(b, bit(r.Guess, flagGuess)|bit(r.Passed, flagPassed)|bit(lived, flagLived))
+	b = append(b, bit(r.Guess, flagGuess)|bit(r.Passed, flagPassed)|bit(lived, flagLived)|bit(r.FirstLive, flagFirst))
 	b = appendString(b, r.Pool)
 	b = appendStrings(b, r.Sources)
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(r.Health.OK))
@@ -132,7 +133,7 @@ func parseRecord(key, value []byte) (rec proxy.Record, err error) {
 		return rec, fmt.Errorf("%w: checksum of %s", errRecord, rec.Endpoint)
 	}
 	flags := r.byte()
-	rec.Guess, rec.Passed = flags&flagGuess != 0, flags&flagPassed != 0
+	rec.Guess, rec.Passed, rec.FirstLive = flags&flagGuess != 0, flags&flagPassed != 0, flags&flagFirst != 0
 	rec.Pool = r.string()
 	rec.Sources = r.strings()
 	rec.Health.OK, rec.Health.Fail = weight(r.uint32()), weight(r.uint32())

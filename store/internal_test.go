@@ -111,7 +111,7 @@ func samples() []proxy.Record {
 	return []proxy.Record{
 		{},
 		{Guess: true, Pool: "public", Sources: []string{"a", "b"}, Health: proxy.Health{OK: 1, Fail: .5, At: 5}, FirstSeen: at, Misses: 9},
-		{Passed: true, Latency: time.Second, LastLive: at, NextCheck: at, Password: proxy.NewSecret("x"),
+		{Passed: true, FirstLive: true, Latency: time.Second, LastLive: at, NextCheck: at, Password: proxy.NewSecret("x"),
 			Traits: proxy.Traits{Forward: proxy.Yes, Tunnel: proxy.No, Anonymity: proxy.Elite, ExitIP: netip.MustParseAddr("5.5.5.5"), Country: "DE"}},
 	}
 }
