@@ -125,7 +125,7 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 func (x *exchange) pick(ctx context.Context) (proxy.Lease, error) {
 	const every = 100 * time.Millisecond
 	for {
-		lease, err := x.c.g.env.Picker.Pick(ctx, x.want)
+		lease, err := x.pickOnce(ctx)
 		left := x.s.cfg.Timeouts.Warmup - x.c.g.env.Now().Sub(x.c.g.opened)
 		if err == nil || !errors.Is(err, proxy.ErrNone) || left <= 0 {
 			return lease, err
@@ -136,6 +136,21 @@ func (x *exchange) pick(ctx context.Context) (proxy.Lease, error) {
 			return lease, err
 		}
 	}
+}
+
+// pickOnce asks the Picker. A session begins on an exit with a tunnel where
+// there is one, also for plain HTTP: it holds that exit, and what follows is
+// likely to need one.
+func (x *exchange) pickOnce(ctx context.Context) (proxy.Lease, error) {
+	picker := x.c.g.env.Picker
+	if x.want.Session != (proxy.SessionKey{}) && x.want.Need&proxy.NeedForward != 0 {
+		both := x.want
+		both.Need |= proxy.NeedTunnel
+		if lease, err := picker.Pick(ctx, both); !errors.Is(err, proxy.ErrNone) {
+			return lease, err
+		}
+	}
+	return picker.Pick(ctx, x.want)
 }
 
 // overdue says why nothing more is tried, nil when more may be.

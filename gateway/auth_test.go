@@ -133,19 +133,19 @@ func TestWantOfOptions(t *testing.T) {
 	cfg := gateway.Config{Listeners: []gateway.Listener{{Listen: "127.0.0.1:0", Options: "session-fixed-ttl-3-pool-own"}}}
 	r := newRig(t, cfg)
 	r.ask("http://www.example.co.uk:8000/x", "bob~session~a-b~ttl~30s~country~us,DE~soft:", "")
-	w := r.p.asked()[0]
+	w := r.p.asked()[1] // the first asked for a tunnel as well
 	if w.Session != (proxy.SessionKey{User: "bob", ID: "a-b"}) || w.SessionTTL.Seconds() != 30 || !w.Soft || len(w.Filter.Countries) != 2 ||
 		w.Target.Domain != "example.co.uk" || w.Need != proxy.NeedForward|proxy.NeedRemoteDNS || w.Pools[0] != "public" {
 		t.Errorf("want %+v", w)
 	}
 	r.addr = r.g.Addrs()[1].String()
 	r.ask("http://1.2.3.4/x", "", "")
-	w = r.p.asked()[1]
+	w = r.p.asked()[3]
 	if w.Session.ID != "fixed" || w.SessionTTL.Minutes() != 3 || len(w.Pools) != 1 || w.Pools[0] != "own" || w.Need != proxy.NeedForward {
 		t.Errorf("want at the second port %+v", w)
 	}
 	r.ask("http://1.2.3.4/x", "bob-rotate:", "")
-	if w = r.p.asked()[2]; w.Session != (proxy.SessionKey{}) {
+	if w = r.p.asked()[4]; w.Session != (proxy.SessionKey{}) {
 		t.Errorf("rotate keeps the session %+v", w.Session)
 	}
 	if status, code := r.ask("http://1.2.3.4/x", "bob-session-other:", ""); status != 403 || code != "forbidden_options" {

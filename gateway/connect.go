@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"freeway/internal/http1"
 	"freeway/proxy"
@@ -113,8 +114,14 @@ func (c *client) enter(s *settings, w who, method string, t proxy.Target, plain 
 	return x, r
 }
 
-// expose adds what Config.ExposeUpstream promises.
+// expose tells of a soft session that has another exit than before, and adds
+// what Config.ExposeUpstream promises.
 func (x *exchange) expose(h *http1.Header, t *try) {
+	for _, change := range []string{"session moved", "session lent"} {
+		if strings.HasPrefix(t.lease.Why, change) {
+			h.Add("Proxy-Status", "freeway; details="+strconv.Quote(change))
+		}
+	}
 	if !x.s.cfg.ExposeUpstream {
 		return
 	}
@@ -128,6 +135,10 @@ func (x *exchange) expose(h *http1.Header, t *try) {
 	if e.Traits.Country != "" {
 		h.Add("Freeway-Country", e.Traits.Country)
 	}
-	h.Add("Freeway-Attempts", strconv.Itoa(len(x.trace.Attempts)+1))
+	attempts := len(x.trace.Attempts)
+	if !t.settled {
+		attempts++
+	}
+	h.Add("Freeway-Attempts", strconv.Itoa(attempts))
 	h.Add("Freeway-Request-Id", x.trace.ID)
 }

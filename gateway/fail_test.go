@@ -37,9 +37,12 @@ func silent(t *testing.T) proxy.Endpoint {
 func resetting(t *testing.T) proxy.Endpoint {
 	return upstream(t, proxy.HTTP, func(c *wire) {
 		c.head()
-		_ = c.Conn.(*net.TCPConn).SetLinger(0)
+		resetOf(c)
 	})
 }
+
+// resetOf makes the close that follows a reset.
+func resetOf(c *wire) { _ = c.Conn.(*net.TCPConn).SetLinger(0) }
 
 var quick = gateway.Timeouts{Connect: patience, Handshake: 2 * time.Second, FirstByte: 2 * time.Second, Total: 3 * patience}
 
@@ -124,7 +127,9 @@ func TestAttributionForward(t *testing.T) {
 		{"HTTP/0.9", says("<html>hello</html>"), proxy.Garbage},
 		{"407", says("HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"), proxy.AuthRequired},
 		{"own 503", says("HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 0\r\n\r\n"), proxy.BadGateway},
-		{"own 403", says("HTTP/1.1 403 No\r\nServer: squid/5.7\r\nContent-Length: 0\r\n\r\n"), proxy.Rejected},
+		{"own 403", says("HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\nContent-Length: 0\r\n\r\n"), proxy.BadGateway},
+		{"own 504", says("HTTP/1.1 504 No\r\nServer: tinyproxy/1.11\r\nContent-Length: 0\r\n\r\n"), proxy.BadGateway},
+		{"own 400", says("HTTP/1.1 400 No\r\nServer: squid/5.7\r\nVia: 1.1 box (squid/5.7)\r\nContent-Length: 0\r\n\r\n"), proxy.BadGateway},
 		{"two lengths", says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), proxy.Garbage},
 		{"length and coding", says("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), proxy.Garbage},
 		{"NUL in a header", says("HTTP/1.1 200 OK\r\nA: b\x00\r\n\r\n"), proxy.Garbage},

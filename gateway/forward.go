@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +26,7 @@ type reply struct {
 	up      *dial.Conn
 	r       *bufio.Reader
 	upload  *upload     // of a body that is not held; nil when there is none
+	own     ownPage     // whether the upstream wrote it itself
 	unhook  func() bool // the connection is no longer closed when the request's context ends
 }
 
@@ -77,25 +77,67 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 // fetch tries upstreams until one delivers the head of an answer.
 func (x *exchange) fetch(ctx, timed context.Context, o *outgoing) (*try, *reply, *refusal) {
 	t, r := x.next(timed)
+	if r != nil {
+		return nil, nil, r
+	}
+	return x.fetchFrom(ctx, timed, t, o)
+}
+
+// fetchFrom is fetch with the first try made. An error page that seems to be an
+// upstream's own is kept while others are tried, and passed on when none does better.
+func (x *exchange) fetchFrom(ctx, timed context.Context, t *try, o *outgoing) (*try, *reply, *refusal) {
+	var page kept
+	var r *refusal
 	for r == nil {
 		p := t.send(ctx, timed, o)
-		if p != nil {
-			next := x.oneMore(timed, t, p, o)
-			if next == nil {
-				return t, p, nil
-			}
-			p.close()
+		switch {
+		case p == nil:
 			t.close()
-			t = next
-			continue
+		case p.own == notOwn:
+			page.drop()
+			return x.pass(ctx, timed, t, p, o)
+		default:
+			page.drop()
+			page = kept{t, p}
 		}
-		t.close()
-		if !o.safe() {
-			return nil, nil, x.unsafe(timed, o)
+		if o.safe() {
+			t, r = x.next(timed)
+		} else {
+			r = x.unsafe(timed, o)
 		}
-		t, r = x.next(timed)
 	}
-	return nil, nil, r
+	if page.p == nil || r.code == codeGone {
+		page.drop()
+		return nil, nil, r
+	}
+	return page.t, page.p, nil
+}
+
+// pass returns the target's answer, or that of one more exit where
+// Retry.OnStatus asks for it.
+func (x *exchange) pass(ctx, timed context.Context, t *try, p *reply, o *outgoing) (*try, *reply, *refusal) {
+	next := x.oneMore(timed, t, p, o)
+	if next == nil {
+		return t, p, nil
+	}
+	p.close()
+	t.close()
+	return x.fetchFrom(ctx, timed, next, o)
+}
+
+// kept is an answer that waits for a better one.
+type kept struct {
+	t *try
+	p *reply
+}
+
+// drop ends the answer, if there is one.
+func (k *kept) drop() {
+	if k.p != nil {
+		k.p.close()
+		k.t.close()
+		k.p = nil
+	}
 }
 
 // unsafe is the refusal when the request may have reached the target and must
@@ -143,8 +185,17 @@ func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
 		err = t.readHead(p, o)
 		t.phases.FirstByte = time.Since(sent)
 	}
-	if err == nil && !t.ownPage(p, forward) {
-		return p
+	if err == nil {
+		p.own = ownPageOf(p.head, forward, o.repeats)
+		switch p.own {
+		case notOwn:
+			return p
+		case ownError:
+			t.failAs(proxy.StageRequest, proxy.BadGateway, p.head.Status)
+			return p
+		case asksLogin:
+			t.failAs(proxy.StageRequest, loginClass(forward), p.head.Status)
+		}
 	}
 	p.close()
 	switch {
@@ -232,46 +283,6 @@ func (t *try) readHead(p *reply, o *outgoing) (err error) {
 			return errClientGone
 		}
 	}
-}
-
-// ownPage reports whether the answer is the upstream's own, as far as it can
-// be told, and reports that as the failure it is. A 407 is never the target's:
-// it speaks to proxies.
-func (t *try) ownPage(p *reply, forward bool) bool {
-	status := p.head.Status
-	class := proxy.OK
-	switch {
-	case status == 407 && forward:
-		class = proxy.AuthRequired
-	case status == 407:
-		class = proxy.TargetFailed
-	case status < 400 || !forward || !signedByProxy(p.head.Header):
-		return false
-	case status == 502 || status == 503 || status == 504:
-		class = proxy.BadGateway
-	default:
-		class = proxy.Rejected
-	}
-	t.failAs(proxy.StageRequest, class, status)
-	return true
-}
-
-// proxyServers are the products that sign their own error pages in Server; as
-// mere forwarders they leave the target's field alone.
-var proxyServers = []string{"squid", "tinyproxy", "mikrotik", "privoxy", "3proxy", "polipo", "freeproxy", "ccproxy", "wingate"}
-
-// signedByProxy reports whether an error page says that a proxy wrote it.
-func signedByProxy(h http1.Header) bool {
-	if h.Has("X-Squid-Error") || h.Has("Proxy-Authenticate") || strings.Contains(h.Get("Proxy-Status"), "error=") {
-		return true
-	}
-	server := strings.ToLower(h.Get("Server"))
-	for _, name := range proxyServers {
-		if strings.HasPrefix(server, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // reportAnswer reports a target's answer that came through: a ban where the

@@ -150,6 +150,7 @@ func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing
 	p.head.Minor = 1
 	p.head.Header.Add("Connection", "Upgrade")
 	p.head.Header.Add("Upgrade", "websocket")
+	x.expose(&p.head.Header, t)
 	b := p.head.AppendTo(nil)
 	behind, _ := p.r.Peek(p.r.Buffered())
 	err := x.c.write(append(b, behind...))

@@ -29,7 +29,8 @@ const patience = 10 * time.Second
 type picker struct {
 	mu      sync.Mutex // protects the fields below
 	entries []proxy.Entry
-	err     error // instead of a lease
+	err     error  // instead of a lease
+	why     string // of leases
 	wants   []proxy.Want
 	outs    []proxy.Outcome
 	traces  []proxy.Trace
@@ -50,7 +51,7 @@ func (p *picker) Pick(_ context.Context, want proxy.Want) (proxy.Lease, error) {
 		}
 		p.leased++
 		var once sync.Once
-		return proxy.Lease{Entry: e, Why: "the first", Report: p.report, Close: func() { once.Do(p.giveBack) }}, nil
+		return proxy.Lease{Entry: e, Why: p.why, Report: p.report, Close: func() { once.Do(p.giveBack) }}, nil
 	}
 	return proxy.Lease{}, &proxy.NoneError{Reason: "none left", RetryAfter: 7 * time.Second}
 }

@@ -64,6 +64,7 @@ func TestHTTPSThroughConnect(t *testing.T) {
 	if string(body) != "secret" || err != nil {
 		t.Errorf("body %q, %v", body, err)
 	}
+	c.CloseIdleConnections()
 	outs := r.p.outcomes(t, 2)
 	if outs[0].Class != proxy.Refused || outs[0].Stage != proxy.StageConnect || outs[1].Class != proxy.OK || outs[1].Stage != proxy.StageTunnel {
 		t.Errorf("outcomes %+v", outs)
