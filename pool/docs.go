@@ -11,10 +11,11 @@ import (
 
 // The names of documents in the store begin with what they are.
 const (
-	docNote    = "note/"      // what the Notebook's users wrote
-	docSession = "session/"   // by session id
-	docTarget  = "target/"    // bans of a domain
-	docTomb    = "tombstone/" // by endpoint: Unix seconds until when it is kept out
+	docNote     = "note/"      // what the Notebook's users wrote
+	docSession  = "session/"   // by session id
+	docTarget   = "target/"    // bans of a domain
+	docRequests = "requests/"  // the latest, as one document
+	docTomb     = "tombstone/" // by endpoint: Unix seconds until when it is kept out
 )
 
 // docs is what waits to be written, and the notes, which are read back.
@@ -89,6 +90,8 @@ func (p *Pool) loadDoc(name string, doc []byte, now time.Time) {
 		err = p.sessions.load(doc, now)
 	case docTarget:
 		err = p.targets.make(rest, now).load(doc, now)
+	case docRequests:
+		err = p.requests.load(doc, now)
 	case docTomb:
 		err = p.loadTombstone(rest, doc, now)
 	}

@@ -30,7 +30,10 @@ func (p *Pool) dropLater(ep proxy.Endpoint) {
 }
 
 // Flush writes everything that was learnt and is not on disk yet.
-func (p *Pool) Flush(ctx context.Context) error { return p.save(ctx) }
+func (p *Pool) Flush(ctx context.Context) error {
+	p.keepRequests()
+	return p.save(ctx)
+}
 
 // save returns when everything that had changed before the call is on disk.
 // Calls that come while one is writing share the next write.

@@ -1,8 +1,10 @@
 package pool_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -273,6 +275,60 @@ func TestRequests(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if got := p.Requests(10); len(got) != 0 {
 			t.Errorf("%d requests are shown after a day", len(got))
+		}
+	})
+}
+
+// TestRequestsSurviveRestart: for a day, with every attempt, and within bounds.
+func TestRequestsSurviveRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newMemStore()
+		p := open(t, pool.Config{}, pool.Env{Store: s})
+		old := proxy.Trace{ID: "old", At: time.Now().Add(-23 * time.Hour)}
+		full := proxy.Trace{ID: "full", At: time.Now(), Client: netip.MustParseAddr("127.0.0.1"), User: "bob", Tag: "job", Session: "s", Method: "GET",
+			Target: target(t, "www.shop.example"), Status: 200, Code: "x", Up: 3, Down: 4, Took: 7 * time.Millisecond,
+			Attempts: []proxy.Attempt{{Endpoint: many(1)[0].Endpoint, Exit: netip.MustParseAddr("5.5.5.5"), Country: "DE", Why: "w",
+				Stage: proxy.StageTunnel, Class: proxy.Reset, Status: 9, Took: time.Second}}}
+		p.Record(old)
+		p.Record(full)
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p = open(t, pool.Config{}, pool.Env{Store: s})
+		got := p.Requests(10)
+		if len(got) != 2 || got[1].ID != "old" {
+			t.Fatalf("after a restart Requests = %+v, want two", got)
+		}
+		got[0].At = full.At
+		if !reflect.DeepEqual(got[0], full) {
+			t.Errorf("after a restart it is\n%+v, want\n%+v", got[0], full)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		time.Sleep(2 * time.Hour)
+		if again := open(t, pool.Config{}, pool.Env{Store: s}).Requests(10); len(again) != 1 || strings.Contains(string(s.docs["requests/"]), "old") {
+			t.Errorf("a day later Requests = %+v and the document %s, want the newer one", again, s.docs["requests/"])
+		}
+		long := strings.Repeat("x", 5000)
+		for i := range 1200 {
+			p.Record(proxy.Trace{ID: fmt.Sprint(i), At: time.Now(), User: long})
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.docs["requests/"]); n > 1<<20 || n < 1<<19 {
+			t.Errorf("the document has %d bytes, want at most a MiB", n)
+		}
+		if got := open(t, pool.Config{}, pool.Env{Store: s}).Requests(1); len(got) != 1 || got[0].ID != "1199" {
+			t.Errorf("the latest is %+v, want 1199", got)
+		}
+		time.Sleep(25 * time.Hour)
+		p.Flush(t.Context())
+		if doc := s.docs["requests/"]; doc != nil {
+			t.Errorf("after a day without requests the document is still there: %.80s", doc)
 		}
 	})
 }

@@ -17,6 +17,9 @@ type requests struct {
 	mu   sync.Mutex // protects the fields below
 	ring []proxy.Trace
 	next int
+
+	unsaved bool      // the store does not have the latest
+	oldest  time.Time // of those that the store has; zero: it has none
 }
 
 // Record keeps what became of a request.
@@ -29,6 +32,7 @@ func (p *Pool) Record(t proxy.Trace) {
 	q := &p.requests
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.unsaved = true
 	if len(q.ring) < maxRequests {
 		q.ring = append(q.ring, t)
 		return

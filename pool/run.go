@@ -19,14 +19,20 @@ const (
 func (p *Pool) Run(ctx context.Context) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { p.every(ctx, rebuildEvery, p.refresh) })
-	tasks.Go(func() { p.every(ctx, sweepEvery, func(ctx context.Context) { _ = p.sweep(ctx) }) }) // its only error is that of ctx
+	tasks.Go(func() { p.every(ctx, sweepEvery, p.minutely) })
 	if p.env.Store != nil {
 		tasks.Go(func() { p.every(ctx, flushEvery, p.writeBehind()) })
 	}
 	tasks.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
 	defer cancel()
-	return p.save(last)
+	return p.Flush(last)
+}
+
+// minutely does what is too costly to be done every second.
+func (p *Pool) minutely(ctx context.Context) {
+	_ = p.sweep(ctx) // its only error is that of ctx
+	p.keepRequests()
 }
 
 // every calls f again and again until ctx ends.
