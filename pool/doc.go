@@ -39,8 +39,10 @@
 // checks: every outcome goes through proxy.Health.Observe with the weights of
 // proxy.Outcome.Blame. Three failures of traffic in a row eject a live endpoint
 // until a check brings it back; in panic, when few are left, ejections do not
-// count. Before a failure counts at all, the target has its say: several exits
-// that agree mean that the target is at fault, and nobody else.
+// count. The target has its say as well: when several exits in a row fail at the
+// same port of the same host in the same way, the fault is there. What could be
+// held back until then is dropped, what was charged at once is taken back, and
+// picks for that host and port are refused for a while.
 //
 // # Durability
 //

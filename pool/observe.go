@@ -8,14 +8,15 @@ import (
 	"freeway/proxy"
 )
 
-// observe takes the outcome of a use, from traffic or from feedback.
-func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
+// observe takes the outcome of a use, from traffic or from feedback. It returns
+// how much of a failure is the proxy's own, as far as that is known now.
+func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 	if o.Class == proxy.Canceled {
-		return
+		return 0
 	}
 	now := p.clock.now()
 	o.At = p.moment(o.At, now)
-	weight, _, _ := o.Blame()
+	weight, _, _ = o.Blame()
 	var f finding
 	if domain := o.Target.Domain; domain != "" && (o.Failed() || p.targets.get(domain) != nil) {
 		x := p.targets.make(domain, now)
@@ -34,6 +35,7 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) {
 	for i := range f.undo {
 		p.refund(&f.undo[i], now)
 	}
+	return weight
 }
 
 // use applies the outcome of a use to its row. weight is how much of a failure

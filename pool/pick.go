@@ -63,7 +63,9 @@ func (l *lease) report(o proxy.Outcome) {
 	if o.Origin == 0 {
 		o.Origin = proxy.FromTraffic
 	}
-	l.p.observe(o, l.it.exit)
+	if l.p.observe(o, l.it.exit) > 0 || o.Class == proxy.OK {
+		l.p.calibration.add(l.it.entry.Score, o.Class == proxy.OK)
+	}
 }
 
 // close ends the use; once is enough.

@@ -39,6 +39,8 @@ type Pool struct {
 	requests requests
 	speeds   speeds
 
+	calibration calibration
+
 	saving  sync.Mutex    // held while the store is written; protects saved
 	tickets atomic.Uint64 // calls of save, ever
 	saved   uint64        // of those, how many are on disk

@@ -59,6 +59,7 @@ func (p *Pool) Stats() Stats {
 		}
 	}
 	s.LastMinute = p.rates.minute(now)
+	s.Calibration = p.calibration.table()
 	return s
 }
 

@@ -88,6 +88,7 @@ type Stats struct {
 	Due, Claimed                            int                    // addresses that wait for a check, and those being checked
 	Sessions                                int
 	LastMinute                              Rates
+	Calibration                             []Calibration // by tenths of the score, lowest first
 }
 
 // Session is a client's hold on an exit.
