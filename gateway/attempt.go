@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,17 +38,7 @@ func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain 
 	if w.opt.Retry > 0 {
 		x.most = w.opt.Retry
 	}
-	x.want = proxy.Want{Filter: w.opt.Filter, Target: t, Need: t.Needs(plain), Pools: s.cfg.Pools,
-		SessionTTL: w.opt.TTL, Soft: w.opt.Soft, Strict: w.opt.Strict}
-	if len(w.opt.Filter.Pools) > 0 {
-		x.want.Pools = w.opt.Filter.Pools
-	}
-	if w.opt.Session != "" && !w.opt.Rotate {
-		x.want.Session = proxy.SessionKey{User: w.name, ID: w.opt.Session}
-		if x.want.SessionTTL == 0 {
-			x.want.SessionTTL = s.cfg.Session.TTL
-		}
-	}
+	x.want = wantOf(&s.cfg, w, t, plain)
 	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
 		Session: x.want.Session.ID, Method: method, Target: t}
 	c.g.running.Add(1)
@@ -83,10 +72,7 @@ func (x *exchange) end(r *refusal) {
 
 // avoidPublic keeps the request away from public upstreams. It reports false
 // when nothing else may be used.
-func (x *exchange) avoidPublic() bool {
-	x.want.Pools = slices.DeleteFunc(slices.Clone(x.want.Pools), func(p string) bool { return p == proxy.PublicPool })
-	return len(x.want.Pools) > 0
-}
+func (x *exchange) avoidPublic() bool { return avoidPublic(&x.want) }
 
 // try is one upstream in use for an exchange.
 type try struct {

@@ -15,6 +15,7 @@ import (
 type login struct {
 	user, password string
 	given          bool
+	foreign        bool // another scheme than Basic
 	nopass         bool // the protocol carries no password: SOCKS4
 }
 
@@ -25,7 +26,8 @@ type who struct {
 	opt  Options
 }
 
-// basicLogin reads the Proxy-Authorization field.
+// basicLogin reads the Proxy-Authorization field. Another scheme than Basic is
+// not a login; clients that need none may send it.
 func basicLogin(h http1.Header) (login, *refusal) {
 	switch h.Count("Proxy-Authorization") {
 	case 0:
@@ -35,9 +37,12 @@ func basicLogin(h http1.Header) (login, *refusal) {
 		return login{}, refusef(codeBadRequest, "Proxy-Authorization is given twice")
 	}
 	scheme, coded, _ := strings.Cut(h.Get("Proxy-Authorization"), " ")
+	if !http1.EqualFold(scheme, "Basic") {
+		return login{foreign: true}, nil
+	}
 	text, err := base64.StdEncoding.DecodeString(strings.TrimLeft(coded, " "))
 	user, password, ok := strings.Cut(string(text), ":")
-	if !http1.EqualFold(scheme, "Basic") || err != nil || !ok {
+	if err != nil || !ok {
 		return login{}, refusef(codeAuth, "Proxy-Authorization is not readable; use Basic")
 	}
 	return login{user: user, password: password, given: true}, nil
@@ -48,7 +53,10 @@ func basicLogin(h http1.Header) (login, *refusal) {
 func (c *client) authorize(s *settings, l login, header string) (who, *refusal) {
 	w := who{}
 	free := s.users == nil && len(s.cfg.AllowClients) == 0 || contains(s.cfg.AllowClients, c.ip)
-	if !l.given && !free {
+	switch {
+	case l.foreign && !free:
+		return w, refusef(codeAuth, "Proxy-Authorization is not readable; use Basic")
+	case !l.given && !free:
 		return w, refusef(codeAuth, "a user is needed")
 	}
 	var err error

@@ -13,6 +13,12 @@ import (
 	"freeway/proxy"
 )
 
+// password is one of a user.
+func password(text string) *proxy.Secret {
+	s := proxy.NewSecret(text)
+	return &s
+}
+
 // ask sends one request with credentials and header lines and returns status and code.
 func (r *rig) ask(target, credentials, lines string) (int, string) {
 	r.t.Helper()
@@ -35,9 +41,9 @@ func TestUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := gateway.Config{Users: []gateway.User{
-		{Name: "bob", Password: proxy.NewSecret("pw"), Require: "country-de"},
+		{Name: "bob", Password: password("pw"), Require: "country-de"},
 		{Name: "bob-x", PasswordFile: file},
-		{Name: "empty"},
+		{Name: "empty", Password: password("")},
 	}}
 	r := newRig(t, cfg, answering(t, proxy.HTTP, okAnswer))
 	const target = "http://example.com/"
@@ -73,7 +79,7 @@ func TestUsers(t *testing.T) {
 
 func TestGuessingIsSlowedDown(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, gateway.Config{Users: []gateway.User{{Name: "bob", Password: proxy.NewSecret("pw")}}})
+	r := newRig(t, gateway.Config{Users: []gateway.User{{Name: "bob", Password: password("pw")}}})
 	limited := 0
 	for range 15 {
 		if status, code := r.ask("http://example.com/", "bob:no", ""); status == 429 && code == "quota" {
@@ -95,7 +101,7 @@ func TestUserLimits(t *testing.T) {
 		_, _ = c.Conn.Write([]byte(okAnswer))
 	})
 	t.Cleanup(func() { close(slow) })
-	cfg := gateway.Config{Users: []gateway.User{{Name: "one", Concurrency: 1}, {Name: "rate", Rate: 0.001, Burst: 2}}}
+	cfg := gateway.Config{Users: []gateway.User{{Name: "one", Password: password(""), Concurrency: 1}, {Name: "rate", Password: password(""), Rate: 0.001, Burst: 2}}}
 	r := newRig(t, cfg, up)
 	w := r.conn()
 	w.send("GET http://example.com/slow HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic b25lOg==\r\n\r\n")
@@ -113,10 +119,16 @@ func TestUserLimits(t *testing.T) {
 
 func TestAllowClients(t *testing.T) {
 	t.Parallel()
-	users := []gateway.User{{Name: "bob", Password: proxy.NewSecret("pw")}}
+	users := []gateway.User{{Name: "bob", Password: password("pw")}}
 	up := answering(t, proxy.HTTP, okAnswer)
 	inside := newRig(t, gateway.Config{Users: users, AllowClients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, up)
 	outside := newRig(t, gateway.Config{AllowClients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, up)
+	if status, code := inside.ask("http://example.com/", "", "Proxy-Authorization: Bearer x\r\n"); status != 200 {
+		t.Errorf("another scheme from a client that needs no user: %d %s", status, code)
+	}
+	if status, _ := outside.ask("http://example.com/", "", "Proxy-Authorization: Bearer x\r\n"); status != 407 {
+		t.Errorf("another scheme from a client that needs a user: %d", status)
+	}
 	for _, c := range []struct {
 		r      *rig
 		login  string
@@ -260,7 +272,7 @@ func TestApply(t *testing.T) {
 	t.Parallel()
 	cfg := gateway.Config{Listen: "127.0.0.1:0"}
 	r := newRig(t, cfg, answering(t, proxy.HTTP, okAnswer))
-	cfg.Users = []gateway.User{{Name: "bob", Password: proxy.NewSecret("pw")}}
+	cfg.Users = []gateway.User{{Name: "bob", Password: password("pw")}}
 	if err := r.g.Apply(cfg); err != nil {
 		t.Fatal(err)
 	}

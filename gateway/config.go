@@ -26,7 +26,7 @@ type Config struct {
 	Ban                  Ban            `yaml:"ban"`                   // what counts as a ban
 	Targets              []TargetRule   `yaml:"targets"`               // rules for single targets; default none
 	DenyPorts            []uint16       `yaml:"deny_ports"`            // never tunnelled to; nil: 25, 465, 587, 2525; empty: none
-	PlainHTTP            string         `yaml:"plain_http"`            // allow or refuse: nothing unencrypted through public upstreams; default allow
+	PlainHTTP            string         `yaml:"plain_http"`            // allow or refuse: nothing unencrypted through public upstreams, and a tunnel there is closed unless its client speaks TLS first; default allow
 	PlaintextCredentials string         `yaml:"plaintext_credentials"` // refuse or allow Authorization in plain HTTP through public upstreams; default refuse
 	ExposeUpstream       bool           `yaml:"expose_upstream"`       // add Freeway-Upstream, -Exit, -Country and -Attempts to answers
 	MaxConnections       int            `yaml:"max_connections"`       // of clients; 0: as the file limit allows
@@ -48,15 +48,15 @@ type TLS struct {
 
 // User is somebody who may come in.
 type User struct {
-	Name         string       `yaml:"name"`          // without options; the longest configured name wins
-	Password     proxy.Secret `yaml:"password"`      // may be empty
-	PasswordFile string       `yaml:"password_file"` // read in place of Password; one line
-	Rate         float64      `yaml:"rate"`          // requests per second; 0: no limit
-	Burst        int          `yaml:"burst"`         // of Rate; 0: one second's worth, at least 1
-	Concurrency  int          `yaml:"concurrency"`   // requests and tunnels at a time; 0: no limit
-	DailyBytes   proxy.Size   `yaml:"daily_bytes"`   // not supported yet
-	Require      string       `yaml:"require"`       // filters that hold for every request: country-us
-	Style        string       `yaml:"style"`         // spelling of options of another product; not supported yet
+	Name         string        `yaml:"name"`          // without options; the longest configured name wins
+	Password     *proxy.Secret `yaml:"password"`      // may be empty, but not left out without PasswordFile
+	PasswordFile string        `yaml:"password_file"` // read in place of Password; one line
+	Rate         float64       `yaml:"rate"`          // requests per second; 0: no limit
+	Burst        int           `yaml:"burst"`         // of Rate; 0: one second's worth, at least 1
+	Concurrency  int           `yaml:"concurrency"`   // requests and tunnels at a time; 0: no limit
+	DailyBytes   proxy.Size    `yaml:"daily_bytes"`   // not supported yet
+	Require      string        `yaml:"require"`       // filters that hold for every request: country-us
+	Style        string        `yaml:"style"`         // spelling of options of another product; not supported yet
 }
 
 // Retry bounds failover.

@@ -105,11 +105,15 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 			t.Errorf("no mistake begins with %s in\n%s", key, err)
 		}
 	}
-	users := gateway.Config{Users: []gateway.User{{Name: "a:b"}, {Name: "x", PasswordFile: "f", Password: proxy.NewSecret("p"), Require: "session-x", DailyBytes: 1, Style: "x", Rate: -1}, {Name: "x"}}}
+	users := gateway.Config{Users: []gateway.User{{Name: "a:b"}, {Name: "x", PasswordFile: "f", Password: password("p"), Require: "session-x", DailyBytes: 1, Style: "x", Rate: -1}, {Name: "x"}, {Name: "y", Password: password("")}, {Name: "z", PasswordFile: "f"}}}
 	err = fmt.Sprint(users.Validate())
-	for _, key := range []string{"users[0].name:", "users[1].password_file:", "users[1].require:", "users[1].daily_bytes:", "users[1].style:", "users[1].rate:", "users[2].name:"} {
+	for _, key := range []string{"users[0].name:", "users[1].password_file:", "users[1].require:", "users[1].daily_bytes:", "users[1].style:", "users[1].rate:", "users[2].name:",
+		`users[2]: give password or password_file; password: "" allows an empty one`} {
 		if !strings.Contains("\n"+err, "\n"+key) {
 			t.Errorf("no mistake begins with %s in\n%s", key, err)
 		}
+	}
+	if strings.Contains(err, "users[3]") || strings.Contains(err, "users[4]") {
+		t.Errorf("an empty password or a file is a mistake in\n%s", err)
 	}
 }

@@ -125,7 +125,7 @@ func (o *outgoing) readHead() *refusal {
 func (x *exchange) checkPlain(o *outgoing) *refusal {
 	cfg, c := &x.s.cfg, x.c
 	if cfg.PlainHTTP == refuse && !x.avoidPublic() {
-		return refusef(codePlain, "plain HTTP through public upstreams is refused (plain_http)")
+		return refusePlain()
 	}
 	if cfg.PlaintextCredentials == refuse && o.q.Header.Has("Authorization") && !x.avoidPublic() {
 		return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")

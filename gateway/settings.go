@@ -91,7 +91,10 @@ func (s *settings) readUsers(old *settings) error {
 	}
 	s.users = map[string]*user{}
 	for i, c := range s.cfg.Users {
-		u := &user{name: c.Name, password: c.Password, most: int64(c.Concurrency), running: new(atomic.Int64)}
+		u := &user{name: c.Name, most: int64(c.Concurrency), running: new(atomic.Int64)}
+		if c.Password != nil {
+			u.password = *c.Password
+		}
 		if c.PasswordFile != "" {
 			text, err := os.ReadFile(c.PasswordFile)
 			if err != nil {

@@ -16,11 +16,12 @@ import (
 // deadline for the whole handshake.
 func (c *client) serveSOCKS(ctx context.Context, version byte) {
 	c.g.m.requests.WithLabelValues("socks" + strconv.Itoa(int(version))).Inc()
+	_ = c.raw.SetWriteDeadline(time.Now().Add(headTime))
 	if c.excess {
 		c.g.m.refused.WithLabelValues(codeOverload).Inc()
+		c.refuseExcessSOCKS(version)
 		return
 	}
-	_ = c.raw.SetWriteDeadline(time.Now().Add(headTime))
 	if version == 4 {
 		c.serveSOCKS4(ctx)
 		return
@@ -45,6 +46,37 @@ func (c *client) serveSOCKS(ctx context.Context, version byte) {
 		return
 	}
 	c.linger()
+}
+
+// refuseExcessSOCKS answers the request of a connection over the limit, as far
+// as it comes to one. Who asks does not matter.
+func (c *client) refuseExcessSOCKS(version byte) {
+	defer c.linger()
+	if version == 4 {
+		if _, err := socks.ReadRequest4(c.r); err == nil {
+			c.reply4(socks.GeneralFailure)
+		}
+		return
+	}
+	methods, err := socks.ReadGreeting5(c.r)
+	if err != nil {
+		return
+	}
+	method := socks.NoAuth
+	if bytes.IndexByte(methods, method) < 0 {
+		method = socks.UserPass
+	}
+	if socks.WriteMethod5(c.conn, method) != nil {
+		return
+	}
+	if method == socks.UserPass {
+		if _, _, err := socks.ReadLogin5(c.r); err != nil || socks.WriteLogin5(c.conn, true) != nil {
+			return
+		}
+	}
+	if _, err := socks.ReadRequest5(c.r); err == nil {
+		c.reply5(socks.GeneralFailure)
+	}
 }
 
 // greet5 settles the method and the login. A client that can log in is asked

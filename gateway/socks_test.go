@@ -66,7 +66,7 @@ func TestSOCKSRefusals(t *testing.T) {
 	const hello, ok = "\x05\x01\x00", "\x05\x00"
 	reply := func(code string) string { return ok + "\x05" + code + "\x00\x01\x00\x00\x00\x00\x00\x00" }
 	const v4 = "\x00\x00\x00\x00\x00\x00"
-	open, locked := gateway.Config{}, gateway.Config{Users: []gateway.User{{Name: "bob", Password: proxy.NewSecret("pw")}}}
+	open, locked := gateway.Config{}, gateway.Config{Users: []gateway.User{{Name: "bob", Password: password("pw")}}}
 	for _, c := range []struct {
 		name string
 		cfg  gateway.Config

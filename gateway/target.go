@@ -14,9 +14,9 @@ import (
 type ownAddrs struct {
 	ports map[uint16]bool
 	addrs map[netip.AddrPort]bool
-	local map[netip.Addr]bool // addresses of this machine that a wildcard listener answers on
+	local map[netip.Addr]bool // addresses of this machine
 	wild  map[uint16]bool     // ports of listeners on all addresses
-	name  string              // of this machine, lower case
+	name  string              // of this machine, lower case; "" when not known
 }
 
 // newOwnAddrs takes down where the listeners can be reached. Addresses of this machine
@@ -35,12 +35,10 @@ func newOwnAddrs(ls []*listener) ownAddrs {
 		}
 		o.addrs[netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())] = true
 	}
-	if len(o.wild) > 0 {
-		locals, _ := net.InterfaceAddrs()
-		for _, a := range locals {
-			if p, err := netip.ParsePrefix(a.String()); err == nil {
-				o.local[p.Addr().Unmap().WithZone("")] = true
-			}
+	locals, _ := net.InterfaceAddrs()
+	for _, a := range locals {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			o.local[p.Addr().Unmap().WithZone("")] = true
 		}
 	}
 	name, _ := os.Hostname()
@@ -56,7 +54,7 @@ func (o *ownAddrs) has(t proxy.Target) bool {
 	}
 	a := t.Addr().Unmap()
 	if !a.IsValid() {
-		return t.Host == "localhost" || strings.HasSuffix(t.Host, ".localhost") || t.Host == o.name
+		return o.isHere(t.Host)
 	}
 	if o.addrs[netip.AddrPortFrom(a, t.Port)] || a.IsUnspecified() {
 		return true
@@ -64,20 +62,55 @@ func (o *ownAddrs) has(t proxy.Target) bool {
 	return o.wild[t.Port] && (a.IsLoopback() || o.local[a])
 }
 
+// isHere reports whether a name always means this machine: localhost (RFC 6761
+// section 6.3) and the machine's own, with or without its domain.
+func (o *ownAddrs) isHere(name string) bool {
+	short, _, _ := strings.Cut(o.name, ".")
+	return name == "localhost" || strings.HasSuffix(name, ".localhost") || name == o.name || name == short
+}
+
+// reaches reports whether self knows the target as an address of this program,
+// also under a name or address that stands for the whole machine.
+func (o *ownAddrs) reaches(self func(netip.AddrPort) bool, t proxy.Target) bool {
+	if self == nil {
+		return false
+	}
+	a := t.Addr().Unmap()
+	if a.IsValid() && !a.IsUnspecified() {
+		return self(netip.AddrPortFrom(a, t.Port))
+	}
+	if !a.IsValid() && !o.isHere(t.Host) {
+		return false
+	}
+	for a := range o.local {
+		if self(netip.AddrPortFrom(a, t.Port)) {
+			return true
+		}
+	}
+	return self(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), t.Port)) || self(netip.AddrPortFrom(netip.IPv6Loopback(), t.Port))
+}
+
 // checkTarget refuses what clients may not reach.
 func (g *Gateway) checkTarget(s *settings, t proxy.Target) *refusal {
 	g.mu.Lock()
 	own := g.own
 	g.mu.Unlock()
-	a := t.Addr()
-	switch {
-	case own.has(t), a.IsValid() && g.env.Self != nil && g.env.Self(netip.AddrPortFrom(a.Unmap(), t.Port)):
+	if own.has(t) || own.reaches(g.env.Self, t) {
 		return refusef(codeForbidden, "the gateway does not reach itself")
-	case slices.Contains(s.cfg.DenyPorts, t.Port):
-		return refusef(codeForbidden, "this port is closed (deny_ports)")
+	}
+	if r := checkPort(&s.cfg, t); r != nil {
+		return r
 	}
 	if err := g.env.Targets.CheckHost(t.Host); err != nil {
 		return refusef(codeForbidden, err.Error())
+	}
+	return nil
+}
+
+// checkPort applies Config.DenyPorts.
+func checkPort(cfg *Config, t proxy.Target) *refusal {
+	if slices.Contains(cfg.DenyPorts, t.Port) {
+		return refusef(codeForbidden, "this port is closed (deny_ports)")
 	}
 	return nil
 }

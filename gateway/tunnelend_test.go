@@ -157,7 +157,7 @@ func TestPageBeforeTheClientSpeaks(t *testing.T) {
 		}
 		p.Body.Close()
 		out := r.p.outcomes(t, 1)[0]
-		if out.Stage != proxy.StageTunnel || out.Class != proxy.Garbage && out.Class != proxy.EOF && out.Class != proxy.Reset {
+		if out.Stage != proxy.StageTunnel || !slices.Contains([]proxy.Class{proxy.Garbage, proxy.BadTLS, proxy.EOF, proxy.Reset}, out.Class) {
 			t.Errorf("%q: outcome %v %v, want a failed tunnel", page, out.Stage, out.Class)
 		}
 	}

@@ -91,8 +91,11 @@ func (c Config) validateUsers(fail failFunc) {
 			fail("%s.name: %q is configured twice", key, u.Name)
 		}
 		seen[u.Name] = true
-		if !u.Password.IsZero() && u.PasswordFile != "" {
+		switch {
+		case u.Password != nil && u.PasswordFile != "":
 			fail("%s.password_file: password is given as well", key)
+		case u.Password == nil && u.PasswordFile == "":
+			fail("%s: give password or password_file; password: \"\" allows an empty one", key)
 		}
 		if u.Rate < 0 || u.Burst < 0 || u.Concurrency < 0 {
 			fail("%s.rate: rate, burst and concurrency are not negative", key)

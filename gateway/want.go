@@ -1,0 +1,156 @@
+package gateway
+
+import (
+	"net/url"
+	"slices"
+
+	"freeway/proxy"
+)
+
+// Refused says which answer of the gateway's own a request would get.
+type Refused struct {
+	Code   string // as in the header Freeway-Error
+	Status int    // of the answer to an HTTP client
+	Msg    string // for people
+}
+
+// Error gives code and reason.
+func (e *Refused) Error() string { return e.Code + ": " + e.Msg }
+
+// Want returns what a request for an address would ask of the Picker when it
+// comes from a client with that user name, options included; passwords are not
+// looked at. rawURL is http:// for a plain request, https:// or tcp://host:port
+// for a tunnel. What would be refused is a *Refused. Want knows only the
+// configuration; see Gateway.Want for addresses that may not be reached.
+func Want(cfg Config, user, rawURL string) (proxy.Want, error) {
+	cfg = cfg.withDefaults()
+	users, err := requirements(cfg.Users)
+	if err != nil {
+		return proxy.Want{}, err
+	}
+	want, r := explain(&cfg, users, user, rawURL)
+	return want, r.public()
+}
+
+// Want is the function Want with the present configuration, and it also
+// refuses targets that clients may not reach.
+func (g *Gateway) Want(user, rawURL string) (proxy.Want, error) {
+	s := g.set.Load()
+	want, r := explain(&s.cfg, s.users, user, rawURL)
+	if r == nil {
+		r = g.checkTarget(s, want.Target)
+	}
+	return want, r.public()
+}
+
+// public makes an error for other packages of a refusal, nil of nil.
+func (r *refusal) public() error {
+	if r == nil {
+		return nil
+	}
+	return &Refused{Code: r.code, Status: r.httpStatus(), Msg: r.msg}
+}
+
+// requirements makes users up without their passwords.
+func requirements(list []User) (map[string]*user, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	users := map[string]*user{}
+	for _, u := range list {
+		o, err := parseOptions(u.Require)
+		if err != nil {
+			return nil, err
+		}
+		users[u.Name] = &user{name: u.Name, require: o}
+	}
+	return users, nil
+}
+
+// explain finds what a request would ask for, or what it would be refused with.
+func explain(cfg *Config, users map[string]*user, name, rawURL string) (proxy.Want, *refusal) {
+	t, plain, r := targetOf(rawURL)
+	if r != nil {
+		return proxy.Want{}, r
+	}
+	w, r := identify(cfg, users, name)
+	if r == nil {
+		r = checkPort(cfg, t)
+	}
+	if r != nil {
+		return proxy.Want{}, r
+	}
+	want := wantOf(cfg, w, t, plain)
+	if plain && cfg.PlainHTTP == refuse && !avoidPublic(&want) {
+		return proxy.Want{}, refusePlain()
+	}
+	return want, nil
+}
+
+// targetOf reads the address of Want.
+func targetOf(rawURL string) (t proxy.Target, plain bool, r *refusal) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" || u.User != nil {
+		return t, false, refusef(codeBadRequest, "not an address such as https://example.com/")
+	}
+	var port uint16
+	switch u.Scheme {
+	case "http":
+		port, plain = 80, true
+	case "https":
+		port = 443
+	case "tcp":
+	default:
+		return t, false, refusef(codeBadRequest, "the address begins with none of http://, https:// and tcp://")
+	}
+	if t, err = proxy.ParseTarget(u.Host, port); err != nil {
+		return t, false, refusef(codeBadRequest, err.Error())
+	}
+	t.TLS = !plain && t.TLS
+	return t, plain, nil
+}
+
+// identify is authorize for somebody who is believed.
+func identify(cfg *Config, users map[string]*user, name string) (who, *refusal) {
+	var known func(string) bool
+	if users != nil {
+		known = func(name string) bool { return users[name] != nil }
+	}
+	n, opt, err := parseUser(name, known)
+	w := who{name: n, user: users[n], opt: opt}
+	switch {
+	case w.user == nil && users != nil && len(cfg.AllowClients) == 0:
+		return w, refusef(codeAuth, "no such user")
+	case err != nil:
+		return w, refusef(codeBadOptions, err.Error())
+	}
+	return w, w.addOptions("", Options{})
+}
+
+// wantOf is what a request of an admitted client asks of the Picker.
+func wantOf(cfg *Config, w who, t proxy.Target, plain bool) proxy.Want {
+	want := proxy.Want{Filter: w.opt.Filter, Target: t, Need: t.Needs(plain), Pools: cfg.Pools,
+		SessionTTL: w.opt.TTL, Soft: w.opt.Soft, Strict: w.opt.Strict}
+	if len(w.opt.Filter.Pools) > 0 {
+		want.Pools = w.opt.Filter.Pools
+	}
+	if w.opt.Session != "" && !w.opt.Rotate {
+		want.Session = proxy.SessionKey{User: w.name, ID: w.opt.Session}
+		if want.SessionTTL == 0 {
+			want.SessionTTL = cfg.Session.TTL
+		}
+	}
+	return want
+}
+
+// avoidPublic keeps a want away from public upstreams. It reports false when
+// nothing else may be used.
+func avoidPublic(w *proxy.Want) bool {
+	w.Pools = slices.DeleteFunc(slices.Clone(w.Pools), func(p string) bool { return p == proxy.PublicPool })
+	return len(w.Pools) > 0
+}
+
+// refusePlain is what Config.PlainHTTP answers.
+func refusePlain() *refusal {
+	return refusef(codePlain, "plain HTTP through public upstreams is refused (plain_http)")
+}
