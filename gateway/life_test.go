@@ -146,8 +146,20 @@ func TestTooManyConnections(t *testing.T) {
 	if p, _ := third.answer("GET"); p.StatusCode != 503 || p.Header.Get("Freeway-Error") != "overload" || p.Header.Get("Retry-After") == "" {
 		t.Errorf("answer %v %v, want 503 overload", p.Status, p.Header)
 	}
-	_ = two.Close()
 	_ = third.Close()
+	for name, c := range map[string]struct{ send, want string }{
+		"SOCKS5":          {"\x05\x01\x00\x05\x01\x00\x01\x01\x01\x01\x01\x00\x50", "\x05\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"},
+		"SOCKS5, a login": {"\x05\x01\x02\x01\x01a\x01b\x05\x01\x00\x01\x01\x01\x01\x01\x00\x50", "\x05\x02\x01\x00\x05\x01\x00\x01\x00\x00\x00\x00\x00\x00"},
+		"SOCKS4":          {"\x04\x01\x00\x50\x01\x01\x01\x01a\x00", "\x00\x5b\x00\x00\x00\x00\x00\x00"},
+	} {
+		w := r.conn()
+		w.send(c.send)
+		if got := w.rest(); got != c.want {
+			t.Errorf("%s over the limit: %q, want %q", name, got, c.want)
+		}
+		_ = w.Close()
+	}
+	_ = two.Close()
 	until(t, "the places are free", func() bool { n, _, _ := r.g.Counts(); return n == 1 })
 	idle := r.conn()
 	idle.send("GET /not-a-proxy-request HTTP/1.1\r\nHost: x\r\n\r\n")
