@@ -105,14 +105,12 @@ func (d *decoder) overlay(opt LoadOptions, text []byte, root reflect.Value) {
 // placed says where a mistake that Validate found was made. Of two values that
 // clash it is the one that was given, not a default.
 func (d *decoder) placed(e Error) Error {
+	if _, given := d.known[e.Path]; !given && e.other != nil {
+		if _, given := d.known[e.other.Path]; given {
+			e = *e.other
+		}
+	}
 	e.Where, e.line = d.locate(e.Path)
-	if e.Where != "" || e.other == nil {
-		return e
-	}
-	o := *e.other
-	if o.Where, o.line = d.locate(o.Path); o.Where != "" {
-		return o
-	}
 	return e
 }
 
