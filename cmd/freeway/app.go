@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ var version = ""
 
 // app is one run of the program: its streams and the flags that all commands share.
 type app struct {
-	lookup         func(string) (string, bool)
+	environ        []string // key=value; the last of several wins
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	started        bool // arguments and flags were understood
@@ -30,11 +31,38 @@ type app struct {
 	quiet                bool
 }
 
+// lookup is a variable of the environment.
+func (a *app) lookup(key string) (string, bool) {
+	for _, pair := range slices.Backward(a.environ) {
+		if name, value, ok := strings.Cut(pair, "="); ok && name == key {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// variables are the names of the environment.
+func (a *app) variables() []string {
+	var out []string
+	for _, pair := range a.environ {
+		name, _, _ := strings.Cut(pair, "=")
+		out = append(out, name)
+	}
+	return out
+}
+
 // note tells people what is going on; --quiet silences it.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
 		fmt.Fprintf(a.stderr, format+"\n", args...)
 	}
+}
+
+// canMove reports whether w is a screen on which what was written can be
+// written over.
+func (a *app) canMove(w any) bool {
+	kind, _ := a.lookup("TERM")
+	return isTerminal(w) && kind != "dumb"
 }
 
 // isTerminal reports whether w shows on a screen. There are no colours
@@ -53,7 +81,7 @@ func (a *app) loadOptions(flags []config.Flag) config.LoadOptions {
 	if a.logLevel != "" {
 		flags = append(flags, config.Flag{Name: "--log-level", Path: "log.level", Value: a.logLevel})
 	}
-	return config.LoadOptions{Path: path, Lookup: a.lookup, Flags: flags}
+	return config.LoadOptions{Path: path, Lookup: a.lookup, Names: a.variables(), Flags: flags}
 }
 
 // load reads the configuration. A wrong flag is wrong usage, a wrong file a failure.
@@ -147,6 +175,48 @@ func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
 	}
 	c.AddCommand(below...)
 	return c
+}
+
+// strictHelp makes help about a command that is not there wrong usage.
+func (a *app) strictHelp(root *cobra.Command) {
+	root.SetHelpCommand(&cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Help about any command",
+		Example: "  freeway help scan",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("there is no command %q", strings.Join(args, " "))
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	})
+}
+
+// completionCommand makes "freeway completion".
+func (a *app) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	return &cobra.Command{
+		Use:       "completion SHELL",
+		Short:     "Print the completion script of a shell: bash, zsh, fish or powershell",
+		Example:   "  source <(freeway completion bash)\n  freeway completion fish > ~/.config/fish/completions/freeway.fish",
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: shells,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch root := cmd.Root(); args[0] {
+			case "bash":
+				return root.GenBashCompletionV2(a.stdout, true)
+			case "zsh":
+				return root.GenZshCompletion(a.stdout)
+			case "fish":
+				return root.GenFishCompletion(a.stdout, true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(a.stdout)
+			}
+			return usagef("%q is none of %s", args[0], strings.Join(shells, ", "))
+		},
+	}
 }
 
 // versionCommand makes "freeway version".

@@ -14,13 +14,11 @@ func command(t *testing.T, env map[string]string, args ...string) (code int, std
 	t.Helper()
 	var out, errs lockedBuffer
 	dir := t.TempDir()
-	lookup := func(key string) (string, bool) {
-		if v, ok := env[key]; ok {
-			return v, true
-		}
-		return dir, key == "XDG_CONFIG_HOME" || key == "HOME"
+	environ := []string{"XDG_CONFIG_HOME=" + dir, "HOME=" + dir}
+	for k, v := range env {
+		environ = append(environ, k+"="+v)
 	}
-	code = run(t.Context(), args, lookup, strings.NewReader(""), &out, &errs)
+	code = run(t.Context(), args, environ, strings.NewReader(""), &out, &errs)
 	return code, out.String(), errs.String()
 }
 

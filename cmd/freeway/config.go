@@ -64,10 +64,13 @@ func (a *app) writeNew(path, text string, force bool) error {
 func (a *app) configCheck() *cobra.Command {
 	return a.withConfig(&cobra.Command{
 		Use:     "check [FILE]",
-		Short:   "Report every mistake in the configuration",
+		Short:   "Report every mistake in the configuration, and files it names that cannot be read",
 		Example: "  freeway config check freeway.yaml",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(config.Config) error {
+	}, func(cfg config.Config, from config.LoadOptions) error {
+		if err := config.CheckFiles(cfg, from); err != nil {
+			return err
+		}
 		where := a.loadOptions(nil).Path
 		if where == "" {
 			where = "no file, only defaults"
@@ -84,7 +87,7 @@ func (a *app) configShow() *cobra.Command {
 		Short:   "Print the configuration in force, secrets masked",
 		Example: "  freeway config show\n  FREEWAY_GATEWAY_LISTEN=127.0.0.1:3128 freeway config show",
 		Args:    cobra.MaximumNArgs(1),
-	}, func(cfg config.Config) error {
+	}, func(cfg config.Config, _ config.LoadOptions) error {
 		_, err := fmt.Fprint(a.stdout, config.Show(cfg))
 		return err
 	})
@@ -92,7 +95,7 @@ func (a *app) configShow() *cobra.Command {
 
 // withConfig completes a command that takes an optional FILE and all flags of
 // the configuration; those stay out of its help, which serve's shows.
-func (a *app) withConfig(cmd *cobra.Command, do func(config.Config) error) *cobra.Command {
+func (a *app) withConfig(cmd *cobra.Command, do func(config.Config, config.LoadOptions) error) *cobra.Command {
 	given := configFlags(cmd.Flags())
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -103,7 +106,7 @@ func (a *app) withConfig(cmd *cobra.Command, do func(config.Config) error) *cobr
 		if err != nil {
 			return err
 		}
-		return do(cfg)
+		return do(cfg, a.loadOptions(given()))
 	}
 	return cmd
 }

@@ -25,8 +25,9 @@ import (
 type demoFlags struct {
 	lab          labFlags
 	gateway, api string
-	chosen       bool // the addresses were named, so no others will do
-	enough       int  // how many live proxies make the demo ready
+	ownGateway   bool // the address was named, so no other will do
+	ownAPI       bool
+	enough       int // how many live proxies make the demo ready
 	recheck      time.Duration
 }
 
@@ -44,10 +45,14 @@ are repeated every 10 s instead of every 5 min, so that there is something to se
 		Args:    cobra.NoArgs,
 	}
 	f.lab.add(cmd.Flags(), 600, 20)
-	cmd.Flags().StringVar(&f.gateway, "gateway.listen", "127.0.0.1:8080", "`ADDRESS` of the gateway; a free port if that one is taken")
-	cmd.Flags().StringVar(&f.api, "admin.listen", "127.0.0.1:8081", "`ADDRESS` of API and dashboard; a free port if that one is taken")
+	cmd.Flags().StringVar(&f.gateway, "gateway.listen", "127.0.0.1:8080", "`ADDRESS` of the gateway; the default gives way to a free port where it is taken")
+	cmd.Flags().StringVar(&f.api, "admin.listen", "127.0.0.1:8081", "`ADDRESS` of API and dashboard; the default gives way to a free port where it is taken")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		f.chosen = cmd.Flags().Changed("gateway.listen") || cmd.Flags().Changed("admin.listen")
+		f.ownGateway, f.ownAPI = cmd.Flags().Changed("gateway.listen"), cmd.Flags().Changed("admin.listen")
+		if f.lab.upstreams < 1 {
+			return usagef("--upstreams %d: a demo needs at least 1", f.lab.upstreams)
+		}
+		f.enough = min(f.enough, max(1, f.lab.upstreams/10))
 		return a.demo(cmd.Context(), f)
 	}
 	return cmd
@@ -121,10 +126,18 @@ func startDemo(ctx context.Context, f demoFlags, log *slog.Logger) (d *demo, err
 		return d, err
 	}
 	cfg := d.config(f)
-	opt := serverOptions{log: log, control: loopback.Control, demo: true}
+	if err = cfg.Validate(); err != nil {
+		return d, usageError{err}
+	}
+	opt := serverOptions{log: log, control: loopback.Control, demo: true, direct: judgesOf(d.lab)}
 	d.server, err = openServer(ctx, cfg, opt)
-	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" && !f.chosen {
-		cfg.Gateway.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" && !(f.ownGateway && f.ownAPI) {
+		if !f.ownGateway {
+			cfg.Gateway.Listen = "127.0.0.1:0"
+		}
+		if !f.ownAPI {
+			cfg.Admin.Listen = "127.0.0.1:0"
+		}
 		d.server, err = openServer(ctx, cfg, opt)
 	}
 	return d, err
@@ -146,7 +159,7 @@ func (d *demo) config(f demoFlags) config.Config {
 	cfg.Checker.Rate = 0
 	cfg.Checker.JudgeCA = d.ca
 	cfg.Checker.OwnIPs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
-	cfg.Checker.Judges = labJudges(d.lab)
+	cfg.Checker.Judges = namedJudges()
 	return cfg
 }
 
@@ -165,16 +178,43 @@ func (d *demo) sources() []scraper.Source {
 	return out
 }
 
-// labJudges names the lab's judges. Their answers are signed, but the checker
-// would need the key in a file, and nobody lies about judges on loopback.
-func labJudges(l *lab.Lab) []checker.Judge {
-	return []checker.Judge{{URL: l.JudgeHTTP()}, {URL: l.JudgeHTTPS()}}
+// judgeNames are two operators, so that one can confirm the other.
+var judgeNames = [...]string{"judge.lab.test", "judge.other.test"}
+
+// namedJudges are the lab's judges by the names that its upstreams resolve, so
+// that checks show which of them resolve names. Their answers are signed, but
+// the checker would need the key in a file, and nobody lies about judges on
+// loopback.
+func namedJudges() []checker.Judge {
+	var out []checker.Judge
+	for _, name := range judgeNames {
+		out = append(out, checker.Judge{URL: "http://" + name + "/"}, checker.Judge{URL: "https://" + name + "/"})
+	}
+	return out
+}
+
+// judgesOf is the way to the lab's judges without a proxy: no system resolves
+// their names.
+func judgesOf(l *lab.Lab) func(context.Context, string, string) (net.Conn, error) {
+	where := map[string]string{}
+	for _, name := range judgeNames {
+		where[name+":80"] = strings.TrimPrefix(l.JudgeHTTP(), "http://")
+		where[name+":443"] = strings.TrimPrefix(l.JudgeHTTPS(), "https://")
+	}
+	d := net.Dialer{Control: loopback.Control}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		to, ok := where[addr]
+		if !ok {
+			return nil, fmt.Errorf("no judge is called %s", addr)
+		}
+		return d.DialContext(ctx, network, strings.TrimSuffix(to, "/"))
+	}
 }
 
 // awaitLive waits until enough proxies are live, and shows how far it is. It
 // reports whether that happened before the end.
 func (a *app) awaitLive(ctx context.Context, s *server, enough int, done <-chan struct{}) bool {
-	show := isTerminal(a.stderr) && !a.quiet
+	show := a.canMove(a.stderr) && !a.quiet
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	if show {

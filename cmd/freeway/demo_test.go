@@ -28,7 +28,7 @@ import (
 // runDemo starts a demo for a test and ends it with it.
 func runDemo(t *testing.T, f demoFlags) *demo {
 	t.Helper()
-	f.gateway, f.api, f.chosen = "127.0.0.1:0", "127.0.0.1:0", true
+	f.gateway, f.api, f.ownGateway, f.ownAPI = "127.0.0.1:0", "127.0.0.1:0", true, true
 	f.lab.addressing = "auto"
 	var log lockedBuffer
 	d, err := startDemo(t.Context(), f, slog.New(slog.NewTextHandler(&log, nil)))
@@ -217,7 +217,7 @@ func TestDemoCommand(t *testing.T) {
 	done := make(chan int, 1)
 	go func() {
 		done <- run(ctx, []string{"demo", "--upstreams", "40", "--gateway.listen", "127.0.0.1:0", "--admin.listen", "127.0.0.1:0"},
-			func(string) (string, bool) { return "", false }, strings.NewReader(""), &out, &errs)
+			nil, strings.NewReader(""), &out, &errs)
 	}()
 	eventually(t, "the demo is ready", func() bool { return strings.Contains(out.String(), "Ctrl-C ends it.") || len(done) > 0 })
 	stop()

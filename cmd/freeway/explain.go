@@ -31,6 +31,9 @@ func (a *app) explainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if _, err := wantOf(cfg, args[0], args[1]); err != nil && server == "" { // another server may have other users
+			return usageError{err}
+		}
 		c, err := a.client(server, cfg)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ one URL a line. Exit code 1 when nothing matches.`,
 	cmd.Flags().StringVar(&format, "format", "txt", "txt or json")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for one that matches")
 	serverFlag(cmd, &server)
-	filters := filterFlags(cmd.Flags(), proxy.FilterKeys()...)
+	filters := filterFlags(cmd.Flags(), drawn()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		query, err := filters()
 		if err != nil {
@@ -49,6 +50,11 @@ one URL a line. Exit code 1 when nothing matches.`,
 		return a.ask(cmd, server, "/api/proxies/random", query)
 	}
 	return cmd
+}
+
+// drawn are the filters that make sense where only live proxies are drawn.
+func drawn() []string {
+	return slices.DeleteFunc(proxy.FilterKeys(), func(key string) bool { return key == "state" })
 }
 
 // ask prints what the server answers.

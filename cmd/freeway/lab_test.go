@@ -74,6 +74,12 @@ func scriptLab(t *testing.T) func(ts *testscript.TestScript, neg bool, args []st
 		}
 		write("all.txt", all)
 		write("good.txt", good)
+		var bare []string
+		for _, u := range good {
+			_, address, _ := strings.Cut(u, "://")
+			bare = append(bare, address)
+		}
+		write("bare.txt", bare)
 		ts.Check(os.WriteFile(ts.MkAbs("ca.pem"), l.CAPEM(), 0o600))
 		ts.Setenv("JUDGE", l.JudgeHTTP())
 		ts.Setenv("JUDGES", l.JudgeHTTPS())

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code) // 0 done, 1 failed, 2 wrong usage
 }
@@ -33,14 +33,16 @@ const (
 	exitUsage  = 2
 )
 
-// run is the whole program with everything it takes from outside as arguments.
-func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{lookup: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr}
+// run is the whole program with everything it takes from outside as arguments;
+// environ is in the form "key=value".
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	a.strictHelp(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
@@ -114,6 +116,7 @@ Free proxies are run by strangers: they see everything that is not encrypted.`,
 	flags.BoolVar(&a.quiet, "quiet", false, "no progress and no notes on stderr, only errors")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.serveCommand(), a.demoCommand(), a.scanCommand(), a.scrapeCommand(), a.getCommand(), a.sourcesCommand(),
-		a.explainCommand(), a.judgeCommand(), a.labCommand(), a.configCommand(), a.storeCommand(), a.doctorCommand(), a.versionCommand())
+		a.explainCommand(), a.judgeCommand(), a.labCommand(), a.configCommand(), a.storeCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
+	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }

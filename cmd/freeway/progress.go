@@ -18,9 +18,9 @@ type bar struct {
 	live      atomic.Int64 // shown beside the bar
 }
 
-// newBar returns nil when stderr is no terminal or --quiet was given.
+// newBar returns nil when stderr is no terminal, a dumb one, or --quiet was given.
 func (a *app) newBar(total int) *bar {
-	if a.quiet || !isTerminal(a.stderr) {
+	if a.quiet || !a.canMove(a.stderr) {
 		return nil
 	}
 	b := &bar{container: mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40), mpb.WithAutoRefresh())}

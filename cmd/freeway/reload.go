@@ -15,7 +15,7 @@ import (
 )
 
 // fixedPaths cannot change while the server runs.
-var fixedPaths = []string{"store", "admin", "network", "geo", "audit", "log.format", "checker.judge_ca"}
+var fixedPaths = []string{"store", "admin.listen", "network", "geo", "audit", "log.format", "checker.judge_ca"}
 
 // reload reads the configuration again and hands it to the parts. A bad one is
 // reported and counted, and everything stays as it was.
@@ -52,6 +52,7 @@ func (s *server) apply(next config.Config) error {
 		func(c config.Config) error { return s.scraper.Apply(c.Scraper, c.Sources) },
 		func(c config.Config) error { return s.checker.Apply(c.Checker) },
 		func(c config.Config) error { return s.gateway.Apply(c.Gateway) },
+		s.applyAdmin,
 	}
 	for i, put := range parts {
 		err := put(next)
@@ -63,6 +64,25 @@ func (s *server) apply(next config.Config) error {
 		}
 		return err
 	}
+	return nil
+}
+
+// applyAdmin guards the admin API as the configuration says now; the token is
+// read from its file again. Requests that are under way end as they began.
+func (s *server) applyAdmin(c config.Config) error {
+	token, err := adminToken(c)
+	if err != nil {
+		return err
+	}
+	if token.Reveal() == s.token.Reveal() && reflect.DeepEqual(c.Admin, s.cfg.Admin) {
+		return nil
+	}
+	a, err := s.makeAPI(c, token)
+	if err != nil {
+		return err
+	}
+	s.api.Store(a)
+	s.token = token
 	return nil
 }
 

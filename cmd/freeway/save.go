@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 func (a *app) openStored(ctx context.Context, cfg config.Config) (*pool.Pool, func() error, error) {
 	st, err := store.Open(cfg.Store.Path, store.Options{})
 	if err != nil {
-		return nil, nil, lockedHint(err)
+		return nil, nil, lockedHint(err, cfg)
 	}
 	for _, w := range st.Warnings() {
 		a.note("store: %s", w)
@@ -32,20 +33,23 @@ func (a *app) openStored(ctx context.Context, cfg config.Config) (*pool.Pool, fu
 	}, nil
 }
 
-// lockedHint adds to a lock error what to do instead.
-func lockedHint(err error) error {
+// lockedHint adds to a lock error how to ask the process that has the store.
+func lockedHint(err error, cfg config.Config) error {
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
-		return lockHintError{err}
+		return lockHintError{err, "http://" + reachable(cfg.Admin.Listen)}
 	}
 	return err
 }
 
-type lockHintError struct{ error }
+type lockHintError struct {
+	error
+	server string // where the process probably answers
+}
 
 // Error adds the way around the lock.
 func (e lockHintError) Error() string {
-	return e.error.Error() + "; commands with --server URL ask it instead"
+	return fmt.Sprintf("%v; \"freeway get --server %s\" asks it instead", e.error, e.server)
 }
 
 // Unwrap returns the lock error.

@@ -44,7 +44,8 @@ func (a *app) scanCommand() *cobra.Command {
 ` + inputHelp + `
 
 Ctrl-C ends the scan and keeps what was found. The exit code is 0 when the scan went
-well, however little it found; with --min-live it is 1 when fewer work.`,
+well, however little it found; it is 1 when an input, or every source, could not be
+read, and with --min-live when fewer work.`,
 		Example: "  freeway scan list.txt\n  freeway scan --format txt --output live.txt --min-live 5 list.txt https://example.com/more.txt\n" +
 			"  freeway scan socks5://192.0.2.1:1080 --all\n  freeway scan --judge http://judge.example.com/ - < list.txt",
 	}
@@ -62,7 +63,7 @@ well, however little it found; with --min-live it is 1 when fewer work.`,
 func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.format, "format", "", "table, ndjson, json, csv or txt (default: table on a terminal, else ndjson)")
 	flags.StringVar(&f.output, "output", "", "write to `FILE` instead of stdout")
-	flags.Var(&f.protocols, "protocol", "what to try where the input does not say (repeatable; default: all)")
+	flags.Var(&f.protocols, "protocol", "what to try where the input does not say (repeatable; default: all); nothing else is kept there")
 	flags.StringArrayVar(&f.judges, "judge", nil, "`URL` of a judge (repeatable; default: those of the configuration, else public ones)")
 	flags.StringVar(&f.judgeCA, "judge-ca", "", "PEM `FILE` of authorities to trust for judges and for proxies behind TLS, besides the system's")
 	flags.StringArrayVar(&f.targets, "target", nil, "`URL` that must also be reached (repeatable)")
@@ -83,6 +84,11 @@ func (f *scanFlags) add(flags *pflag.FlagSet) {
 
 // config lays the flags over the configuration.
 func (f *scanFlags) config(cfg *config.Config) error {
+	for name, d := range map[string]time.Duration{"timeout": f.timeout, "connect-timeout": f.connectTimeout} {
+		if f.changed(name) && d == 0 {
+			return usagef("--%s 0s would let nothing pass", name)
+		}
+	}
 	if f.limit < 0 || f.minLive < 0 || f.concurrency < 0 || f.rate < 0 || f.timeout < 0 || f.connectTimeout < 0 {
 		return usagef("limits, numbers and times are not negative")
 	}

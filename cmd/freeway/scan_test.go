@@ -31,9 +31,6 @@ func scanLab(t *testing.T, working, silent int) []string {
 		"--allow-upstreams", "127.0.0.0/8", "--timeout", "5m", list}
 }
 
-// noEnvironment keeps configuration files away.
-func noEnvironment(string) (string, bool) { return "", false }
-
 // TestScanInterrupted: Ctrl-C keeps what was found.
 func TestScanInterrupted(t *testing.T) {
 	t.Parallel()
@@ -48,7 +45,7 @@ func TestScanInterrupted(t *testing.T) {
 		var out, errs lockedBuffer
 		done := make(chan int, 1)
 		go func() {
-			done <- run(ctx, append(args, tt.extra...), noEnvironment, strings.NewReader(""), &out, &errs)
+			done <- run(ctx, append(args, tt.extra...), nil, strings.NewReader(""), &out, &errs)
 		}()
 		eventually(t, "three are found", func() bool { return strings.Count(out.String(), "\n") == 3 || len(done) > 0 })
 		stop()
@@ -74,7 +71,7 @@ func TestScanLimit(t *testing.T) {
 func TestScanStopsWhenNobodyReads(t *testing.T) {
 	t.Parallel()
 	var errs lockedBuffer
-	code := run(t.Context(), scanLab(t, 2, 5), noEnvironment, strings.NewReader(""), brokenPipe{}, &errs)
+	code := run(t.Context(), scanLab(t, 2, 5), nil, strings.NewReader(""), brokenPipe{}, &errs)
 	if code != 1 || !strings.Contains(errs.String(), "broken pipe") {
 		t.Errorf("scan into a broken pipe = %d, %s", code, errs.String())
 	}

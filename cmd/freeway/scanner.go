@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,19 +32,22 @@ type scan struct {
 
 	pool *pool.Pool // in memory, every entry is due once
 	keep *pool.Pool // over the store, for --save; nil: nothing is kept
-	stop context.CancelFunc
+
+	narrow map[string]struct{} // addresses at which only --protocol counts, as no input said more
+	stop   context.CancelFunc
 
 	mu      sync.Mutex // protects the fields below
 	bar     *bar
 	printed map[proxy.Endpoint]bool
 	live    int
 	checked int
+	unread  bool  // an input could not be read
 	broken  error // the output cannot be written any more
 }
 
 // run reads the inputs, checks what they name and says what came of it.
 func (s *scan) run(ctx context.Context, args []string) (err error) {
-	s.printed = map[proxy.Endpoint]bool{}
+	s.printed, s.narrow = map[proxy.Endpoint]bool{}, map[string]struct{}{}
 	s.policy = proxy.NewAddrPolicy(s.cfg.Network.AllowUpstreams...)
 	if err := s.openPool(ctx); err != nil {
 		return err
@@ -89,7 +93,7 @@ func (s *scan) openPool(ctx context.Context) error {
 
 // gather puts everything into the pool that the inputs name.
 func (s *scan) gather(ctx context.Context, args []string) error {
-	r := &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto", protocols: s.flags.protocols}
+	r := &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto"}
 	for _, arg := range args {
 		var found []proxy.Candidate
 		n, err := r.read(ctx, arg, func(c proxy.Candidate) bool {
@@ -99,10 +103,11 @@ func (s *scan) gather(ctx context.Context, args []string) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil // nothing was found so far
-		case err != nil && n == 0 && len(args) == 1:
+		case err != nil && n == 0 && len(args) == 1 && !s.flags.sources && !s.flags.store:
 			return err
 		case err != nil:
 			s.app.complain(err) // and go on with the others
+			s.unread = true
 		}
 		if err := s.add(ctx, sourceName(arg), found); err != nil {
 			return err
@@ -121,6 +126,7 @@ func (s *scan) gather(ctx context.Context, args []string) error {
 
 // add gives candidates to the pool of the scan, and with --save to the store's.
 func (s *scan) add(ctx context.Context, source string, found []proxy.Candidate) error {
+	found = s.narrowed(found)
 	if _, err := s.pool.Add(ctx, source, found); err != nil {
 		return err
 	}
@@ -131,12 +137,54 @@ func (s *scan) add(ctx context.Context, source string, found []proxy.Candidate) 
 	return err
 }
 
-// gatherSources fetches every enabled source; one that fails is reported.
+// narrowed puts those of --protocol in the place of candidates whose input
+// names no protocol, and notes their addresses.
+func (s *scan) narrowed(found []proxy.Candidate) []proxy.Candidate {
+	if len(s.flags.protocols) == 0 {
+		return found
+	}
+	var out []proxy.Candidate
+	for _, c := range found {
+		if !c.Guess {
+			out = append(out, c)
+			continue
+		}
+		s.narrow[c.Endpoint.Address()] = struct{}{}
+		c.Guess = false
+		for _, p := range s.flags.protocols {
+			c.Endpoint.Protocol = p
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// wantedOnly takes out of a verdict what was found under protocols that
+// neither --protocol nor an input names.
+func (s *scan) wantedOnly(v *proxy.Verdict) {
+	if len(v.Outcomes) == 0 {
+		return
+	}
+	if _, ok := s.narrow[v.Outcomes[0].Endpoint.Address()]; !ok {
+		return
+	}
+	other := func(ep proxy.Endpoint) bool {
+		return !slices.Contains(s.flags.protocols, ep.Protocol) &&
+			!slices.ContainsFunc(v.Job.Entries, func(e proxy.Entry) bool { return e.Endpoint == ep })
+	}
+	v.Found = slices.DeleteFunc(v.Found, func(c proxy.Candidate) bool { return other(c.Endpoint) })
+	v.Outcomes = slices.DeleteFunc(v.Outcomes, func(o proxy.Outcome) bool { return other(o.Endpoint) })
+}
+
+// gatherSources fetches every enabled source; one that fails is reported. When
+// all fail, the scan has failed.
 func (s *scan) gatherSources(ctx context.Context, r *reader) error {
+	tried, failed := 0, 0
 	for _, src := range allSources(s.cfg) {
 		if !enabled(s.cfg, src) || ctx.Err() != nil {
 			continue
 		}
+		tried++
 		var found []proxy.Candidate
 		_, err := r.fetch(ctx, src, func(c proxy.Candidate) bool {
 			found = append(found, c)
@@ -144,10 +192,14 @@ func (s *scan) gatherSources(ctx context.Context, r *reader) error {
 		})
 		if err != nil {
 			s.app.complain(fmt.Errorf("source %s: %w", src.Name, err))
+			failed++
 		}
 		if err := s.add(ctx, src.Name, found); err != nil {
 			return err
 		}
+	}
+	if tried > 0 && failed == tried && ctx.Err() == nil {
+		s.unread = true
 	}
 	return nil
 }
@@ -158,7 +210,7 @@ func (s *scan) gatherStore(ctx context.Context) error {
 	if p == nil {
 		st, err := store.Open(s.cfg.Store.Path, store.Options{ReadOnly: true})
 		if err != nil {
-			return lockedHint(err)
+			return lockedHint(err, s.cfg)
 		}
 		defer st.Close()
 		if p, err = pool.Open(ctx, poolConfig(s.cfg), pool.Env{Store: st, Policy: s.policy}); err != nil {
@@ -171,7 +223,7 @@ func (s *scan) gatherStore(ctx context.Context) error {
 			found = append(found, proxy.Candidate{Endpoint: e.Endpoint, Password: e.Password, Guess: e.Guess, Pool: e.Pool})
 		}
 	}
-	_, err := s.pool.Add(ctx, "store", found)
+	_, err := s.pool.Add(ctx, "store", s.narrowed(found))
 	return err
 }
 
@@ -245,6 +297,7 @@ func (s *scan) Next(ctx context.Context) (proxy.Job, error) { return s.pool.Next
 
 // Report takes a verdict, prints what it found and counts.
 func (s *scan) Report(v proxy.Verdict) {
+	s.wantedOnly(&v)
 	s.pool.Report(v)
 	if len(v.Outcomes) == 0 {
 		return // given back unjudged
@@ -296,6 +349,9 @@ func (s *scan) finish(ctx context.Context) error {
 	s.app.note("%d live of %d checked%s", s.live, s.checked, ended)
 	if s.live < s.flags.minLive {
 		return fmt.Errorf("%d live, fewer than the %d of --min-live", s.live, s.flags.minLive)
+	}
+	if s.unread {
+		return errQuiet // it has been said
 	}
 	return nil
 }

@@ -35,11 +35,23 @@ the configuration again; a bad one is reported and the old one stays.`,
 	return cmd
 }
 
+// loadChecked reads a configuration and looks at the files that it names.
+func loadChecked(from config.LoadOptions) (config.Config, error) {
+	cfg, err := config.Load(from)
+	if err == nil {
+		err = config.CheckFiles(cfg, from)
+	}
+	return cfg, err
+}
+
 // serve runs the server until ctx ends.
 func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	from := a.loadOptions(flags)
 	since := config.Fingerprint(from.Path) // before it is read: no change is missed
 	cfg, err := a.load(flags)
+	if err == nil {
+		err = config.CheckFiles(cfg, from)
+	}
 	if err != nil {
 		return err
 	}
@@ -48,9 +60,9 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	_, err = os.Stat(cfg.Store.Path)
 	first := errors.Is(err, fs.ErrNotExist)
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, watch: from.Path, since: since,
-		load: func() (config.Config, error) { return config.Load(from) }})
+		load: func() (config.Config, error) { return loadChecked(from) }})
 	if err != nil {
-		return err
+		return lockedHint(err, cfg)
 	}
 	if first {
 		a.note("%s", firstStart)

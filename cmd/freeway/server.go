@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -39,6 +40,8 @@ type serverOptions struct {
 	watch   string                                                 // the file to watch; "": none
 	since   string                                                 // its fingerprint before it was loaded
 	demo    bool
+
+	direct func(ctx context.Context, network, addr string) (net.Conn, error) // how judges are reached without a proxy; nil: as usual
 }
 
 // server is the whole of Freeway, wired: the only place where its parts meet.
@@ -58,8 +61,9 @@ type server struct {
 	scraper *scraper.Scraper
 	checker *checker.Checker
 	gateway *gateway.Gateway
-	api     *api.API
 	admin   net.Listener
+	api     atomic.Pointer[api.API] // replaced when a reload changes how it is guarded
+	token   proxy.Secret            // of api; protected by mu once the server runs
 
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
 	stopping atomic.Bool
@@ -196,13 +200,13 @@ func isLocal(a netip.Addr) bool {
 // openScraper gives the pool to the scraper as sink and notebook.
 func (s *server) openScraper(context.Context) (err error) {
 	s.scraper, err = scraper.Open(s.cfg.Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
-		Metrics: s.registry, Control: s.opt.control, UserAgent: userAgent()})
+		Metrics: s.registry, Control: s.opt.control, Via: s.throughPool, UserAgent: userAgent()})
 	return err
 }
 
 // openChecker gives the pool to the checker as queue.
 func (s *server) openChecker(context.Context) (err error) {
-	s.checker, err = checker.Open(s.cfg.Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Control: s.opt.control, Log: s.log,
+	s.checker, err = checker.Open(s.cfg.Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Direct: s.opt.direct, Control: s.opt.control, Log: s.log,
 		Metrics: s.registry, Roots: s.roots})
 	return err
 }
@@ -221,15 +225,11 @@ func (s *server) openGateway(context.Context) (err error) {
 	return s.gateway.Listen()
 }
 
-// openAPI binds the admin listener.
-func (s *server) openAPI(context.Context) (err error) {
-	token, err := adminToken(s.cfg)
-	if err != nil {
-		return err
-	}
+// makeAPI builds the admin API that a configuration asks for.
+func (s *server) makeAPI(cfg config.Config, token proxy.Secret) (*api.API, error) {
 	dashboard, err := web.Handler(web.Env{Version: versionText(), Gateway: s.gateway.Addr().String(), Demo: s.opt.demo})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: dashboard, Ready: s.ready, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
@@ -237,9 +237,19 @@ func (s *server) openAPI(context.Context) (err error) {
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) error { return s.reload() }
 	}
-	if s.api, err = api.Open(s.cfg.Admin, token, env); err != nil {
+	return api.Open(cfg.Admin, token, env)
+}
+
+// openAPI binds the admin listener.
+func (s *server) openAPI(context.Context) (err error) {
+	if s.token, err = adminToken(s.cfg); err != nil {
 		return err
 	}
+	a, err := s.makeAPI(s.cfg, s.token)
+	if err != nil {
+		return err
+	}
+	s.api.Store(a)
 	if s.admin, err = net.Listen("tcp", s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
@@ -321,7 +331,9 @@ func (s *server) announceStop() {
 
 // serveAdmin serves the admin API until ctx ends.
 func (s *server) serveAdmin(ctx context.Context) error {
-	return serveHTTP(ctx, s.api.Server(), s.admin)
+	srv := s.api.Load().Server()
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.Load().Handler().ServeHTTP(w, r) })
+	return serveHTTP(ctx, srv, s.admin)
 }
 
 // close releases files and listeners that are still open. It is the last call.

@@ -21,6 +21,7 @@ import (
 	"freeway/config"
 	"freeway/internal/loopback"
 	"freeway/lab"
+	"freeway/proxy"
 )
 
 // running is a server of a test with its configuration file.
@@ -297,5 +298,112 @@ func TestRunStages(t *testing.T) {
 	}
 	if want := []string{"stopping", "a", "c"}; !slices.Equal(order, want) {
 		t.Errorf("order after a failure = %v, want %v", order, want)
+	}
+}
+
+// TestTokenFollowsItsFile: a reload reads the token again, and only then.
+func TestTokenFollowsItsFile(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	token := filepath.Join(filepath.Dir(r.file), "token")
+	put := func(text string) {
+		if err := os.WriteFile(token, []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := func(token string) int {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.admin.Addr().String()+"/api/stats", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if got := status("none"); got != http.StatusOK {
+		t.Errorf("without a token the API answers %d", got)
+	}
+	put("first-token")
+	r.change(t, `admin: {listen: "127.0.0.1:0"}`, `admin: {listen: "127.0.0.1:0", token_file: token}`)
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := status("first-token"), status("none"); a != http.StatusOK || b != http.StatusUnauthorized {
+		t.Errorf("with a token the API answers %d, and %d to another", a, b)
+	}
+	eventually(t, "the watch has reloaded, too", func() bool { return strings.Count(r.log.String(), "configuration reloaded") >= 2 })
+	put("second-token")
+	if got := status("first-token"); got != http.StatusOK {
+		t.Errorf("before the reload the old token gets %d", got)
+	}
+	if err := r.reload(); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := status("second-token"), status("first-token"); a != http.StatusOK || b != http.StatusUnauthorized {
+		t.Errorf("after the reload the new token gets %d, the old one %d", a, b)
+	}
+	put("")
+	if err := r.reload(); err == nil || !strings.Contains(err.Error(), "admin.token_file: ") {
+		t.Errorf("reload with an empty token file = %v", err)
+	}
+	if got := status("second-token"); got != http.StatusOK {
+		t.Errorf("after a bad token file the token in force gets %d", got)
+	}
+}
+
+// TestSourceThroughThePool: a list with via: pool is fetched through an
+// upstream, and never directly.
+func TestSourceThroughThePool(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, lab.Config{})
+	list := filepath.Join(t.TempDir(), "list.txt")
+	var lines string
+	for _, u := range []lab.Upstream{{Protocol: 4}, {Protocol: 4}, {}} {
+		lines += add(t, l, u).String() + "\n"
+	}
+	if err := os.WriteFile(list, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := serveFile(t, fmt.Sprintf(`
+gateway: {listen: "127.0.0.1:0"}
+sources: {builtin: false, list: [{name: mine, file: %q}]}
+checker: {judges: [%q, %q], judge_ca: %q, own_ips: [127.0.0.1], timeout: 5s}
+network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
+`, list, l.JudgeHTTP(), l.JudgeHTTPS(), caFile(t, l)))
+	eventually(t, "the proxies are live", func() bool { return r.pool.Stats().Live == 3 })
+	u, err := url.Parse(l.HTTPName())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: r.throughPool, DisableKeepAlives: true}}
+	if err := fetch(t.Context(), client, u.String(), 3000, "via"); err != nil {
+		t.Errorf("through the pool: %v", err)
+	}
+	if n := l.DirectHits(); n != 0 {
+		t.Errorf("%d connections went to a target directly", n)
+	}
+	var ok uint64
+	for e := range r.pool.All(proxy.Filter{}) {
+		ok += uint64(e.Uses.OK)
+	}
+	if ok != 1 {
+		t.Errorf("%d uses are counted, want 1", ok)
+	}
+	if _, err := r.throughPool(t.Context(), "udp", "www.lab.test:80"); err == nil {
+		t.Error("throughPool takes udp")
+	}
+}
+
+// TestThroughPoolWithoutUpstreams: there is no direct way.
+func TestThroughPoolWithoutUpstreams(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	if c, err := r.throughPool(t.Context(), "tcp", r.admin.Addr().String()); !errors.Is(err, proxy.ErrNone) {
+		t.Errorf("throughPool = %v, %v, want ErrNone", c, err)
 	}
 }

@@ -31,7 +31,7 @@ func (a *app) withStore(readOnly bool, do func(cfg config.Config, st *store.Stor
 	}
 	st, err := store.Open(cfg.Store.Path, store.Options{ReadOnly: readOnly})
 	if err != nil {
-		return err
+		return lockedHint(err, cfg)
 	}
 	return errors.Join(do(cfg, st), st.Close())
 }
@@ -99,7 +99,8 @@ func (a *app) storeCompact() *cobra.Command {
 
 // storeBackup makes "freeway store backup".
 func (a *app) storeBackup() *cobra.Command {
-	return &cobra.Command{
+	var force bool
+	cmd := &cobra.Command{
 		Use:     "backup FILE",
 		Short:   "Copy the store to FILE, or to stdout with -",
 		Example: "  freeway store backup freeway.bak",
@@ -109,10 +110,15 @@ func (a *app) storeBackup() *cobra.Command {
 				if args[0] == "-" {
 					return st.Backup(a.stdout)
 				}
+				if _, err := os.Lstat(args[0]); err == nil && !force {
+					return fmt.Errorf("%s exists already; --force overwrites it", args[0])
+				}
 				return writeWhole(args[0], st.Backup)
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&force, "force", false, "overwrite FILE")
+	return cmd
 }
 
 // writeWhole writes a file so that it is there either whole or not at all. It
@@ -168,7 +174,7 @@ func (a *app) restore(ctx context.Context, backup string, force bool) error {
 		st, err := store.Open(path, store.Options{ReadOnly: true}) // nobody may be using it
 		var locked *store.LockedError
 		if errors.As(err, &locked) {
-			return err
+			return lockedHint(err, cfg)
 		}
 		if err == nil {
 			err = st.Close()

@@ -52,7 +52,7 @@ func shown(t *testing.T, both bool, args ...string) (int, string, string) {
 		io.Copy(&all, screen) //nolint:errcheck // it fails when the terminal is closed
 		read <- all.String()
 	}()
-	code := run(t.Context(), args, noEnvironment, strings.NewReader(""), stdout, tty)
+	code := run(t.Context(), args, nil, strings.NewReader(""), stdout, tty)
 	tty.Close()
 	return code, out.String(), <-read
 }
