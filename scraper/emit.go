@@ -288,10 +288,12 @@ const (
 )
 
 // idSet is a set of identities other than 0, with open addressing. The zero
-// value is empty and usable.
+// value is empty and usable. The place of an identity is in the upper bits of
+// its hash, so that growing reads and writes the memory in order.
 type idSet struct {
 	slots []uint64
 	n     int
+	shift uint   // 64 less the bits of an index
 	seed  uint64 // so that no list can be made whose entries collide
 }
 
@@ -315,7 +317,7 @@ func (s *idSet) add(id uint64) bool {
 // find returns the slot that holds id or is free for it.
 func (s *idSet) find(id uint64) uint64 {
 	mask := uint64(len(s.slots) - 1)
-	i := mix(id^s.seed) & mask
+	i := mix(id^s.seed) >> s.shift
 	for s.slots[i] != 0 && s.slots[i] != id {
 		i = (i + 1) & mask
 	}
@@ -333,11 +335,15 @@ func mix(h uint64) uint64 {
 
 // grow doubles the slots.
 func (s *idSet) grow() {
-	if s.seed == 0 {
-		s.seed = rand.Uint64()
-	}
 	old := s.slots
-	s.slots = make([]uint64, max(256, 2*len(old)))
+	if old == nil {
+		const first = 8 // bits
+		s.shift, s.seed = 64-first, rand.Uint64()
+		s.slots = make([]uint64, 1<<first)
+		return
+	}
+	s.shift--
+	s.slots = make([]uint64, 2*len(old))
 	for _, id := range old {
 		if id != 0 {
 			s.slots[s.find(id)] = id
