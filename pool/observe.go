@@ -20,6 +20,8 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 	var f finding
 	if domain := o.Target.Domain; domain != "" && (o.Failed() || p.targets.get(domain) != nil) {
 		x := p.targets.make(domain, now)
+		x.order.Lock()
+		defer x.order.Unlock()
 		f = x.observe(o, exit, now)
 		weight = f.weight
 		if !p.docs.off && (f.change || o.Failed()) {

@@ -27,6 +27,10 @@ const (
 
 // target is one domain. Bans are by domain, circuits by port and host.
 type target struct {
+	// order is held while an outcome is judged here and applied to the rows, so
+	// that nothing is taken back that was not charged yet. Picks do without it.
+	order sync.Mutex
+
 	mu        sync.Mutex // protects the fields below
 	touched   time.Time
 	pairs     map[netip.Addr]*pair

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +210,33 @@ func TestTargetThatBreaksOff(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestManyBreakOffAtOnce: nobody keeps the blame either when the failures of all
+// come at the same time, as those of a silent target do.
+func TestManyBreakOffAtOnce(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 10)
+	for round := range 100 {
+		x := target(t, fmt.Sprint(round, ".example"))
+		var leases []proxy.Lease
+		for _, c := range found {
+			leases = append(leases, pick(t, p, at(c.Endpoint, x)))
+		}
+		var all sync.WaitGroup
+		for _, l := range leases {
+			all.Go(func() {
+				l.Report(proxy.Outcome{Target: x, Stage: proxy.StageTunnel, Class: proxy.Timeout})
+				l.Close()
+			})
+		}
+		all.Wait()
+	}
+	for _, c := range found {
+		if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) {
+			t.Errorf("%v is %v, %+v after targets that say nothing", e.Endpoint, e.State, e.Error)
+		}
 	}
 }
 
