@@ -308,10 +308,14 @@ func await(t *testing.T, what string, ch <-chan struct{}) {
 	}
 }
 
-// closedPort returns an address at which nothing listens.
+// closedPort returns an address at which nothing listens: where there is one, not
+// that of other tests, which could be given the port next.
 func closedPort(t *testing.T) proxy.Endpoint {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.66.66.66:0")
+	if err != nil {
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +344,7 @@ func namedJudges(b *lab.Lab) option {
 }
 
 // writeFile puts text into a file of the test's.
-func writeFile(t *testing.T, name, text string) string {
+func writeFile(t testing.TB, name, text string) string {
 	t.Helper()
 	path := t.TempDir() + "/" + name
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -45,7 +45,7 @@ func workers(n int) option {
 func TestRunJudgesEverythingAndEnds(t *testing.T) {
 	t.Parallel()
 	q := newQueue()
-	b := newBench(t, withQueue(q), workers(8))
+	b := newBench(t, withQueue(q), workers(8), timeout(4*time.Second))
 	want := map[proxy.Endpoint]proxy.Class{}
 	for i := range 40 {
 		u, class := lab.Upstream{Protocol: proxy.Protocols()[i%3]}, proxy.OK

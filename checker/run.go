@@ -13,6 +13,9 @@ import (
 func (t *try) run(ctx context.Context) *result {
 	tunnel := t.ask(ctx, t.s.pick(true, ""))
 	var plain step
+	if tunnel.ok() { // a slow tunnel must not spare it the look at plain HTTP
+		t.budget.left = max(t.budget.left, t.s.cfg.Timeout)
+	}
 	if t.worthPlain(&tunnel) {
 		avoid := ""
 		if tunnel.judge != nil {
@@ -185,6 +188,9 @@ func (t *try) learn(tunnel, plain *step) *proxy.Traits {
 			l.TunnelAny = proxy.Yes
 		}
 	}
+	if plain.fault != nil {
+		t.unseen(&l)
+	}
 	if plain.ok() {
 		l.Anonymity = grade(plain.seen, plain.judge.known().base, t.own)
 		if t.ep.Protocol.IsSOCKS() {
@@ -194,6 +200,17 @@ func (t *try) learn(tunnel, plain *step) *proxy.Traits {
 		}
 	}
 	return &l
+}
+
+// unseen denies plain HTTP to a proxy whose treatment of it nobody has seen yet:
+// its tunnel works, but what it does to pages is not known.
+func (t *try) unseen(l *proxy.Traits) {
+	switch {
+	case t.ep.Protocol.IsSOCKS() && t.known.TunnelAny != proxy.Yes:
+		l.TunnelAny = proxy.No
+	case !t.ep.Protocol.IsSOCKS() && t.known.Forward != proxy.Yes:
+		l.Forward = proxy.No
+	}
 }
 
 // lost returns the abilities that definite answers deny, and what the proxy was caught at.
