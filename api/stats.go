@@ -10,18 +10,28 @@ import (
 
 // Stats are the numbers of the pool, and what the checker says of itself.
 type Stats struct {
-	Total      int            `json:"total"`
-	States     map[string]int `json:"states"`
-	Exits      int            `json:"exits" doc:"Different exits of the live ones."`
-	Protocols  map[string]int `json:"protocols" doc:"Of the live ones."`
-	Countries  map[string]int `json:"countries" doc:"Of the live ones; the empty name is unknown."`
-	Pools      map[string]int `json:"pools" doc:"Of the live ones."`
-	Due        int            `json:"due" doc:"Addresses that wait for a check."`
-	Checking   int            `json:"checking" doc:"Addresses being checked."`
-	Sessions   int            `json:"sessions"`
-	LastMinute Rates          `json:"last_minute"`
-	Checker    any            `json:"checker,omitempty"`
-	Version    string         `json:"version"`
+	Total       int            `json:"total"`
+	States      map[string]int `json:"states"`
+	Exits       int            `json:"exits" doc:"Different exits of the live ones."`
+	Protocols   map[string]int `json:"protocols" doc:"Of the live ones."`
+	Countries   map[string]int `json:"countries" doc:"Of the live ones; the empty name is unknown."`
+	Pools       map[string]int `json:"pools" doc:"Of the live ones."`
+	Due         int            `json:"due" doc:"Addresses that wait for a check."`
+	Checking    int            `json:"checking" doc:"Addresses being checked."`
+	Sessions    int            `json:"sessions"`
+	LastMinute  Rates          `json:"last_minute"`
+	Calibration []Decile       `json:"calibration" doc:"Of the uses that were given a score, how many worked; only uses through the gateway count."`
+	Checker     any            `json:"checker,omitempty"`
+	Version     string         `json:"version"`
+}
+
+// Decile compares predicted with observed: of the uses whose score was in
+// [Low, High), the share OK / Uses worked.
+type Decile struct {
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+	Uses int     `json:"uses"`
+	OK   int     `json:"ok"`
 }
 
 // Rates count what happened within the last minute.
@@ -40,7 +50,10 @@ func (a *API) stats(context.Context, *struct{}) (*struct{ Body Stats }, error) {
 		Total:  s.Total,
 		States: map[string]int{"new": s.New, "live": s.Live, "resting": s.Resting, "dead": s.Dead, "unsafe": s.Unsafe},
 		Exits:  s.Exits, Protocols: map[string]int{}, Countries: countsOf(s.Countries), Pools: countsOf(s.Pools),
-		Due: s.Due, Checking: s.Claimed, Sessions: s.Sessions, LastMinute: Rates(s.LastMinute), Version: a.env.Version,
+		Due: s.Due, Checking: s.Claimed, Sessions: s.Sessions, LastMinute: Rates(s.LastMinute), Calibration: []Decile{}, Version: a.env.Version,
+	}
+	for _, c := range s.Calibration {
+		out.Calibration = append(out.Calibration, Decile(c))
 	}
 	for p, n := range s.Protocols {
 		out.Protocols[p.String()] = n
@@ -152,7 +165,8 @@ func (a *API) dropSession(_ context.Context, in *idInput) (*struct{}, error) {
 // Target is what is remembered of a registrable domain.
 type Target struct {
 	Domain     string     `json:"domain"`
-	Down       bool       `json:"down" doc:"Several proxies agree that it does not answer."`
+	Down       bool       `json:"down" doc:"Several proxies agree that a host of it does not answer."`
+	DownAt     []string   `json:"down_at" doc:"The host:port that do not answer."`
 	Throttling bool       `json:"throttling" doc:"Several exits got the same refusal."`
 	Until      *time.Time `json:"until" doc:"Of down or throttling."`
 	Banned     []Ban      `json:"banned"`
@@ -179,7 +193,7 @@ func (a *API) targets(context.Context, *struct{}) (*struct{ Body TargetList }, e
 }
 
 func targetOf(t pool.TargetInfo) Target {
-	out := Target{Domain: t.Domain, Down: t.Down, Throttling: t.Throttling, Until: stamp(t.Until), Banned: []Ban{}}
+	out := Target{Domain: t.Domain, Down: t.Down, DownAt: orEmpty(t.DownAt), Throttling: t.Throttling, Until: stamp(t.Until), Banned: []Ban{}}
 	for _, b := range t.Banned {
 		out.Banned = append(out.Banned, Ban{Exit: addr(b.Exit), Until: stamp(b.Until), Count: b.Count})
 	}
