@@ -41,6 +41,7 @@ type flow struct {
 	lastMoved atomic.Int64 // Unix nanoseconds when a byte last moved either way
 	spoke     atomic.Int64 // Unix nanoseconds when the client first sent something; 0: not yet
 	half      atomic.Bool  // one direction has ended
+	tls       atomic.Bool  // the client began with a ClientHello, as far as it was here at once
 
 	mu      sync.Mutex // protects the fields below
 	leg     *leg       // the upstream in use
@@ -65,7 +66,7 @@ type leg struct {
 	since    time.Time   // when
 	records  records     // what came back, where it is TLS
 	odd      atomic.Bool // what came back before the client spoke is not TLS
-	garbage  atomic.Bool // and then the client spoke TLS
+	garbage  atomic.Bool // the client spoke TLS and what came back is not
 }
 
 // States of a leg. The client's side moves it from waiting to held or open;
@@ -144,6 +145,8 @@ func (f *flow) run(ctx context.Context) {
 	first, err := c.r.Peek(1)
 	if err == nil {
 		f.spoke.Store(time.Now().UnixNano())
+		b, _ := c.r.Peek(c.r.Buffered())
+		f.tls.Store(isHello(b))
 	}
 	switch {
 	case l.guarded && (err != nil || !c.beginsTLS()):
@@ -155,9 +158,8 @@ func (f *flow) run(ctx context.Context) {
 			f.abort()
 			return
 		}
-	case err == nil && !l.state.CompareAndSwap(waiting, open) && l.odd.Load():
-		b, _ := c.r.Peek(c.r.Buffered())
-		l.garbage.Store(isHello(b))
+	case err == nil && !l.state.CompareAndSwap(waiting, open) && l.odd.Load() && f.tls.Load():
+		l.garbage.Store(true)
 	}
 	l.claim()
 	f.upload(l)
@@ -217,148 +219,6 @@ func (f *flow) upload(l *leg) {
 	}
 	f.note(proxy.OK)
 	f.endHalf(l.up.CloseWrite, l.up)
-}
-
-// download is the upstream's side of a leg.
-func (f *flow) download(l *leg) {
-	buf := small.Get().(*[]byte)
-	defer small.Put(buf)
-	_ = l.up.SetReadDeadline(time.Now().Add(f.idle))
-	n, err := f.readFirst(l, *buf)
-	first := opening{data: (*buf)[:n], err: err}
-	if l.state.Load() == waiting {
-		first.early = n > 0
-		f.awaitClient(l, n > 0)
-	}
-	l.odd.Store(first.early && plausibleTLS(first.data) == notTLS)
-	if !l.state.CompareAndSwap(waiting, open) {
-		switch l.state.Load() {
-		case shut:
-			return
-		case held:
-			l.fill(*buf, &first)
-			l.opening <- first
-			if !<-l.verdict {
-				return
-			}
-		}
-	}
-	f.judge(l, first)
-	f.deliver(l, first)
-}
-
-// awaitClient gives a client the time to speak before it gets what the
-// upstream sent first, or learns that the upstream is gone: if it speaks TLS
-// then, another upstream can serve it. A guarded leg gives nothing before.
-func (f *flow) awaitClient(l *leg, bytes bool) {
-	if l.guarded {
-		<-l.claimed
-		return
-	}
-	hold := hangupLag
-	if bytes {
-		hold = greetHold
-	}
-	if bytes && !f.mayHold() {
-		return
-	}
-	t := time.NewTimer(hold)
-	defer t.Stop()
-	select {
-	case <-l.claimed:
-	case <-t.C:
-	}
-}
-
-// readFirst waits for the first bytes, for as long as the tunnel is not idle.
-func (f *flow) readFirst(l *leg, buf []byte) (int, error) {
-	for {
-		n, err := l.up.Read(buf)
-		if n > 0 || err == nil || !f.restIdle(l.up, err, nil) {
-			return n, err
-		}
-	}
-}
-
-// fill reads on until the first record of TLS is whole, as far as buf holds it.
-func (l *leg) fill(buf []byte, first *opening) {
-	for first.err == nil {
-		n := len(first.data)
-		missing := min(missingTLS(first.data), len(buf)-n)
-		if missing == 0 {
-			return
-		}
-		more, err := l.up.Read(buf[n:])
-		first.data, first.err = buf[:n+more], err
-	}
-}
-
-// judge takes down what came back first. Silence that ended is reported at
-// once; what answered is reported when it has shown that it lasts.
-func (f *flow) judge(l *leg, first opening) {
-	spoke := f.spoke.Load()
-	switch {
-	case l.t.settled:
-	case len(first.data) > 0:
-		l.answered, l.since = true, time.Now()
-		l.records.on = plausibleTLS(first.data) != notTLS
-		if spoke != 0 && l.t.phases.FirstByte == 0 {
-			l.t.phases.FirstByte = max(0, time.Since(time.Unix(0, spoke)))
-		}
-		_ = l.up.SetReadDeadline(time.Now().Add(min(f.patience(), f.x.c.g.creditAfter)))
-	case spoke != 0 && !f.half.Load() && !errors.Is(first.err, net.ErrClosed):
-		l.t.report(proxy.StageTunnel, dial.Classify(first.err), 0, 0)
-	}
-}
-
-// credit reports a tunnel that works before it ends, and returns how long
-// until it would be next; 0: no more.
-func (f *flow) credit(l *leg) time.Duration {
-	if l == nil || !l.answered || l.t.settled || l.garbage.Load() {
-		return 0
-	}
-	left := f.x.c.g.creditAfter - time.Since(l.since)
-	if left > 0 && f.down.Load() < creditBytes {
-		return left
-	}
-	l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
-	return 0
-}
-
-// deliver gives the client what came first and everything behind it.
-func (f *flow) deliver(l *leg, first opening) {
-	c, source := f.x.c, first.err
-	var sink error
-	if len(first.data) > 0 {
-		l.records.feed(first.data)
-		sink = f.send(c.conn, first.data, &f.down)
-	}
-	if sink == nil && source == nil {
-		source, sink = f.copy(c.conn, l.up, &f.down, l)
-	} else if errors.Is(source, io.EOF) {
-		source = nil
-	}
-	f.note(l.ending(source, sink))
-	if source != nil || sink != nil {
-		c.reset()
-		f.abort()
-		return
-	}
-	f.endHalf(func() error { return closeWrite(c.conn) }, c.raw)
-}
-
-// ending is what the end of what came back says about the upstream. A client
-// that takes no more and a tunnel that is idle say nothing.
-func (l *leg) ending(source, sink error) proxy.Class {
-	switch {
-	case sink != nil, errors.Is(source, os.ErrDeadlineExceeded), errors.Is(source, net.ErrClosed):
-		return proxy.OK
-	case source == nil && !l.records.cut():
-		return proxy.OK
-	case source == nil, errors.Is(source, io.ErrUnexpectedEOF):
-		return proxy.Truncated
-	}
-	return dial.Classify(source)
 }
 
 // closeWrite half-closes a connection of a client, TCP or TLS.

@@ -180,6 +180,26 @@ func TestPageThenLateClient(t *testing.T) {
 	}
 }
 
+// TestPageInStrictSession: where nothing is replayed the client gets the page,
+// and the upstream the blame.
+func TestPageInStrictSession(t *testing.T) {
+	t.Parallel()
+	const page = "<html>buy</html>"
+	for _, user := range []string{"bob-session-a-strict", "bob-replay-off"} {
+		bad := granting(t, func(c *wire) { _, _ = c.r.Peek(1); c.send(page); _, _ = io.Copy(io.Discard, c.r) })
+		r := newRig(t, gateway.Config{}, bad, honest(t))
+		w := r.conn()
+		w.send("CONNECT 127.0.0.1:443 HTTP/1.1\r\nFreeway-Options: " + user[4:] + "\r\n\r\n")
+		w.answer("CONNECT")
+		w.send(helloOf(t))
+		w.expect(page)
+		_ = w.Close()
+		if out := r.p.outcomes(t, 1)[0]; out.Stage != proxy.StageTunnel || out.Class != proxy.Garbage {
+			t.Errorf("%s: outcome %v %v, want tunnel garbage", user, out.Stage, out.Class)
+		}
+	}
+}
+
 // TestImplausibleTLS is replayed, however it is cut up.
 func TestImplausibleTLS(t *testing.T) {
 	t.Parallel()
