@@ -101,16 +101,31 @@ func (c *client) get(ctx context.Context, path string, query url.Values) ([]byte
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, problem(resp.Status, body)
+		return nil, problem(resp, body)
 	}
 	return body, nil
 }
 
-// problem makes an error of an RFC 9457 document.
-func problem(status string, body []byte) error {
-	var doc struct{ Title, Detail string }
-	if json.Unmarshal(body, &doc) != nil || doc.Detail == "" {
-		return fmt.Errorf("the server answers %s", status)
+// answerError is an answer other than 200.
+type answerError struct {
+	status int
+	text   string // of the status: "404 Not Found"
+	detail string // what the server says; may be empty
+}
+
+// Error says what the server answered.
+func (e *answerError) Error() string {
+	if e.detail == "" {
+		return "the server answers " + e.text
 	}
-	return fmt.Errorf("the server answers %s: %s", status, doc.Detail)
+	return "the server answers " + e.text + ": " + e.detail
+}
+
+// problem makes an error of an RFC 9457 document.
+func problem(resp *http.Response, body []byte) error {
+	var doc struct{ Title, Detail string }
+	if json.Unmarshal(body, &doc) != nil {
+		doc.Detail = ""
+	}
+	return &answerError{status: resp.StatusCode, text: resp.Status, detail: doc.Detail}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -110,5 +111,18 @@ func TestExplainPrintsTheAnswer(t *testing.T) {
 	q := asked()[0].URL.Query()
 	if q.Get("user") != "bob-country-de" || q.Get("url") != "https://example.com/?a=b" {
 		t.Errorf("asked for %v", q)
+	}
+}
+
+// TestExplainOfWhatIsMisspelt: a server that cannot read user name or address
+// means wrong usage; one that refuses what it has read means failure.
+func TestExplainOfWhatIsMisspelt(t *testing.T) {
+	t.Parallel()
+	for detail, want := range map[string]int{"bad_options: unknown key": 2, "bad_request: not an address": 2, "forbidden_target: this port is closed": 1, "": 1} {
+		url, _ := adminServer(t, 422, fmt.Sprintf(`{"title":"Unprocessable Entity","detail":%q}`, detail))
+		code, out, errs := command(t, nil, "explain", "--server", url, "bob", "https://example.com/")
+		if code != want || out != "" || !strings.Contains(errs, detail) {
+			t.Errorf("explain answered by %q = %d, %q, %q, want %d", detail, code, out, errs, want)
+		}
 	}
 }

@@ -3,17 +3,17 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"freeway/api"
-	"freeway/config"
 	"freeway/gateway"
 	"freeway/pool"
-	"freeway/proxy"
 )
 
 // explainCommand makes "freeway explain".
@@ -31,7 +31,7 @@ func (a *app) explainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, err := wantOf(cfg, args[0], args[1]); err != nil && server == "" { // another server may have other users
+		if _, err := gateway.Want(cfg.Gateway, args[0], args[1]); isMisspelt(err) && server == "" { // another server may have other users
 			return usageError{err}
 		}
 		c, err := a.client(server, cfg)
@@ -39,6 +39,9 @@ func (a *app) explainCommand() *cobra.Command {
 			return err
 		}
 		body, err := c.get(cmd.Context(), "/api/explain", url.Values{"user": {args[0]}, "url": {args[1]}})
+		if saysMisspelt(err) {
+			return usageError{err}
+		}
 		if err != nil {
 			return err
 		}
@@ -52,9 +55,23 @@ func (a *app) explainCommand() *cobra.Command {
 	return cmd
 }
 
-// explain answers "which upstreams would this request get?".
+// isMisspelt reports whether an error says that user name or address cannot be read.
+func isMisspelt(err error) bool {
+	var refused *gateway.Refused
+	return errors.As(err, &refused) && refused.Status == http.StatusBadRequest
+}
+
+// saysMisspelt is isMisspelt for what a server answers.
+func saysMisspelt(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer) && answer.status == http.StatusUnprocessableEntity &&
+		(strings.HasPrefix(answer.detail, "bad_options: ") || strings.HasPrefix(answer.detail, "bad_request: "))
+}
+
+// explain answers "which upstreams would this request get?". What the gateway
+// would refuse is an error.
 func (s *server) explain(user, link string) (any, error) {
-	want, err := wantOf(s.current(), user, link)
+	want, err := s.gateway.Want(user, link)
 	if err != nil {
 		return nil, err
 	}
@@ -87,55 +104,4 @@ func explanationOf(e pool.Explanation) explanation {
 		out.Chosen = append(out.Chosen, api.View(c))
 	}
 	return out
-}
-
-// wantOf is what the gateway would ask of the pool for a request of that user.
-func wantOf(cfg config.Config, user, link string) (proxy.Want, error) {
-	u, err := url.Parse(link)
-	if err != nil || u.Host == "" {
-		return proxy.Want{}, fmt.Errorf("url: %q is not an address such as https://example.com/", link)
-	}
-	port := uint16(443)
-	if u.Scheme == "http" {
-		port = 80
-	} else if u.Scheme != "https" {
-		return proxy.Want{}, fmt.Errorf("url: %q begins with neither http:// nor https://", link)
-	}
-	target, err := proxy.ParseTarget(u.Host, port)
-	if err != nil {
-		return proxy.Want{}, fmt.Errorf("url: %w", err)
-	}
-	name, opt, err := splitUser(cfg.Gateway.Users, user)
-	if err != nil {
-		return proxy.Want{}, fmt.Errorf("user: %w", err)
-	}
-	want := proxy.Want{Filter: opt.Filter, Target: target, Need: target.Needs(u.Scheme == "http"), Pools: cfg.Gateway.Pools}
-	if len(opt.Filter.Pools) > 0 {
-		want.Pools = opt.Filter.Pools
-	}
-	if opt.Session != "" && !opt.Rotate {
-		want.Session = proxy.SessionKey{User: name, ID: opt.Session}
-	}
-	return want, nil
-}
-
-// splitUser finds the configured user of a user name, the longest wins, and
-// reads the options behind it. What the user requires is added.
-func splitUser(users []gateway.User, s string) (string, gateway.Options, error) {
-	var best gateway.User
-	for _, u := range users {
-		rest, ok := strings.CutPrefix(s, u.Name)
-		if ok && (rest == "" || rest[0] == '-' || rest[0] == '~') && len(u.Name) > len(best.Name) {
-			best = u
-		}
-	}
-	if best.Name == "" {
-		return gateway.ParseUser(s)
-	}
-	rest := s[len(best.Name):]
-	if best.Require != "" && !strings.HasPrefix(rest, "~") {
-		rest += "-" + best.Require
-	}
-	_, opt, err := gateway.ParseUser("x" + rest)
-	return best.Name, opt, err
 }

@@ -13,8 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"freeway/config"
-	"freeway/gateway"
 	"freeway/proxy"
 )
 
@@ -134,25 +132,6 @@ func TestPrintersParse(t *testing.T) {
 	}
 	if text := printed(t, "csv", all...); !strings.Contains(text, ",'=list,") {
 		t.Errorf("a formula is not disarmed:\n%s", text)
-	}
-}
-
-func TestWantOf(t *testing.T) {
-	t.Parallel()
-	cfg := config.Default()
-	cfg.Gateway.Users = []gateway.User{{Name: "bob"}, {Name: "bob-session", Require: "country-de"}}
-	want, err := wantOf(cfg, "bob-session-protocol-socks5-session-a1", "http://www.example.com/x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want.Session != (proxy.SessionKey{User: "bob-session", ID: "a1"}) || want.Target.Port != 80 || want.Need&proxy.NeedForward == 0 ||
-		len(want.Filter.Countries) != 1 || want.Filter.Protocols[0] != proxy.SOCKS5 || want.Pools[0] != proxy.PublicPool {
-		t.Errorf("wantOf = %+v", want)
-	}
-	for _, bad := range [][2]string{{"bob-colour-red", "https://a.example/"}, {"x", "ftp://a.example/"}, {"x", "nonsense"}, {"x", "http://a b/"}} {
-		if _, err := wantOf(cfg, bad[0], bad[1]); err == nil {
-			t.Errorf("wantOf(%q, %q) = nil, want an error", bad[0], bad[1])
-		}
 	}
 }
 

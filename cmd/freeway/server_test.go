@@ -407,3 +407,27 @@ func TestThroughPoolWithoutUpstreams(t *testing.T) {
 		t.Errorf("throughPool = %v, %v, want ErrNone", c, err)
 	}
 }
+
+// TestExplainRefusesWhatTheGatewayRefuses: explain says what a request would be answered.
+func TestExplainRefusesWhatTheGatewayRefuses(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, strings.ReplaceAll(nothingWorks, `gateway: {listen: "127.0.0.1:0"}`,
+		`gateway: {listen: "127.0.0.1:0", users: [{name: bob, password: x, require: country-de}]}`))
+	for _, tt := range []struct{ user, url, want string }{
+		{"bob", "tcp://mail.example.com:25", "forbidden_target: "},
+		{"bob", "http://10.0.0.1/", "forbidden_target: "},
+		{"bob", "http://" + r.gateway.Addr().String() + "/", "forbidden_target: "},
+		{"bob", "http://" + r.admin.Addr().String() + "/", "forbidden_target: "},
+		{"bob-country-us", "https://example.com/", "contradict"},
+		{"bob-contry-us", "https://example.com/", "bad_options: "},
+		{"eve", "https://example.com/", "auth_required: "},
+	} {
+		_, body := r.get(t, "/api/explain?"+url.Values{"user": {tt.user}, "url": {tt.url}}.Encode())
+		if !strings.Contains(body, tt.want) || strings.Contains(body, `"left"`) {
+			t.Errorf("explain %s %s = %s, want %q", tt.user, tt.url, body, tt.want)
+		}
+	}
+	if _, body := r.get(t, "/api/explain?user=bob-country-de&url=https://example.com/"); !strings.Contains(body, `"left":0`) {
+		t.Errorf("explain of what is allowed = %s", body)
+	}
+}
