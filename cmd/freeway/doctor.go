@@ -42,6 +42,7 @@ func (a *app) doctor() error {
 	for _, l := range []struct{ what, addr string }{{"gateway", cfg.Gateway.Listen}, {"admin", cfg.Admin.Listen}} {
 		all = append(all, checkPort(l.what, l.addr))
 	}
+	all = append(all, checkNamed(cfg, a.loadOptions(nil))...)
 	all = append(all, checkSources(cfg), checkJudges(cfg), checkPlaces(cfg))
 	rows := make([][]string, len(all))
 	bad := false
@@ -59,6 +60,22 @@ func (a *app) doctor() error {
 		return errQuiet
 	}
 	return nil
+}
+
+// checkNamed looks at the files that the configuration names, apart from the
+// store and the table of places, which have lines of their own.
+func checkNamed(cfg config.Config, from config.LoadOptions) []finding {
+	var many config.Errors
+	if !errors.As(config.CheckFiles(cfg, from), &many) {
+		return nil
+	}
+	var out []finding
+	for _, e := range many {
+		if e.Path != "store.path" && e.Path != "geo.database" {
+			out = append(out, finding{what: "files", says: e.Error(), bad: true})
+		}
+	}
+	return out
 }
 
 // minFiles is what a small pool with a few clients needs.

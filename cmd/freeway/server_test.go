@@ -431,3 +431,19 @@ func TestExplainRefusesWhatTheGatewayRefuses(t *testing.T) {
 		t.Errorf("explain of what is allowed = %s", body)
 	}
 }
+
+// TestLockedStoreSaysWhomToAsk: every command that needs the store names the
+// process that has it and the way to ask that.
+func TestLockedStoreSaysWhomToAsk(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	env := map[string]string{"FREEWAY_STORE_PATH": r.current().Store.Path, "FREEWAY_ADMIN_LISTEN": r.admin.Addr().String(), "FREEWAY_GATEWAY_LISTEN": "127.0.0.1:0"}
+	want := fmt.Sprintf("is in use by process %d; \"freeway get --server http://%s\" asks it instead\n", os.Getpid(), r.admin.Addr())
+	for _, args := range [][]string{{"serve", "--log-level", "error"}, {"store", "check"}, {"store", "compact"}, {"store", "backup", "-"},
+		{"scan", "--store"}, {"scan", "--save", "socks5://192.0.2.1:1"}} {
+		code, out, errs := command(t, env, args...)
+		if code != 1 || out != "" || !strings.HasSuffix(errs, want) {
+			t.Errorf("%s = %d, %q, %q, want %q", strings.Join(args, " "), code, out, errs, want)
+		}
+	}
+}

@@ -40,6 +40,12 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 // returns the exit code and what the screen got.
 func shown(t *testing.T, both bool, args ...string) (int, string, string) {
 	t.Helper()
+	return shownOn(t, "xterm", both, args...)
+}
+
+// shownOn is shown on a terminal of a kind.
+func shownOn(t *testing.T, kind string, both bool, args ...string) (int, string, string) {
+	t.Helper()
 	screen, tty := terminal(t)
 	var out bytes.Buffer
 	var stdout io.Writer = &out
@@ -52,7 +58,7 @@ func shown(t *testing.T, both bool, args ...string) (int, string, string) {
 		io.Copy(&all, screen) //nolint:errcheck // it fails when the terminal is closed
 		read <- all.String()
 	}()
-	code := run(t.Context(), args, nil, strings.NewReader(""), stdout, tty)
+	code := run(t.Context(), args, []string{"TERM=" + kind}, strings.NewReader(""), stdout, tty)
 	tty.Close()
 	return code, out.String(), <-read
 }
@@ -81,5 +87,14 @@ func TestTableOnATerminal(t *testing.T) {
 	}
 	if strings.Contains(seen, "\x1b[3") {
 		t.Errorf("there are colours:\n%q", seen)
+	}
+}
+
+// TestDumbTerminal: there nothing moves the cursor.
+func TestDumbTerminal(t *testing.T) {
+	t.Parallel()
+	code, _, seen := shownOn(t, "dumb", true, scanLab(t, 3, 0)...)
+	if code != 0 || strings.Contains(seen, "\x1b") || strings.Count(seen, "http://127.") != 3 {
+		t.Errorf("scan = %d\nscreen:\n%q", code, seen)
 	}
 }
