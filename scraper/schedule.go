@@ -187,18 +187,43 @@ func backOff(n int, every time.Duration, soon bool) time.Duration {
 }
 
 // scheduled runs a source whose turn it is, unless a run of it is under way:
-// then this turn is lost.
+// then this turn is lost. The run of a definition that was replaced meanwhile
+// does not count: the new one waits for its end and then has its first run.
 func (s *Scraper) scheduled(ctx context.Context, st *state) {
 	select {
 	case st.turn <- struct{}{}:
 	default:
-		s.metrics.count(st.src.Name, "skipped")
-		return
+		if s.hasRun(st) || !s.await(ctx, st) {
+			s.metrics.count(st.src.Name, "skipped")
+			return
+		}
 	}
 	defer s.release(ctx, st)
 	if err := s.run(ctx, st); err != nil && ctx.Err() == nil {
 		s.complain(st, err)
 	}
+}
+
+// await takes the turn of a source that has not run yet, and gives it back when
+// the run that it waited for was the source's own after all.
+func (s *Scraper) await(ctx context.Context, st *state) bool {
+	select {
+	case st.turn <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	if s.hasRun(st) {
+		s.release(ctx, st)
+		return false
+	}
+	return true
+}
+
+// hasRun reports whether this definition of a source was ever run.
+func (s *Scraper) hasRun(st *state) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !st.memo.Last.LastRun.IsZero()
 }
 
 // complain logs a failure, the first in a row louder than the rest.

@@ -118,7 +118,7 @@ func TestTenMillionEntries(t *testing.T) {
 		}
 		w.Write(b.Bytes())
 	})
-	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}))
+	r := open(t, scraper.Config{Timeout: 5 * time.Minute}, list(scraper.Source{Name: "a", URL: url}))
 	res, err := r.once(t, "a")
 	if err != nil || res.Candidates != 500_000 || res.Refused["over the quota of one source"] != more-500_000 {
 		t.Errorf("RunNow() = %d candidates, refused %v, %v, want 500000", res.Candidates, res.Refused, err)
