@@ -31,6 +31,7 @@ type result struct {
 	phases   proxy.Phases
 	learned  *proxy.Traits
 	notes    []string
+	reached  []string      // names of the per-target checks that passed
 	judges   []*examiner   // whose outage could be the reason of the fault
 	network  bool          // an outage of our own network could be the reason
 	excuses  []func() bool // what direct requests may show later that makes the fault another's
@@ -258,7 +259,13 @@ func (k *check) verdict() proxy.Verdict {
 			v.Outcomes = append(v.Outcomes, k.outcome(r.ep, r))
 		}
 	}
+	if len(k.s.targets) > 0 {
+		v.Reached = map[proxy.Endpoint][]string{}
+	}
 	for _, r := range k.all() {
+		if len(r.reached) > 0 {
+			v.Reached[r.ep] = r.reached
+		}
 		for _, n := range r.notes {
 			v.Notes = append(v.Notes, fmt.Sprintf("%s: %s", r.ep.Protocol, n))
 		}

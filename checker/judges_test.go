@@ -402,6 +402,9 @@ func TestTargets(t *testing.T) {
 				if o.Class != tt.class || o.Learned == nil && tt.class == proxy.OK || !anyNote(v, tt.note...) {
 					t.Errorf("%v: outcome = %v %v, want %v; notes %q", p, o.Stage, o.Class, tt.class, v.Notes)
 				}
+				if reached := len(v.Reached[o.Endpoint]) == 1; reached != strings.HasSuffix(tt.note[0], ": ok") {
+					t.Errorf("%v: reached %v; notes %q", p, v.Reached, v.Notes)
+				}
 				if o.Class != proxy.OK && tt.name != "elsewhere" && (o.Stage != proxy.StageRequest || o.Target.Port == 0) {
 					t.Errorf("%v: failed at %v towards %v, want the request to the target", p, o.Stage, o.Target)
 				}

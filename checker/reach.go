@@ -81,6 +81,7 @@ func (t *try) reachTargets(ctx context.Context, r *result) {
 		f := t.reach(ctx, want)
 		if f == nil {
 			r.notes = append(r.notes, "target "+want.Name+": ok")
+			r.reached = append(r.reached, want.Name)
 			continue
 		}
 		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))

@@ -18,7 +18,7 @@ import (
 // What is not listed is forbidden. Test files may import lab and, to dial, dial as well.
 const arrows = `
 cmd/freeway       api checker config dial gateway internal/access internal/geo internal/judge internal/loopback internal/socks lab pool proxy scraper store web
-config            api checker dial gateway pool proxy scraper store
+config            api checker dial gateway internal/geo pool proxy scraper store
 api               internal/access pool proxy scraper
 web               internal/access pool proxy scraper
 gateway           dial internal/http1 internal/socks proxy
