@@ -100,8 +100,8 @@ func (t *try) canaries(ctx context.Context, r *result, plain step) {
 	if e == nil {
 		return
 	}
-	t.budget.left = max(t.budget.left, t.s.cfg.Timeout)
 	for _, f := range forms() {
+		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time, as the judge's had
 		s := step{ran: true, judge: e}
 		note := t.fetch(ctx, f, &s)
 		if note != "" {
