@@ -18,7 +18,8 @@ type bar struct {
 	live      atomic.Int64 // shown beside the bar
 }
 
-// newBar returns nil when stderr is no terminal, a dumb one, or --quiet was given.
+// newBar shows how long it has taken, not how long it will: the refused are done
+// at once and the silent ones come last. It returns nil when stderr is no terminal, a dumb one, or --quiet was given.
 func (a *app) newBar(total int) *bar {
 	if a.quiet || !a.canMove(a.stderr) {
 		return nil
@@ -28,7 +29,7 @@ func (a *app) newBar(total int) *bar {
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.CountersNoUnit("%d of %d checked")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return fmt.Sprintf("%d live, ", b.live.Load()) }),
-			decor.AverageETA(decor.ET_STYLE_GO), decor.Name(" left")))
+			decor.Elapsed(decor.ET_STYLE_GO)))
 	return b
 }
 
