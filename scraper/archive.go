@@ -189,7 +189,7 @@ func isBase64(head []byte) bool {
 		}
 	}
 	out, _ := io.ReadAll(base64.NewDecoder(base64.RawStdEncoding, &base64Text{r: bytes.NewReader(head)}))
-	if len(out) < shortest/2 || !bytes.Contains(out, []byte(".")) || !bytes.Contains(out, []byte(":")) {
+	if len(out) < shortest/2 || !bytes.ContainsAny(out, ".[") || !bytes.ContainsAny(out, ":") {
 		return false
 	}
 	return validUTF8(out) && bytes.IndexFunc(out, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) < 0

@@ -179,12 +179,21 @@ func utf16le(s string) string {
 	return b.String()
 }
 
+// TestBase64OfIPv6: a list without a single dot is a list, too.
+func TestBase64OfIPv6(t *testing.T) {
+	t.Parallel()
+	list := "https://[2606:4700:a2c0::e8a1]:57044\nhttp://[2606:4700:a2c0::1]:80\n"
+	if got := found(t, b64(list), scraper.ParseOptions{}); len(got) != 2 {
+		t.Errorf("read %v, want both", got)
+	}
+}
+
 // TestTheSameListInEveryFormat writes random lists in every way and demands
 // the same entries back, no more and no less.
 func TestTheSameListInEveryFormat(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(11, 12))
 	for name, write := range writers(t) {
+		r := rand.New(rand.NewPCG(11, 12)) // every format gets the same entries
 		for _, n := range []int{1, 2, 30, 2000} {
 			all := someEntries(r, n)
 			want := make([]string, n)
