@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,6 +36,7 @@ type Env struct {
 	Gatherer  prometheus.Gatherer                 // for /metrics
 	Log       *slog.Logger                        // nil: silent
 	Version   string                              // of the program
+	Compat    Compat                              // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                       // nil: math/rand; only for tests
 }
 
@@ -42,6 +44,8 @@ type Env struct {
 type API struct {
 	env     Env
 	pprof   bool
+	hosts   []string // further names of the listeners
+	compat  map[string]http.Handler
 	handler http.Handler
 	doc     func() ([]byte, error)
 }
@@ -61,13 +65,15 @@ func Open(cfg Config, token proxy.Secret, env Env) (*API, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{env: env, pprof: cfg.Pprof}
+	a := &API{env: env, pprof: cfg.Pprof, hosts: cfg.Hosts}
+	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
 	mux.Use(a.recovered, onceEach)
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)
 	a.health(mux)
+	a.mountDoors(mux)
 	if env.Dashboard != nil {
 		mux.NotFound(a.elsewhere)
 	} else {
@@ -136,7 +142,7 @@ func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
 // ignored without a word.
 func onceEach(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if isAPI(r.URL.Path) {
+		if isAPI(r.URL.Path) && !strings.HasPrefix(r.URL.Path, "/compat/") {
 			for name, values := range r.URL.Query() {
 				if len(values) > 1 {
 					writeProblem(w, http.StatusUnprocessableEntity, fmt.Sprintf("%s is given %d times; separate several values by commas", clip(name), len(values)))

@@ -170,7 +170,7 @@ func (a *API) random(ctx context.Context, in *randomInput) (*huma.StreamResponse
 	if err != nil {
 		return nil, problem(err)
 	}
-	drawn, err := a.draw(ctx, f, max(in.N, 1), wait)
+	drawn, err := a.draw(ctx, proxy.Want{Filter: f}, max(in.N, 1), wait)
 	if err != nil {
 		return nil, withRetryAfter(err)
 	}
@@ -196,8 +196,9 @@ func parseWait(s string) (time.Duration, error) {
 
 // draw picks n different proxies, fewer when there are no more. It waits for
 // the first one as long as wait.
-func (a *API) draw(ctx context.Context, f proxy.Filter, n int, wait time.Duration) ([]proxy.Entry, error) {
-	want := proxy.Want{Filter: f, Pools: a.pools(f)}
+func (a *API) draw(ctx context.Context, want proxy.Want, n int, wait time.Duration) ([]proxy.Entry, error) {
+	want.Pools = a.pools(want.Filter)
+	want.Avoid = slices.Clone(want.Avoid)
 	if wait > 0 {
 		waiting, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()

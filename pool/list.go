@@ -13,11 +13,12 @@ import (
 func (l *listing) each(f func(listed), skip func(*row) bool) {
 	ctx := context.Background() // it is over in a fraction of a second
 	cheap := newSieve(&l.filter)
+	cheap.decides = cheap.decides && !l.kept
 	_ = l.p.eachRow(ctx, func(n uint32, r *row) {
 		if !cheap.passes(r) || cheap.decides && skip(r) {
 			return
 		}
-		if e := l.p.entry(n, l.at); l.filter.Match(&e) && reaches(l.p.reachedBy(r), &l.filter) {
+		if e := l.p.entry(n, l.at); l.filter.Match(&e) && reaches(l.p.reachedBy(r), &l.filter) && (!l.kept || l.p.cfg.Filter.allows(&e)) {
 			f(listed{e, l.keyOf(&e)})
 		}
 	})

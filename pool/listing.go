@@ -47,6 +47,7 @@ type listing struct {
 	limit    int
 	at       time.Time
 	after    *key // the page begins behind this one
+	kept     bool // those that the general filter keeps from use are left out, as only live ones are asked for
 }
 
 // listed is an entry and what it is ordered by.
@@ -57,7 +58,8 @@ type listed struct {
 
 // newListing checks a query and continues where its cursor says.
 func (p *Pool) newListing(q Query) (*listing, error) {
-	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond)}
+	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond),
+		kept: slices.Equal(q.Filter.States, []proxy.State{proxy.Live}) && p.filtered()}
 	if l.sort == "" {
 		l.sort = "-score"
 	}
@@ -86,6 +88,14 @@ func (p *Pool) newListing(q Query) (*listing, error) {
 		l.after = &now
 	}
 	return l, nil
+}
+
+// filtered reports whether there is a general filter.
+func (p *Pool) filtered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := &p.cfg.Filter
+	return len(f.Countries)+len(f.DenyCountries)+len(f.DenyASNs)+len(f.DenyCIDRs) > 0
 }
 
 // unchanged returns the entry that ended a page, as of then, if nothing was
