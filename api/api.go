@@ -36,6 +36,7 @@ type Env struct {
 	Gatherer  prometheus.Gatherer                 // for /metrics
 	Log       *slog.Logger                        // nil: silent
 	Version   string                              // of the program
+	Sessions  *access.Sessions                    // of browsers that logged in; nil: they cannot
 	Compat    Compat                              // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                       // nil: math/rand; only for tests
 }
@@ -56,9 +57,9 @@ const (
 	maxList = 32 << 20
 )
 
-// Open builds the handler. token is the one to ask for, read from the
-// configuration or its file; empty: none is asked for.
-func Open(cfg Config, token proxy.Secret, env Env) (*API, error) {
+// Open builds the handler. tokens are those to ask for, see
+// Config.AccessTokens; none: nobody is asked.
+func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func Open(cfg Config, token proxy.Secret, env Env) (*API, error) {
 	mux.MethodNotAllowed(methodNotAllowed)
 	a.doc = func() ([]byte, error) { return json.MarshalIndent(h.OpenAPI(), "", "  ") }
 	a.handler = access.Guard(access.Config{
-		Token: token.Reveal(), Hosts: cfg.Hosts, Open: []string{"/livez", "/readyz"}, Deny: deny,
+		Tokens: tokens, Hosts: cfg.Hosts, Open: []string{"/livez", "/readyz", access.LoginPath, "/static/style.css"}, Deny: deny, Sessions: env.Sessions,
 	}, mux)
 	return a, nil
 }

@@ -40,7 +40,11 @@ func open(t *testing.T, change func(*api.Config, *api.Env)) *world {
 	if change != nil {
 		change(&cfg, &env)
 	}
-	a, err := api.Open(cfg, cfg.Token, env)
+	tokens, err := cfg.AccessTokens()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := api.Open(cfg, tokens, env)
 	if err != nil {
 		t.Fatal(err)
 	}

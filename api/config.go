@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"freeway/proxy"
 )
@@ -15,6 +16,7 @@ type Config struct {
 	Listen    string       `yaml:"listen"`     // host:port of the API, the dashboard and /metrics; port 0 picks one; default 127.0.0.1:8081
 	Token     proxy.Secret `yaml:"token"`      // what clients send as a bearer token; empty: nobody is asked for one
 	TokenFile string       `yaml:"token_file"` // a file that holds the token, read at start; instead of Token
+	Tokens    []Token      `yaml:"tokens"`     // more tokens, each with a role; Token and TokenFile are those of an admin
 	Pprof     bool         `yaml:"pprof"`      // serve /debug/pprof; default false
 	Hosts     []string     `yaml:"hosts"`      // names, without port, under which browsers may reach the listener besides IP addresses and localhost
 }
@@ -33,7 +35,19 @@ func (c Config) Validate() error {
 	if !c.Token.IsZero() && c.TokenFile != "" {
 		errs = append(errs, errors.New("token_file: give either token or token_file"))
 	}
-	if err == nil && !isLoopback(host) && c.Token.IsZero() && c.TokenFile == "" {
+	names := map[string]bool{}
+	for i, t := range c.Tokens {
+		if err := t.validate(); err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				errs = append(errs, fmt.Errorf("tokens[%d].%s", i, line))
+			}
+		}
+		if names[t.Name] {
+			errs = append(errs, fmt.Errorf("tokens[%d].name: %q is there already", i, t.Name))
+		}
+		names[t.Name] = true
+	}
+	if err == nil && !isLoopback(host) && c.Token.IsZero() && c.TokenFile == "" && len(c.Tokens) == 0 {
 		errs = append(errs, fmt.Errorf("listen: %s is not a loopback address, and without a token everybody who reaches it could change the pool; set admin.token_file or listen on 127.0.0.1", c.Listen))
 	}
 	for i, h := range c.Hosts {

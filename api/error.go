@@ -79,7 +79,12 @@ func deny(w http.ResponseWriter, _ *http.Request, why access.Denial) {
 	case access.NoToken:
 		writeProblem(w, http.StatusUnauthorized, "a token is needed; send it as Authorization: Bearer TOKEN")
 	case access.BadToken:
-		writeProblem(w, http.StatusUnauthorized, "the token is not the one of admin.token")
+		writeProblem(w, http.StatusUnauthorized, "the token is none of admin.token and admin.tokens")
+	case access.TooFew:
+		writeProblem(w, http.StatusForbidden, "the role of this token is not enough for that")
+	case access.TooMany:
+		w.Header().Set("Retry-After", "60")
+		writeProblem(w, http.StatusTooManyRequests, "too many wrong tokens came from this address; wait a minute")
 	case access.BadHost:
 		writeProblem(w, http.StatusForbidden, "this listener does not answer to that Host; use its IP address, localhost, or add the name to admin.hosts")
 	case access.CrossOrigin:

@@ -7,7 +7,6 @@ import (
 
 	"freeway/api"
 	"freeway/pool"
-	"freeway/proxy"
 )
 
 func Example() {
@@ -16,7 +15,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	a, err := api.Open(api.Config{}, proxy.Secret{}, api.Env{Pool: p})
+	a, err := api.Open(api.Config{}, nil, api.Env{Pool: p})
 	if err != nil {
 		fmt.Println(err)
 		return

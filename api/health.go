@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"freeway/internal/access"
 )
 
 // health adds what supervisors and monitoring ask for.
@@ -21,12 +23,24 @@ func (a *API) health(mux *chi.Mux) {
 	if !a.pprof {
 		return
 	}
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", forbiddenCmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("/debug/pprof/{name}", pprof.Index)
+	only := mux.With(adminOnly)
+	only.HandleFunc("/debug/pprof/", pprof.Index)
+	only.HandleFunc("/debug/pprof/cmdline", forbiddenCmdline)
+	only.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	only.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	only.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	only.HandleFunc("/debug/pprof/{name}", pprof.Index)
+}
+
+// adminOnly keeps handlers from lesser roles.
+func adminOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if access.From(r.Context()).Role < access.Admin {
+			deny(w, r, access.TooFew)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // forbiddenCmdline keeps the arguments to itself: flags may hold secrets.

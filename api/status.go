@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"freeway/internal/access"
 )
 
 // registerStatus adds what tells how Freeway is doing and what became of requests.
@@ -54,6 +56,9 @@ func done() *okOutput {
 }
 
 func (a *API) reload(ctx context.Context, _ *struct{}) (*okOutput, error) {
+	if access.From(ctx).Role < access.Admin {
+		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	}
 	if err := a.env.Reload(ctx); err != nil {
 		return nil, problem(badInput(err))
 	}

@@ -29,6 +29,7 @@ type Config struct {
 	Geo     Geo               `yaml:"geo"`
 	Log     Log               `yaml:"log"`
 	Audit   Audit             `yaml:"audit"`
+	Compat  api.Compat        `yaml:"compat"`
 }
 
 // Store is the `store:` section.
@@ -123,12 +124,19 @@ func (c Config) crossCheck(errs *Errors) {
 	for i, l := range c.Gateway.Listeners {
 		taken = append(taken, listener{fmt.Sprintf("gateway.listeners[%d].listen", i), l.Listen})
 	}
-	for _, l := range taken { // the gateway itself has compared its own
-		if sameListener(c.Admin.Listen, l.addr) {
-			errs.add("", "admin.listen", "%s is taken by %s", clip(c.Admin.Listen), l.path)
-			(*errs)[len(*errs)-1].other = &Error{Path: l.path, Msg: clip(l.addr) + " is taken by admin.listen"}
-			return
+	more := []listener{{"admin.listen", c.Admin.Listen}}
+	for _, name := range api.CompatNames() { // the sections have compared their own
+		more = append(more, listener{"compat." + name, c.Compat.Listeners()[name]})
+	}
+	for _, m := range more {
+		for _, l := range taken {
+			if sameListener(m.addr, l.addr) {
+				errs.add("", m.path, "%s is taken by %s", clip(m.addr), l.path)
+				(*errs)[len(*errs)-1].other = &Error{Path: l.path, Msg: clip(l.addr) + " is taken by " + m.path}
+				return
+			}
 		}
+		taken = append(taken, m)
 	}
 }
 

@@ -59,6 +59,7 @@ admin                            The API under /api, the dashboard, /metrics, /l
 admin.listen                     on an address that is not loopback a token is needed
 admin.token                      bearer token; better use token_file
 admin.token_file                 a file that holds the token; read again when the configuration is
+admin.tokens                     more tokens with a role (viewer, operator, admin); see freeway config token
 admin.pprof                      serve /debug/pprof
 admin.hosts                      names under which browsers reach the listener, besides addresses and localhost
 
@@ -103,6 +104,14 @@ log.format                       text or json
 
 audit                            A record of every request, for the operator.
 audit.path                       gets one JSON line per request, hosts without paths; empty: none
+
+compat                           Listeners that speak the APIs of other proxy pools; the same is below /compat/NAME/ of the admin API.
+compat.jhao104                   jhao104/proxy_pool, usually on 127.0.0.1:5010; empty: none
+compat.python3webspider          Python3WebSpider/ProxyPool, usually on 127.0.0.1:5555; empty: none
+compat.scylla                    scylla, usually on 127.0.0.1:8899; empty: none
+compat.henson                    henson/proxypool, usually on 127.0.0.1:3000; empty: none
+compat.api_key                   what python3webspider asks for in the header API-KEY; empty: nothing
+compat.allow_clients             ranges that are served besides loopback; needed to listen elsewhere
 `
 
 // Describe returns the one-line description of a key or section, "" when there is none.

@@ -41,6 +41,9 @@ func (c *Config) files() []fileRef {
 	for i := range c.Gateway.Users {
 		refs = append(refs, fileRef{fmt.Sprintf("gateway.users[%d].password_file", i), &c.Gateway.Users[i].PasswordFile, checkReadable})
 	}
+	for i := range c.Admin.Tokens {
+		refs = append(refs, fileRef{fmt.Sprintf("admin.tokens[%d].token_file", i), &c.Admin.Tokens[i].TokenFile, checkToken})
+	}
 	for i := range c.Checker.Judges {
 		refs = append(refs, fileRef{fmt.Sprintf("checker.judges[%d].key_file", i), &c.Checker.Judges[i].KeyFile, checkKey})
 	}

@@ -45,6 +45,11 @@ func Handler(env Env) (http.Handler, error) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		http.ServeContent(w, r, "index.html", time.Time{}, bytes.NewReader(page.Bytes()))
 	})
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		query := r.URL.Query()
+		t.ExecuteTemplate(w, "login.html", struct{ Wrong, Wait bool }{query.Has("wrong"), query.Has("wait")}) //nolint:errcheck // the client went away
+	})
 	mux.Handle("GET /static/", http.StripPrefix("/static/", onlyFiles(http.FileServerFS(static))))
 	return mux, nil
 }

@@ -13,7 +13,7 @@ import (
 // configCommand makes "freeway config".
 func (a *app) configCommand() *cobra.Command {
 	return group("config", "Write, check or show the configuration", "  freeway config init freeway.yaml\n  freeway config check\n  freeway config show",
-		a.configInit(), a.configCheck(), a.configShow())
+		a.configInit(), a.configCheck(), a.configShow(), a.configToken())
 }
 
 // configInit makes "freeway config init".

@@ -15,7 +15,7 @@ import (
 )
 
 // fixedPaths cannot change while the server runs.
-var fixedPaths = []string{"store", "admin.listen", "network", "geo", "audit", "log.format", "checker.judge_ca"}
+var fixedPaths = []string{"store", "admin.listen", "network", "geo", "audit", "log.format", "checker.judge_ca", "compat.jhao104", "compat.python3webspider", "compat.scylla", "compat.henson"}
 
 // reload reads the configuration again and hands it to the parts. A bad one is
 // reported and counted, and everything stays as it was.
@@ -70,19 +70,19 @@ func (s *server) apply(next config.Config) error {
 // applyAdmin guards the admin API as the configuration says now; the token is
 // read from its file again. Requests that are under way end as they began.
 func (s *server) applyAdmin(c config.Config) error {
-	token, err := adminToken(c)
+	tokens, err := c.Admin.AccessTokens()
 	if err != nil {
 		return err
 	}
-	if token.Reveal() == s.token.Reveal() && reflect.DeepEqual(c.Admin, s.cfg.Admin) {
+	if slices.Equal(tokens, s.tokens) && reflect.DeepEqual(c.Admin, s.cfg.Admin) && reflect.DeepEqual(c.Compat, s.cfg.Compat) {
 		return nil
 	}
-	a, err := s.makeAPI(c, token)
+	a, err := s.makeAPI(c, tokens)
 	if err != nil {
 		return err
 	}
 	s.api.Store(a)
-	s.token = token
+	s.tokens = tokens
 	return nil
 }
 

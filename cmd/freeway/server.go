@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +22,7 @@ import (
 	"freeway/config"
 	"freeway/dial"
 	"freeway/gateway"
+	"freeway/internal/access"
 	"freeway/internal/geo"
 	"freeway/pool"
 	"freeway/proxy"
@@ -63,7 +63,9 @@ type server struct {
 	gateway *gateway.Gateway
 	admin   net.Listener
 	api     atomic.Pointer[api.API] // replaced when a reload changes how it is guarded
-	token   proxy.Secret            // of api; protected by mu once the server runs
+	tokens  []access.Token          // of api; protected by mu once the server runs
+	logins  *access.Sessions
+	compat  map[string]net.Listener // of the drop-in APIs, by name
 
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
 	stopping atomic.Bool
@@ -75,9 +77,9 @@ type server struct {
 // openServer builds everything and binds the listeners. With an error nothing
 // is left open.
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
-	s := &server{opt: opt, log: opt.log, cfg: cfg, policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
+	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
-	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI} {
+	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI, s.openCompat} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.abandon(ctx))
 		}
@@ -226,26 +228,26 @@ func (s *server) openGateway(context.Context) (err error) {
 }
 
 // makeAPI builds the admin API that a configuration asks for.
-func (s *server) makeAPI(cfg config.Config, token proxy.Secret) (*api.API, error) {
+func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, error) {
 	dashboard, err := web.Handler(web.Env{Version: versionText(), Gateway: s.gateway.Addr().String(), Demo: s.opt.demo})
 	if err != nil {
 		return nil, err
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: dashboard, Ready: s.ready, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
-		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText()}
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) error { return s.reload() }
 	}
-	return api.Open(cfg.Admin, token, env)
+	return api.Open(cfg.Admin, tokens, env)
 }
 
 // openAPI binds the admin listener.
 func (s *server) openAPI(context.Context) (err error) {
-	if s.token, err = adminToken(s.cfg); err != nil {
+	if s.tokens, err = s.cfg.Admin.AccessTokens(); err != nil {
 		return err
 	}
-	a, err := s.makeAPI(s.cfg, s.token)
+	a, err := s.makeAPI(s.cfg, s.tokens)
 	if err != nil {
 		return err
 	}
@@ -253,30 +255,22 @@ func (s *server) openAPI(context.Context) (err error) {
 	if s.admin, err = net.Listen("tcp", s.cfg.Admin.Listen); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
+	return nil
+}
+
+// noteOwn remembers where we listen.
+func (s *server) noteOwn() {
 	var own []netip.AddrPort
-	for _, a := range append(s.gateway.Addrs(), s.admin.Addr()) {
+	all := append(s.gateway.Addrs(), s.admin.Addr())
+	for _, l := range s.compat {
+		all = append(all, l.Addr())
+	}
+	for _, a := range all {
 		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
 			own = append(own, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
 		}
 	}
 	s.own.Store(&own)
-	return nil
-}
-
-// adminToken is the token of the configuration or of its file.
-func adminToken(cfg config.Config) (proxy.Secret, error) {
-	if cfg.Admin.TokenFile == "" {
-		return cfg.Admin.Token, nil
-	}
-	text, err := os.ReadFile(cfg.Admin.TokenFile)
-	if err != nil {
-		return proxy.Secret{}, fmt.Errorf("admin.token_file: %w", err)
-	}
-	token := strings.TrimSpace(string(text))
-	if token == "" {
-		return proxy.Secret{}, fmt.Errorf("admin.token_file: %s is empty", cfg.Admin.TokenFile)
-	}
-	return proxy.NewSecret(token), nil
 }
 
 // current returns the configuration in force.
@@ -317,7 +311,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.audit != nil {
 		keep = append(keep, part{"audit", s.audit.run})
 	}
-	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}}, keep)
+	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}, {"compat", s.serveCompat}}, keep)
 }
 
 // announceStop turns /readyz to 503.
@@ -344,6 +338,7 @@ func (s *server) close() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, s.closeCompat())
 	if s.audit != nil {
 		errs = append(errs, s.audit.close())
 	}

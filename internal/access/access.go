@@ -7,8 +7,6 @@
 package access
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,15 +23,22 @@ const (
 	BadHeader                     // a header that other software could mistake for a credential
 	NoToken                       // a token is needed and none came
 	BadToken                      // the token is wrong
+	TooFew                        // the token's role is not enough
+	TooMany                       // the address sent too many wrong tokens
 )
 
 // Config says who is let in. The zero value needs no token and answers to
 // IP literals and localhost only.
 type Config struct {
-	// Token is what clients send as "Authorization: Bearer TOKEN". Browsers may
-	// send it as the password of Basic authentication, with any user name.
-	// Empty: no token is asked for.
-	Token string
+	// Tokens are what clients send as "Authorization: Bearer TOKEN". Browsers may
+	// send one as the password of Basic authentication, with any user name.
+	// None: no token is asked for, and everybody is an admin.
+	Tokens []Token
+
+	// Sessions, when not nil, let browsers log in: POST LoginPath with a token in
+	// the field "token" sets a cookie, and pages that need a token redirect to
+	// GET LoginPath, which next must answer and Open must name.
+	Sessions *Sessions
 
 	// Hosts are further names under which the listener is reached, without
 	// port, in any case. IP literals and localhost are always accepted.
@@ -54,10 +59,7 @@ const csp = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ance
 // answer, also on refusals. The handler is safe for concurrent use.
 func Guard(c Config, next http.Handler) http.Handler {
 	g := guard{next: next, deny: c.Deny, hosts: map[string]bool{"localhost": true}, open: map[string]bool{}}
-	if c.Token != "" {
-		g.token = hash(c.Token)
-		g.locked = true
-	}
+	g.tokens, g.sessions = c.Tokens, c.Sessions
 	for _, h := range c.Hosts {
 		g.hosts[canonicalName(h)] = true
 	}
@@ -72,50 +74,92 @@ func Guard(c Config, next http.Handler) http.Handler {
 }
 
 type guard struct {
-	next   http.Handler
-	deny   func(http.ResponseWriter, *http.Request, Denial)
-	cross  *http.CrossOriginProtection
-	hosts  map[string]bool
-	open   map[string]bool
-	token  [sha256.Size]byte
-	locked bool // a token is asked for
+	next     http.Handler
+	deny     func(http.ResponseWriter, *http.Request, Denial)
+	cross    *http.CrossOriginProtection
+	hosts    map[string]bool
+	open     map[string]bool
+	tokens   []Token
+	sessions *Sessions
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
-	if why := g.check(r); why != 0 {
-		if why == NoToken || why == BadToken {
-			w.Header().Add("WWW-Authenticate", `Bearer realm="freeway"`)
-			w.Header().Add("WWW-Authenticate", `Basic realm="freeway: any user, the token as password", charset="UTF-8"`)
-		}
-		g.deny(w, r, why)
+	why := g.screen(r)
+	if why == 0 && g.login(w, r) {
 		return
 	}
-	g.next.ServeHTTP(w, r)
+	caller := Caller{}
+	if why == 0 {
+		caller, why = g.identify(r)
+	}
+	if why != 0 {
+		g.refuse(w, r, why)
+		return
+	}
+	g.next.ServeHTTP(w, with(r, caller))
 }
 
-func (g *guard) check(r *http.Request) Denial {
-	if !g.hostAllowed(r.Host) {
+// refuse answers a request that was turned away.
+func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why Denial) {
+	if why == NoToken || why == BadToken {
+		if g.sessions != nil && browser(r) {
+			http.Redirect(w, r, LoginPath, http.StatusSeeOther)
+			return
+		}
+		w.Header().Add("WWW-Authenticate", `Bearer realm="freeway"`)
+		w.Header().Add("WWW-Authenticate", `Basic realm="freeway: any user, the token as password", charset="UTF-8"`)
+	}
+	g.deny(w, r, why)
+}
+
+// screen makes the checks that need no token.
+func (g *guard) screen(r *http.Request) Denial {
+	switch {
+	case !g.hostAllowed(r.Host):
 		return BadHost
-	}
-	if smuggles(r.Header) {
+	case smuggles(r.Header):
 		return BadHeader
-	}
-	if g.cross.Check(r) != nil {
+	case g.cross.Check(r) != nil:
 		return CrossOrigin
 	}
-	if !g.locked || g.isOpen(r) {
-		return 0
+	return 0
+}
+
+// identify finds out who asks, and whether that role is enough.
+func (g *guard) identify(r *http.Request) (Caller, Denial) {
+	if len(g.tokens) == 0 {
+		return Caller{Role: Admin}, 0
 	}
+	if g.isOpen(r) {
+		return Caller{}, 0
+	}
+	c, why := g.caller(r)
+	if why == 0 && c.Role < needed(r) {
+		why = TooFew
+	}
+	return c, why
+}
+
+// caller finds out whose token or session it is.
+func (g *guard) caller(r *http.Request) (Caller, Denial) {
 	token, ok := credentials(r)
 	if !ok {
-		return NoToken
+		if c, in := g.sessions.caller(r, g.tokens); in && len(r.Header.Values("Authorization")) == 0 {
+			return c, 0
+		}
+		return Caller{}, NoToken
 	}
-	got := hash(token)
-	if subtle.ConstantTimeCompare(got[:], g.token[:]) != 1 {
-		return BadToken
+	addr := clientAddr(r)
+	if g.sessions.blocked(addr) {
+		return Caller{}, TooMany
 	}
-	return 0
+	c, ok := find(g.tokens, token)
+	if !ok {
+		g.sessions.failed(addr)
+		return Caller{}, BadToken
+	}
+	return c, 0
 }
 
 // isOpen demands the exact path as it came over the wire, so that no encoding
@@ -187,5 +231,3 @@ func plainDeny(w http.ResponseWriter, _ *http.Request, why Denial) {
 }
 
 func canonicalName(h string) string { return strings.ToLower(strings.TrimSuffix(h, ".")) }
-
-func hash(s string) [sha256.Size]byte { return sha256.Sum256([]byte(s)) }

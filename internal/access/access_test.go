@@ -95,7 +95,7 @@ func TestToken(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var got access.Denial
-			h := guarded(access.Config{Token: "s3cret", Open: []string{"/livez"}}, &got)
+			h := guarded(access.Config{Tokens: []access.Token{{Name: "t", Role: access.Admin, Hash: access.HashToken("s3cret")}}, Open: []string{"/livez"}}, &got)
 			r := httptest.NewRequest("GET", "http://127.0.0.1/api/stats", nil)
 			r.Header["Authorization"] = tt.header
 			w := httptest.NewRecorder()
@@ -116,7 +116,7 @@ func TestPathSpellings(t *testing.T) {
 	for _, path := range []string{"/", "/api/stats", "//livez", "/livez/", "/LIVEZ", "/livez/../api/stats", "/%6civez", "/livez%2f..%2fapi", "/./livez",
 		"/api//stats", "/api/%2e%2e/livez", "/metrics", "/debug/pprof/", "/livez;x=1"} {
 		var got access.Denial
-		h := guarded(access.Config{Token: "s3cret", Open: []string{"/livez"}}, &got)
+		h := guarded(access.Config{Tokens: []access.Token{{Name: "t", Role: access.Admin, Hash: access.HashToken("s3cret")}}, Open: []string{"/livez"}}, &got)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://127.0.0.1"+path, nil))
 		if got != access.NoToken {
 			t.Errorf("GET %s without a token: denial %v, want NoToken", path, got)
@@ -124,7 +124,7 @@ func TestPathSpellings(t *testing.T) {
 	}
 	for method, want := range map[string]access.Denial{"GET": 0, "HEAD": 0, "POST": access.NoToken} {
 		var got access.Denial
-		h := guarded(access.Config{Token: "s3cret", Open: []string{"/livez"}}, &got)
+		h := guarded(access.Config{Tokens: []access.Token{{Name: "t", Role: access.Admin, Hash: access.HashToken("s3cret")}}, Open: []string{"/livez"}}, &got)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "http://127.0.0.1/livez?x=1", nil))
 		if got != want {
 			t.Errorf("%s /livez: denial %v, want %v", method, got, want)
