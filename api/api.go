@@ -36,6 +36,7 @@ type Env struct {
 	Gatherer  prometheus.Gatherer                 // for /metrics
 	Log       *slog.Logger                        // nil: silent
 	Version   string                              // of the program
+	Hub       *Hub                                // what happens, for /api/events; nil: there is none
 	Sessions  *access.Sessions                    // of browsers that logged in; nil: they cannot
 	Compat    Compat                              // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                       // nil: math/rand; only for tests
@@ -73,6 +74,10 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)
+	if env.Hub != nil {
+		mux.Get("/api/events", a.events)
+		documentEvents(h)
+	}
 	a.health(mux)
 	a.mountDoors(mux)
 	if env.Dashboard != nil {
@@ -94,7 +99,7 @@ func (a *API) Handler() http.Handler { return a.handler }
 // Server returns a server for Handler with the limits that a listener in
 // reach of strangers needs. The caller serves and shuts it down.
 func (a *API) Server() *http.Server {
-	return &http.Server{
+	srv := &http.Server{
 		Handler:           a.handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       5 * time.Minute, // a list of maxList over a slow line
@@ -102,6 +107,10 @@ func (a *API) Server() *http.Server {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.env.Log.Handler(), slog.LevelDebug),
 	}
+	if a.env.Hub != nil {
+		srv.RegisterOnShutdown(a.env.Hub.Close)
+	}
+	return srv
 }
 
 // OpenAPI returns the OpenAPI 3.1 document as JSON.

@@ -50,7 +50,7 @@ func open(t *testing.T, change func(*api.Config, *api.Env)) *world {
 	}
 	srv := httptest.NewServer(a.Handler())
 	t.Cleanup(srv.Close)
-	return &world{t, p, srv.URL}
+	return &world{t, env.Pool, srv.URL}
 }
 
 // do sends a request and returns the status, the headers and the body.

@@ -65,6 +65,7 @@ func (p *Pool) Add(ctx context.Context, source string, found []proxy.Candidate) 
 			return in.yield, err
 		}
 	}
+	p.tell(Event{Kind: "source", At: p.clock.now(), Source: source, Yield: in.yield})
 	return in.yield, in.settle(ctx)
 }
 

@@ -108,6 +108,9 @@ func (p *Pool) restore(rec *proxy.Record, now time.Time) {
 	}
 	r.due = millis(rec.NextCheck)
 	r.state = p.stateOf(r, now)
+	if l := p.peek(r); l != nil {
+		l.told = r.state
+	}
 	if f := p.farmOf(r.group); f != nil {
 		if r.last != 0 {
 			f.lived++

@@ -21,6 +21,7 @@ type lived struct {
 	alive   uint32   // position in Pool.alive + 1; 0: not in there
 	item    *item    // as the latest snapshot shows it; nil: changed since
 	slot    *slot
+	told    proxy.State // that watchers know
 }
 
 // slot is the part of an endpoint that takes effect at once: everybody who

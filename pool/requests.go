@@ -29,6 +29,7 @@ func (p *Pool) Record(t proxy.Trace) {
 	if t.Code == "" {
 		p.rates.answered.add(now, 1)
 	}
+	p.tell(Event{Kind: "request", At: now, Trace: t})
 	q := &p.requests
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -51,6 +51,7 @@ func (p *Pool) settle(n uint32, now time.Time) {
 	case ejected(r):
 		status = slotEjected
 	}
+	p.tellState(n, l, now)
 	was := l.slot.status.Swap(status)
 	p.changed(n)
 	if status == slotGone {

@@ -40,6 +40,7 @@ type Env struct {
 	Metrics prometheus.Registerer
 	Geo     func(netip.Addr) (country string, asn uint32, org string) // nil: places are unknown
 	Now     func() time.Time                                          // nil: time.Now
+	Events  func(Event)                                               // told what happens; called with locks held: it must return at once and not call the pool; nil: nobody
 	Rand    func() uint64                                             // uniform; nil: math/rand/v2
 }
 

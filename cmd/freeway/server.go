@@ -65,6 +65,7 @@ type server struct {
 	api     atomic.Pointer[api.API] // replaced when a reload changes how it is guarded
 	tokens  []access.Token          // of api; protected by mu once the server runs
 	logins  *access.Sessions
+	hub     *api.Hub                // what the pool tells, for those who watch
 	compat  map[string]net.Listener // of the drop-in APIs, by name
 
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
@@ -77,7 +78,7 @@ type server struct {
 // openServer builds everything and binds the listeners. With an error nothing
 // is left open.
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
-	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
+	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
 	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI, s.openCompat} {
 		if err := step(ctx); err != nil {
@@ -143,7 +144,7 @@ func (s *server) openPool(ctx context.Context) error {
 	for _, w := range st.Warnings() {
 		s.log.Warn("store", "warning", w)
 	}
-	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry}
+	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish}
 	if s.geo != nil {
 		env.Geo = s.geo.Lookup
 	}
@@ -235,7 +236,7 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: dashboard, Ready: s.ready, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
-		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins}
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) error { return s.reload() }
 	}
