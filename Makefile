@@ -3,6 +3,7 @@
 # make run       build, then run the real thing
 # make check     everything that CI runs: formatting, vet, staticcheck, race tests, import arrows, cross builds
 # make fuzz      each fuzz target for FUZZTIME
+# make npm       programs of others that the end-to-end tests run (needs npm)
 # make bench     benchmarks
 
 GO          ?= go
@@ -12,7 +13,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -54,6 +55,9 @@ fuzz:
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+npm:
+	npm --prefix e2e/npm ci --no-audit --no-fund --ignore-scripts
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"freeway/internal/access"
@@ -46,6 +47,7 @@ type Env struct {
 type API struct {
 	env     Env
 	pprof   bool
+	began   time.Time
 	hosts   []string // further names of the listeners
 	compat  map[string]http.Handler
 	handler http.Handler
@@ -58,6 +60,11 @@ const (
 	maxList = 32 << 20
 )
 
+// compressed are the content types worth a gzip. Event streams are not among
+// them: compression would hold them back.
+var compressed = []string{"application/json", "application/problem+json", "application/openapi+json", "application/x-ndjson", "application/yaml", "text/csv", "text/plain",
+	"text/html", "text/css", "text/javascript", "application/x-ns-proxy-autoconfig"}
+
 // Open builds the handler. tokens are those to ask for, see
 // Config.AccessTokens; none: nobody is asked.
 func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
@@ -67,10 +74,10 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{env: env, pprof: cfg.Pprof, hosts: cfg.Hosts}
+	a := &API{env: env, pprof: cfg.Pprof, hosts: cfg.Hosts, began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
-	mux.Use(a.recovered, onceEach)
+	mux.Use(a.recovered, onceEach, middleware.Compress(5, compressed...))
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)

@@ -1,9 +1,9 @@
 package api
 
 import (
+	"bufio"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -66,45 +66,78 @@ func rfc3339(t *time.Time) string {
 
 func count(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// stream answers with every entry of the sequence in one of contentTypes.
-func stream(format string, all iter.Seq[proxy.Entry]) *huma.StreamResponse {
+// stream answers with every entry of the sequence in a format other than json.
+// tag is the ETag, "" for none.
+func stream(format string, fields selection, tag string, all iter.Seq[proxy.Entry]) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
-		ctx.SetHeader("Content-Type", contentTypes[format])
+		kind := contentTypes[format]
+		if x, ok := exports[format]; ok {
+			kind = x.kind
+		}
+		ctx.SetHeader("Content-Type", kind)
+		setTag(ctx, tag)
 		ctx.SetStatus(http.StatusOK)
-		WriteList(ctx.BodyWriter(), format, all) //nolint:errcheck // the client went away
+		writeList(ctx.BodyWriter(), format, fields, all) //nolint:errcheck // the client went away
 	}}
 }
 
-// WriteList prints proxies as ndjson, csv or txt (one URL a line) until the
-// sequence ends or w fails.
-func WriteList(w io.Writer, format string, all iter.Seq[proxy.Entry]) error {
+// writeList prints proxies in a format other than json until the sequence ends
+// or w fails.
+func writeList(w io.Writer, format string, fields selection, all iter.Seq[proxy.Entry]) error {
+	if x, ok := exports[format]; ok {
+		return writeExport(w, x, all)
+	}
+	b := bufio.NewWriterSize(w, 32<<10)
+	var err error
 	switch format {
 	case "ndjson":
-		enc := json.NewEncoder(w)
-		for e := range all {
-			if err := enc.Encode(View(e)); err != nil {
-				return err
-			}
-		}
+		err = writeNDJSON(b, fields, all)
 	case "csv":
-		return writeCSV(w, all)
+		err = writeCSV(b, fields, all)
 	default:
-		for e := range all {
-			if _, err := fmt.Fprintln(w, e.Endpoint); err != nil {
-				return err
-			}
+		err = writeURLs(b, all)
+	}
+	if err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+func writeNDJSON(w io.Writer, fields selection, all iter.Seq[proxy.Entry]) error {
+	enc := json.NewEncoder(w)
+	for e := range all {
+		if err := enc.Encode(fields.of(View(e))); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func writeCSV(w io.Writer, all iter.Seq[proxy.Entry]) error {
+// writeURLs prints one URL a line.
+func writeURLs(w *bufio.Writer, all iter.Seq[proxy.Entry]) error {
+	var line []byte
+	for e := range all {
+		line = append(e.Endpoint.Append(line[:0]), '\n')
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeCSV(w io.Writer, fields selection, all iter.Seq[proxy.Entry]) error {
+	names, at := fields.columns()
 	c := csv.NewWriter(w)
-	if err := c.Write(Columns()); err != nil {
+	if err := c.Write(names); err != nil {
 		return err
 	}
+	cells := make([]string, len(at))
 	for e := range all {
-		if err := c.Write(Row(View(e))); err != nil {
+		row := Row(View(e))
+		for i, j := range at {
+			cells[i] = row[j]
+		}
+		if err := c.Write(cells); err != nil {
 			return err
 		}
 	}

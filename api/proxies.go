@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,11 +62,13 @@ type Page struct {
 
 type listInput struct {
 	Filters
-	Format   string `query:"format" enum:"json,ndjson,csv,txt" default:"json" doc:"All but json stream every match."`
+	Format   string `query:"format" enum:"json,ndjson,csv,txt,proxychains,pac,clash,sing-box,foxyproxy,haproxy,squid,scrapy" default:"json" doc:"All but json give every match. The files for other programs hold live proxies where no state is asked for, and only what the program can use."`
+	Fields   string `query:"fields" doc:"Fields of a proxy to show, in json, ndjson and csv; several by comma." example:"url,score"`
 	Sort     string `query:"sort" default:"-score" doc:"A field: score, latency, last_checked, last_live, first_seen, next_check, country, url; a minus turns the order around."`
 	Limit    int    `query:"limit" minimum:"1" maximum:"1000" doc:"Of a page of json, 50 when it is not given; of everything in the other formats, which have no limit when it is not given."`
 	Cursor   string `query:"cursor" doc:"The next of the page before."`
 	Distinct string `query:"distinct" enum:"exit_ip,asn,country" doc:"At most one, the best, for each value."`
+	IfNone   string `header:"If-None-Match" doc:"The ETag of an earlier answer: 304 when nothing has changed."`
 }
 
 func (a *API) registerProxies(h huma.API) {
@@ -94,7 +97,11 @@ func listResponses(h huma.API) map[string]*huma.Response {
 		"application/x-ndjson": {Schema: &huma.Schema{Type: "string"}},
 		"text/csv":             {Schema: &huma.Schema{Type: "string"}},
 		"text/plain":           {Schema: &huma.Schema{Type: "string"}},
-	}}}
+		"application/yaml":     {Schema: &huma.Schema{Type: "string"}},
+
+		"application/x-ns-proxy-autoconfig": {Schema: &huma.Schema{Type: "string"}},
+		"text/x-python":                     {Schema: &huma.Schema{Type: "string"}},
+	}}, "304": {Description: "Nothing has changed since the ETag of If-None-Match."}}
 }
 
 func randomResponses(h huma.API) map[string]*huma.Response {
@@ -107,8 +114,12 @@ func randomResponses(h huma.API) map[string]*huma.Response {
 
 func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, error) {
 	f, err := in.parse()
-	if err != nil {
+	fields, ferr := parseFields(in.Fields)
+	if err := cmp.Or(err, ferr, checkFields(in.Format, fields)); err != nil {
 		return nil, problem(err)
+	}
+	if _, ok := exports[in.Format]; ok && len(f.States) == 0 {
+		f.States = []proxy.State{proxy.Live}
 	}
 	q := pool.Query{Filter: f, Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor, Distinct: in.Distinct}
 	if in.Format != "json" {
@@ -116,13 +127,31 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 		if err != nil {
 			return nil, problem(badInput(err))
 		}
-		return stream(in.Format, first(in.Limit, all)), nil
+		tag := a.streamTag(in)
+		if matches(in.IfNone, tag) {
+			return notModified(tag), nil
+		}
+		return stream(in.Format, fields, tag, first(in.Limit, all)), nil
 	}
 	entries, total, next, err := a.env.Pool.List(q)
 	if err != nil {
 		return nil, problem(badInput(err))
 	}
-	return answerJSON(Page{views(entries), total, next}), nil
+	if fields == nil {
+		return answerTagged(Page{views(entries), total, next}, in.IfNone), nil
+	}
+	page := partialPage{Items: []any{}, Total: total, Next: next}
+	for _, e := range entries {
+		page.Items = append(page.Items, fields.of(View(e)))
+	}
+	return answerTagged(page, in.IfNone), nil
+}
+
+// partialPage is Page with some fields only.
+type partialPage struct {
+	Items []any  `json:"items"`
+	Total int    `json:"total"`
+	Next  string `json:"next"`
 }
 
 // first ends a sequence after n entries; 0 leaves it as it is.
@@ -176,7 +205,7 @@ func (a *API) random(ctx context.Context, in *randomInput) (*huma.StreamResponse
 	}
 	switch {
 	case in.Format == "txt":
-		return stream("txt", slices.Values(drawn)), nil
+		return stream("txt", nil, "", slices.Values(drawn)), nil
 	case in.N == 0:
 		return answerJSON(View(drawn[0])), nil
 	}

@@ -39,3 +39,7 @@ func (p *Pool) tellState(n uint32, l *lived, now time.Time) {
 	}
 	p.tell(Event{Kind: "proxy", At: now, Entry: p.entry(n, now), From: was})
 }
+
+// Version grows with every change of any entry. It begins anew with each Open;
+// scores fade without a change.
+func (p *Pool) Version() uint64 { return p.version.Load() }

@@ -24,6 +24,7 @@ type sortedRow struct {
 
 // dropLater makes the next flush delete an endpoint. p.mu is held.
 func (p *Pool) dropLater(ep proxy.Endpoint) {
+	p.version.Add(1)
 	if p.env.Store != nil {
 		p.drops[ep] = struct{}{}
 	}

@@ -30,6 +30,7 @@ type Pool struct {
 	stale     atomic.Bool  // the snapshot does not show everything
 	ejections atomic.Int64 // by traffic, ever
 	round     atomic.Uint64
+	version   atomic.Uint64   // grows with every change of an entry
 	states    [5]atomic.Int64 // rows by state; written with mu held
 	building  sync.Mutex      // held while a snapshot is made
 

@@ -178,6 +178,7 @@ func (p *Pool) count(r *row, d int) {
 
 // mark makes the next flush write the row.
 func (p *Pool) mark(n uint32) {
+	p.version.Add(1)
 	if r := p.rows.at(n); r.flags&dirty == 0 {
 		r.flags |= dirty
 		p.dirty = append(p.dirty, n)

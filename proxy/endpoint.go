@@ -146,6 +146,21 @@ func (e Endpoint) String() string {
 	return e.Protocol.String() + "://" + userEscaper.Replace(url.PathEscape(e.User)) + "@" + e.Address()
 }
 
+// Append appends what String returns, without an allocation for endpoints
+// that have no user.
+func (e Endpoint) Append(b []byte) []byte {
+	if e.User != "" {
+		return append(b, e.String()...)
+	}
+	b = append(append(b, e.Protocol.String()...), "://"...)
+	if strings.IndexByte(e.Host, ':') >= 0 {
+		b = append(append(append(b, '['), e.Host...), ']')
+	} else {
+		b = append(b, e.Host...)
+	}
+	return strconv.AppendUint(append(b, ':'), uint64(e.Port), 10)
+}
+
 // userEscaper adds what PathEscape leaves and an authority reads as separators.
 var userEscaper = strings.NewReplacer(":", "%3A", "@", "%40")
 

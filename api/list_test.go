@@ -1,0 +1,147 @@
+package api_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"freeway/api"
+	"freeway/pool"
+	"freeway/proxy"
+)
+
+func TestFields(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	for path, want := range map[string]string{
+		"/api/proxies?fields=port,url":                   `{"items":[{"port":8080,"url":"http://9.9.9.9:8080"}],"total":1,"next":""}` + "\n",
+		"/api/proxies?fields=url&format=ndjson":          `{"url":"http://9.9.9.9:8080"}` + "\n",
+		"/api/proxies?fields=URL,checks,pool&format=csv": "url,checks_ok,checks_failed,pool\nhttp://9.9.9.9:8080,1,0,public\n",
+	} {
+		if status, _, body := w.do("GET", path, ""); status != 200 || body != want {
+			t.Errorf("GET %s = %d %q, want %q", path, status, body, want)
+		}
+	}
+	for path, want := range map[string]string{
+		"fields=nothing":        `fields: there is no \"nothing\"; use id, url`,
+		"fields=url,url":        "named twice",
+		"fields=url&format=txt": "no fields to choose",
+		"fields=url&format=pac": "no fields to choose",
+	} {
+		if status, _, body := w.do("GET", "/api/proxies?"+path, ""); status != 422 || !strings.Contains(body, want) {
+			t.Errorf("GET ?%s = %d %s, want 422 with %q", path, status, body, want)
+		}
+	}
+}
+
+// The files for other programs hold live proxies only; everything else is the
+// caller's choice.
+func TestExportsAreLive(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	w.do("POST", "/api/proxies", "http://9.9.9.10:8080\nhttp://bob:secret@9.9.9.11:8080", "Content-Type", "text/plain")
+	for _, format := range api.Formats() {
+		status, _, body := w.do("GET", "/api/proxies?format="+format, "")
+		want := 1
+		if strings.Contains("json ndjson csv txt", format) {
+			want = 3
+		}
+		got := 0
+		for _, ip := range []string{"9.9.9.9", "9.9.9.10", "9.9.9.11"} {
+			if strings.Contains(body, ip+":") || strings.Contains(body, ip+" ") || strings.Contains(body, `"`+ip+`"`) || strings.Contains(body, ip+"\n") {
+				got++
+			}
+		}
+		if status != 200 || got != want || strings.Contains(body, "secret") {
+			t.Errorf("format %s = %d with %d proxies, want %d:\n%s", format, status, got, want, body)
+		}
+		if _, _, all := w.do("GET", "/api/proxies?state=new&format="+format, ""); strings.Contains(all, "9.9.9.9:") {
+			t.Errorf("format %s of new ones holds a live one:\n%s", format, all)
+		}
+	}
+}
+
+// A list of live proxies holds none that the general filter keeps from use.
+func TestLiveIsWhatTheGatewayUses(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	if err := w.pool.Apply(pool.Config{Filter: pool.FilterConfig{Countries: []string{"de"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.page("state=live"); got.Total != 0 || len(got.Items) != 0 {
+		t.Errorf("state=live = %d of %d, want none", len(got.Items), got.Total)
+	}
+	if got := w.page(""); got.Total != 1 {
+		t.Errorf("all = %d, want 1", got.Total)
+	}
+	for _, path := range []string{"/api/proxies/random", "/compat/jhao104/get/"} {
+		if _, _, body := w.do("GET", path, ""); strings.Contains(body, "9.9.9.9") {
+			t.Errorf("GET %s = %s, want none", path, body)
+		}
+	}
+}
+
+func TestETag(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	for _, path := range []string{"/api/proxies", "/api/proxies?format=txt&state=live", "/api/proxies?format=pac", "/api/proxies?fields=url"} {
+		_, header, _ := w.do("GET", path, "")
+		tag := header.Get("ETag")
+		if tag == "" || header.Get("Cache-Control") != "private, no-cache" {
+			t.Errorf("GET %s: ETag %q, Cache-Control %q", path, tag, header.Get("Cache-Control"))
+		}
+		for _, have := range []string{tag, `"other", ` + tag, "*"} {
+			if status, header, body := w.do("GET", path, "", "If-None-Match", have); status != http.StatusNotModified || body != "" || header.Get("ETag") != tag {
+				t.Errorf("GET %s with %s = %d %q, want 304", path, have, status, body)
+			}
+		}
+		if status, _, _ := w.do("GET", path, "", "If-None-Match", `W/"other"`); status != 200 {
+			t.Errorf("GET %s with another tag = %d, want 200", path, status)
+		}
+	}
+	_, header, _ := w.do("GET", "/api/proxies?format=txt", "")
+	w.do("POST", "/api/proxies", "http://9.9.9.10:8080", "Content-Type", "text/plain")
+	if status, _, _ := w.do("GET", "/api/proxies?format=txt", "", "If-None-Match", header.Get("ETag")); status != 200 {
+		t.Errorf("after a change = %d, want 200", status)
+	}
+}
+
+func TestGzip(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	for _, format := range []string{"json", "csv", "txt"} {
+		_, header, body := w.do("GET", "/api/proxies?format="+format, "", "Accept-Encoding", "gzip")
+		if header.Get("Content-Encoding") != "gzip" || !strings.Contains(header.Get("Vary"), "Accept-Encoding") {
+			t.Errorf("format %s is not compressed: %v", format, header)
+			continue
+		}
+		z, err := gzip.NewReader(bytes.NewReader([]byte(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(z); err != nil || !strings.Contains(string(text), "9.9.9.9") {
+			t.Errorf("format %s = %q (%v)", format, text, err)
+		}
+	}
+}
+
+// Text of lists that a spreadsheet would run is quoted, all columns or some.
+func TestThreat58SomeColumns(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	ep := proxy.Endpoint{Protocol: proxy.HTTP, Host: "9.9.9.9", Port: 80}
+	if _, err := w.pool.Add(t.Context(), "=cmd|calc", []proxy.Candidate{{Endpoint: ep}}); err != nil {
+		t.Fatal(err)
+	}
+	w.check(1, proxy.OK, "9.9.9.1", time.Millisecond)
+	_, header, body := w.do("GET", "/api/proxies?format=csv&fields=sources,url", "")
+	rows, err := csv.NewReader(strings.NewReader(body)).ReadAll()
+	if err != nil || len(rows) != 2 || rows[1][0] != "'=cmd|calc" || header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("rows = %q (%v), %v", rows, err, header)
+	}
+}
