@@ -29,10 +29,11 @@ gateway.retry.attempts           upstreams tried for one request, the first incl
 gateway.retry.methods            methods that may be sent again once bytes went out
 gateway.retry.on_status          answers of the target after which one more exit is tried
 gateway.retry.body_buffer        largest request body that is kept for a second attempt
-gateway.hedge                    A second tunnel set-up beside a slow one. Not supported yet: other values are refused.
+gateway.hedge                    A second tunnel set-up, on another exit, beside a slow one.
 gateway.hedge.enabled            true or false
 gateway.hedge.min_delay          never sooner than this
 gateway.hedge.budget             hedges per request, over the last minute
+gateway.hedge.metered            pools whose uses cost money; never hedged
 gateway.timeouts                 Deadlines of one request.
 gateway.timeouts.connect         TCP to the upstream
 gateway.timeouts.handshake       CONNECT or SOCKS until the tunnel is up

@@ -23,6 +23,8 @@ type exchange struct {
 	until   time.Time // overall deadline until the answer begins
 	most    int       // upstreams that may be tried
 	pending int       // tries that are over but not reported yet
+	http    bool      // plain HTTP, not a tunnel
+	late    *lateTry  // a try that was cut short; its blame waits for the next
 	faults  []string  // what went wrong, in order, for the client
 	leave   func()    // gives back what the user's limits hold; nil: nothing
 
@@ -34,7 +36,7 @@ type exchange struct {
 // begin makes the exchange for an admitted client.
 func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain bool) *exchange {
 	now := time.Now()
-	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), most: s.cfg.Retry.Attempts}
+	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), most: s.cfg.Retry.Attempts, http: plain}
 	if w.opt.Retry > 0 {
 		x.most = w.opt.Retry
 	}
@@ -42,6 +44,7 @@ func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain 
 	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
 		Session: x.want.Session.ID, Method: method, Target: t}
 	c.g.running.Add(1)
+	c.g.hedges.request(now)
 	c.x = x
 	return x
 }
@@ -51,6 +54,7 @@ func (x *exchange) end(r *refusal) {
 	g := x.c.g
 	x.c.x = nil
 	g.running.Add(-1)
+	x.settleLate(proxy.OK, 0)
 	if x.leave != nil {
 		x.leave()
 	}
@@ -81,6 +85,8 @@ type try struct {
 	began   time.Time
 	phases  proxy.Phases
 	settled bool // it was reported
+	hurried bool // the answer has less time than is configured
+	slower  bool // a hedge was faster, or it was a hedge and the first was
 }
 
 // next picks the upstream of the next try.
@@ -163,21 +169,23 @@ func (x *exchange) history() string {
 	return ": " + strings.Join(x.faults, ", ")
 }
 
-// via is the way through this try's upstream, with the deadlines of the settings.
-func (t *try) via() *dial.Via {
-	return t.x.s.dialer.Via(t.lease.Entry.Endpoint, t.lease.Entry.Password)
-}
-
 // report tells the pool and the trace how the try went, once.
 func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfter time.Duration) {
 	if t.settled {
 		return
 	}
 	t.settled = true
+	t.paced(stage, class)
 	x, e := t.x, &t.lease.Entry
 	if t.lease.Report != nil {
-		t.lease.Report(proxy.Outcome{Endpoint: e.Endpoint, Target: x.want.Target, At: x.c.g.env.Now(), Stage: stage, Class: class,
-			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic})
+		o := proxy.Outcome{Endpoint: e.Endpoint, Target: x.want.Target, At: x.c.g.env.Now(), Stage: stage, Class: class,
+			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic, Overtaken: t.slower}
+		if t.hurried && class == proxy.Timeout && stage == proxy.StageRequest {
+			x.late = &lateTry{limit: t.phases.FirstByte, report: func(c proxy.Class) { o.Class = c; t.lease.Report(o) }}
+		} else {
+			x.settleLate(class, t.phases.FirstByte)
+			t.lease.Report(o)
+		}
 	}
 	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
 		Why: t.lease.Why, Stage: stage, Class: class, Status: status, Took: time.Since(t.began)})

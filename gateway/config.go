@@ -67,11 +67,12 @@ type Retry struct {
 	BodyBuffer proxy.Size `yaml:"body_buffer"` // largest request body that is held for another attempt; default 256KiB
 }
 
-// Hedge is a second attempt beside a slow one. Only the default is accepted: it is not supported yet.
+// Hedge is a second set-up of a tunnel, on another exit, beside a slow one. The zero value means the default.
 type Hedge struct {
-	Enabled  bool          `yaml:"enabled"`
-	MinDelay time.Duration `yaml:"min_delay"`
-	Budget   float64       `yaml:"budget"`
+	Enabled  bool          `yaml:"enabled"`   // unless a client says hedge-on or hedge-off
+	MinDelay time.Duration `yaml:"min_delay"` // never sooner than this, nor than 95 % of set-ups take; default 300ms
+	Budget   float64       `yaml:"budget"`    // hedges per request over the last minute, 0 to 1; one a minute is always allowed unless 0; default 0.2
+	Metered  []string      `yaml:"metered"`   // pools whose uses cost money: never hedged; nil: paid
 }
 
 // Timeouts are the deadlines of one request.
@@ -120,7 +121,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", Rotation: "adaptive", Pools: []string{proxy.PublicPool},
 		Retry: Retry{Attempts: 4, Methods: []string{"GET", "HEAD", "OPTIONS"}, BodyBuffer: 256 << 10},
-		Hedge: Hedge{Enabled: true, MinDelay: 300 * time.Millisecond, Budget: 0.2},
+		Hedge: Hedge{Enabled: true, MinDelay: 300 * time.Millisecond, Budget: 0.2, Metered: []string{"paid"}},
 		Timeouts: Timeouts{Connect: 3 * time.Second, Handshake: 5 * time.Second, FirstByte: 10 * time.Second,
 			Total: 30 * time.Second, Idle: 5 * time.Minute},
 		Session: Session{TTL: 10 * time.Minute}, Ban: Ban{Status: []int{403, 429, 503}},
@@ -144,7 +145,11 @@ func (c Config) withDefaults() Config {
 	or(&c.PlainHTTP, d.PlainHTTP)
 	or(&c.PlaintextCredentials, d.PlaintextCredentials)
 	or(&c.Drain, d.Drain)
-	or(&c.Hedge, d.Hedge)
+	if !c.Hedge.Enabled && c.Hedge.MinDelay == 0 && c.Hedge.Budget == 0 && c.Hedge.Metered == nil {
+		c.Hedge = d.Hedge
+	}
+	or(&c.Hedge.MinDelay, d.Hedge.MinDelay)
+	orSlice(&c.Hedge.Metered, d.Hedge.Metered)
 	orSlice(&c.Pools, d.Pools)
 	orSlice(&c.Retry.Methods, d.Retry.Methods)
 	orSlice(&c.Ban.Status, d.Ban.Status)

@@ -257,7 +257,7 @@ var errClientGone = errors.New("the client went away")
 func (t *try) readHead(p *reply, o *outgoing) (err error) {
 	x := t.x
 	if o.whole {
-		until := time.Now().Add(x.s.cfg.Timeouts.FirstByte)
+		until := time.Now().Add(t.answerTime(o.repeats && !o.hinted))
 		if x.until.Before(until) {
 			until = x.until
 		}

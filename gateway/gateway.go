@@ -43,6 +43,8 @@ type Gateway struct {
 	m           *metrics
 	set         atomic.Pointer[settings]
 	guard       *guard // against guessing passwords
+	pace        pace   // how long steps take now
+	hedges      budget
 	opened      time.Time
 	creditAfter time.Duration // of tunnels; tests make it short
 	ending      atomic.Bool   // no new connections or requests

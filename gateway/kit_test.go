@@ -163,6 +163,9 @@ func startRigWith(t *testing.T, cfg gateway.Config, p *picker, prepare func(*gat
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
+	if cfg.Hedge.MinDelay == 0 { // tests of hedges say so
+		cfg.Hedge.MinDelay = time.Hour
+	}
 	d := dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
 	return runPrepared(t, cfg, gateway.Env{Picker: p, Targets: policy, Dialer: d}, p, prepare)
 }

@@ -15,6 +15,8 @@ type metrics struct {
 	attempts     *prometheus.CounterVec // by protocol of the upstream and class
 	failovers    prometheus.Counter
 	replays      prometheus.Counter
+	hedges       prometheus.Counter
+	hedgesWon    prometheus.Counter
 	bytes        *prometheus.CounterVec // by direction, as the client sees it
 }
 
@@ -36,6 +38,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		attempts:     vector("attempts_total", "Uses of upstreams.", "protocol", "class"),
 		failovers:    counter("failovers_total", "Requests that went on to another upstream."),
 		replays:      counter("replays_total", "TLS first flights sent to another upstream."),
+		hedges:       counter("hedges_total", "Second set-ups of tunnels beside slow ones."),
+		hedgesWon:    counter("hedges_won_total", "Hedges that were faster than the first."),
 		bytes:        vector("bytes_total", "Payload bytes.", "direction"),
 	}
 }

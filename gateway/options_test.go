@@ -95,12 +95,12 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		Listen: "0.0.0.0:8080", Listeners: []gateway.Listener{{Listen: "x", Options: "country-xx1"}}, TLS: gateway.TLS{Cert: "c"},
 		Rotation: "best", Retry: gateway.Retry{Attempts: 99, Methods: []string{"G T"}, OnStatus: []int{7}, BodyBuffer: 1 << 40},
 		Timeouts: gateway.Timeouts{Total: -1}, Session: gateway.Session{TTL: 1}, Ban: gateway.Ban{Status: []int{99}, Body: []string{"x"}},
-		Hedge: gateway.Hedge{Enabled: true, Budget: 1}, Targets: []gateway.TargetRule{{}}, PlainHTTP: "maybe", PlaintextCredentials: "x", MaxConnections: -1,
+		Hedge: gateway.Hedge{Enabled: true, Budget: 2, MinDelay: -1}, Targets: []gateway.TargetRule{{}}, PlainHTTP: "maybe", PlaintextCredentials: "x", MaxConnections: -1,
 		Pools: []string{""}, Drain: -1,
 	}
 	err := fmt.Sprint(bad.Validate())
 	for _, key := range []string{"listen:", "listeners[0].listen:", "listeners[0].options:", "tls.listen:", "rotation:", "retry.attempts:", "retry.methods[0]:", "retry.on_status[0]:",
-		"retry.body_buffer:", "timeouts.total:", "session.ttl:", "ban.status[0]:", "ban.body:", "hedge:", "targets:", "plain_http:", "plaintext_credentials:", "max_connections:", "pools[0]:", "drain:"} {
+		"retry.body_buffer:", "timeouts.total:", "session.ttl:", "ban.status[0]:", "ban.body:", "hedge.budget:", "hedge.min_delay:", "targets:", "plain_http:", "plaintext_credentials:", "max_connections:", "pools[0]:", "drain:"} {
 		if !strings.Contains("\n"+err, "\n"+key) {
 			t.Errorf("no mistake begins with %s in\n%s", key, err)
 		}

@@ -32,10 +32,16 @@ func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 	var s spare
 	defer s.drop()
 	for {
-		class, answer := f.offer(ctx, l, hello.bytes())
+		var class proxy.Class
+		var answer tlsAnswer
+		if l, class, answer = f.offer(ctx, l, hello.bytes()); l != nil {
+			f.use(l)
+		}
 		switch {
 		case class != proxy.OK:
-			f.dismiss(ctx, l, class)
+			if l != nil {
+				f.dismiss(ctx, l, class)
+			}
 		case answer != tlsAlert:
 			s.blame(proxy.BadTLS) // another upstream got further
 			l.verdict <- true
@@ -74,11 +80,19 @@ func (f *flow) settleFor(s *spare) *leg {
 	l := s.l
 	s.report(proxy.TargetFailed)
 	s.l = nil
-	f.mu.Lock()
-	f.leg = l
-	f.mu.Unlock()
+	f.use(l)
 	l.verdict <- true
 	return l
+}
+
+// use makes a leg the one that is in use.
+func (f *flow) use(l *leg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leg = l
+	if f.aborted {
+		_ = l.up.Close()
+	}
 }
 
 // spare is a held leg that was answered with an alert. Whose fault that is
@@ -122,35 +136,6 @@ func (l *leg) drop() {
 	_ = l.up.Close()
 	<-l.done
 	l.t.close()
-}
-
-// offer sends the hello and judges what comes back.
-func (f *flow) offer(ctx context.Context, l *leg, hello []byte) (proxy.Class, tlsAnswer) {
-	sent := time.Now()
-	_ = l.up.SetWriteDeadline(sent.Add(f.x.s.cfg.Timeouts.FirstByte))
-	if _, err := l.up.Write(hello); err != nil {
-		return dial.Classify(err), notTLS
-	}
-	limit := time.NewTimer(f.x.s.cfg.Timeouts.FirstByte)
-	defer limit.Stop()
-	select {
-	case first := <-l.opening:
-		l.t.phases.FirstByte = time.Since(sent)
-		answer := plausibleTLS(first.data)
-		switch {
-		case first.err != nil && (len(first.data) == 0 || missingTLS(first.data) > 0):
-			return dial.Classify(first.err), notTLS
-		case answer == notTLS && first.early:
-			return proxy.Garbage, notTLS
-		case answer == notTLS:
-			return proxy.BadTLS, notTLS
-		}
-		f.lastMoved.Store(time.Now().UnixNano())
-		return proxy.OK, answer
-	case <-limit.C:
-	case <-ctx.Done():
-	}
-	return proxy.Timeout, notTLS
 }
 
 // mayHold reports whether the first flight may be sent again: never in a

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"freeway/dial"
-	"freeway/proxy"
 )
 
 // dialTunnel brings a tunnel to the target up, through one upstream after the
@@ -17,13 +16,10 @@ func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) 
 		if r != nil {
 			return nil, nil, r
 		}
-		up, err := t.via().Tunnel(ctx, x.want.Target)
-		if err == nil {
-			t.phases = up.Phases()
+		if t, up := x.setUp(ctx, t); t != nil {
+			t.pacedTunnel()
 			return t, up, nil
 		}
-		t.fail(ctx, proxy.StageHandshake, err)
-		t.close()
 	}
 }
 

@@ -137,6 +137,9 @@ func (c Config) validateRetry(fail failFunc) {
 			fail("ban.status[%d]: %d is not a final status", i, s)
 		}
 	}
+	if b := c.Hedge.Budget; !(b >= 0 && b <= 1) {
+		fail("hedge.budget: %v is not between 0 and 1", b)
+	}
 }
 
 // validateTimes checks that every duration is usable.
@@ -153,6 +156,7 @@ func (c Config) validateTimes(fail failFunc) {
 		{"timeouts.total", c.Timeouts.Total, time.Millisecond, time.Hour},
 		{"timeouts.idle", c.Timeouts.Idle, time.Millisecond, day},
 		{"timeouts.warmup", c.Timeouts.Warmup, 0, time.Hour},
+		{"hedge.min_delay", c.Hedge.MinDelay, time.Millisecond, time.Hour},
 		{"session.ttl", c.Session.TTL, minTTL, maxTTL},
 		{"tunnel.max_age", c.Tunnel.MaxAge, 0, 365 * day},
 		{"drain", c.Drain, 0, time.Hour},
@@ -189,9 +193,6 @@ func (c Config) validateChoices(fail failFunc) {
 
 // validateUnsupported names the keys that would change nothing yet.
 func (c Config) validateUnsupported(fail failFunc) {
-	if c.Hedge.Enabled && c.Hedge != DefaultConfig().Hedge {
-		fail("hedge: not supported yet; leave it out or set enabled: false")
-	}
 	if len(c.Targets) > 0 {
 		fail("targets: not supported yet")
 	}

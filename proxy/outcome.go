@@ -103,6 +103,7 @@ type Outcome struct {
 	Phases     Phases
 	Origin     Origin
 	Learned    *Traits // what this use showed of the proxy; nil for nothing
+	Overtaken  bool    // canceled because another attempt of the same request was faster
 }
 
 // Failed reports whether something went wrong, whoever is to blame.

@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"freeway/dial"
+	"freeway/proxy"
+)
+
+// budget bounds hedges by the requests of the last minute. One is always
+// allowed, so that a client that asks for one thing only has it, too.
+type budget struct {
+	mu   sync.Mutex // protects the fields below
+	ring [60]struct {
+		second           int64
+		requests, hedges int
+	}
+}
+
+// request counts a request.
+func (b *budget) request(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ring[b.at(now)].requests++
+}
+
+// take counts a hedge, or reports that there may be none now. share is hedges
+// per request.
+func (b *budget) take(now time.Time, share float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	requests, hedges := 0, 0
+	for _, s := range b.ring {
+		if now.Unix()-s.second < int64(len(b.ring)) {
+			requests += s.requests
+			hedges += s.hedges
+		}
+	}
+	if share <= 0 || float64(hedges+1) > max(share*float64(requests), 1) {
+		return false
+	}
+	b.ring[b.at(now)].hedges++
+	return true
+}
+
+// at is the place of a second in the ring, cleared when it held an older one.
+func (b *budget) at(now time.Time) int {
+	sec := now.Unix()
+	i := int(sec % int64(len(b.ring)))
+	if b.ring[i].second != sec {
+		b.ring[i].second, b.ring[i].requests, b.ring[i].hedges = sec, 0, 0
+	}
+	return i
+}
+
+// hedge is a second set-up beside one that is slow, on another exit. It only
+// picks, connects and shakes hands, so it is always safe.
+type hedge struct {
+	want   proxy.Want
+	first  *try
+	timer  *time.Timer
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
+	won    func()        // called when it is up; nil: nobody
+
+	t   *try // after done; nil: there was none
+	up  *dial.Conn
+	err error
+}
+
+// hedge arms a hedge for a try that begins now, due after the delay. It returns
+// nil when there may be none. The caller must end it with stop.
+func (x *exchange) hedge(ctx context.Context, first *try, delay time.Duration, won func()) *hedge {
+	if !x.mayHedge(first) {
+		return nil
+	}
+	h := &hedge{first: first, want: x.want, done: make(chan struct{}), won: won}
+	ctx, h.cancel = context.WithCancel(ctx)
+	h.timer = time.AfterFunc(max(delay, x.s.cfg.Hedge.MinDelay), func() {
+		defer close(h.done)
+		defer x.c.g.recover()
+		h.run(ctx)
+	})
+	return h
+}
+
+// mayHedge reports whether the try may get a hedge: never in a session, nor
+// where uses cost money, nor when it would be the last upstream tried.
+func (x *exchange) mayHedge(t *try) bool {
+	cfg := &x.s.cfg.Hedge
+	switch {
+	case x.who.opt.Hedge == proxy.No, x.who.opt.Hedge != proxy.Yes && !cfg.Enabled, cfg.Budget <= 0:
+		return false
+	case x.want.Session != (proxy.SessionKey{}), x.stuck, x.metered(t):
+		return false
+	}
+	return len(x.trace.Attempts)+x.pending+2 <= x.most
+}
+
+// metered reports whether a use of the try's upstream costs money.
+func (x *exchange) metered(t *try) bool {
+	return slices.Contains(x.s.cfg.Hedge.Metered, t.lease.Entry.Pool)
+}
+
+// run is the hedge. Of the exchange it uses only what does not change.
+func (h *hedge) run(ctx context.Context) {
+	x := h.first.x
+	g := x.c.g
+	if ctx.Err() != nil || !g.hedges.take(time.Now(), x.s.cfg.Hedge.Budget) {
+		return
+	}
+	e := &h.first.lease.Entry
+	h.want.Avoid = append(slices.Clip(h.want.Avoid), e.Endpoint)
+	if e.Traits.ExitIP.IsValid() {
+		h.want.AvoidExits = append(slices.Clip(h.want.AvoidExits), e.Traits.ExitIP)
+	}
+	lease, err := g.env.Picker.Pick(ctx, h.want)
+	if err != nil {
+		return
+	}
+	t := &try{x: x, lease: lease, began: time.Now()}
+	if t.lease.Why = "hedge: " + lease.Why; x.metered(t) {
+		lease.Close()
+		return
+	}
+	g.m.hedges.Inc()
+	h.t = t
+	if h.up, h.err = t.via().Tunnel(ctx, h.want.Target); h.err != nil {
+		return
+	}
+	t.phases = h.up.Phases()
+	if h.won != nil {
+		h.won()
+	}
+}
+
+// stop keeps a hedge from beginning and, when it has begun, waits for its end;
+// with cut it is broken off. It reports whether there was one.
+func (h *hedge) stop(cut bool) bool {
+	if h == nil {
+		return false
+	}
+	defer h.cancel()
+	if h.timer.Stop() {
+		return false
+	}
+	if cut {
+		h.cancel()
+	}
+	<-h.done
+	return h.t != nil
+}
+
+// lose ends the hedge after the first was faster.
+func (h *hedge) lose() {
+	if !h.stop(true) {
+		return
+	}
+	if h.up != nil {
+		_ = h.up.Close()
+	}
+	h.t.lost()
+}
+
+// lost ends a try that another one was faster than.
+func (t *try) lost() {
+	t.overtaken(proxy.StageHandshake)
+	t.close()
+}
+
+// overtaken reports that another try was faster. That is blamed on nobody.
+func (t *try) overtaken(stage proxy.Stage) {
+	t.slower = true
+	t.report(stage, proxy.Canceled, 0, 0)
+}
+
+// setUp brings a tunnel up through the try's upstream or, when that is slow,
+// through that of a hedge. It returns the one that did, nil for none; what
+// failed is reported.
+func (x *exchange) setUp(ctx context.Context, t *try) (*try, *dial.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first, overtaken := context.WithCancel(ctx)
+	defer overtaken()
+	h := x.hedge(ctx, t, x.c.g.pace.limits(x.s).setUpLate, overtaken)
+	up, err := t.via().Tunnel(first, x.want.Target)
+	if err == nil {
+		h.lose()
+		t.phases = up.Phases()
+		return t, up
+	}
+	if !h.stop(false) {
+		t.fail(ctx, proxy.StageHandshake, err)
+		t.close()
+		return nil, nil
+	}
+	if dial.Classify(err) == proxy.Canceled && ctx.Err() == nil {
+		t.lost()
+	} else {
+		t.fail(ctx, proxy.StageHandshake, err)
+		t.close()
+	}
+	if h.err != nil {
+		h.t.fail(ctx, proxy.StageHandshake, h.err)
+		h.t.close()
+		return nil, nil
+	}
+	x.c.g.m.hedgesWon.Inc()
+	return h.t, h.up
+}
