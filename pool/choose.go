@@ -162,7 +162,7 @@ func (c *choice) cost(it *item) float64 {
 		bad = failCost
 	}
 	t := it.latency().Seconds() + (1-p)/p*bad.Seconds()
-	return t * (1 + float64(it.slot.inflight.Load())/typicalLoad)
+	return t * (1 + float64(it.slot.inflight.Load())/typicalLoad) * float64(1+it.slot.slower.Load())
 }
 
 // latency is what a success costs, a guess at the typical when none was seen.

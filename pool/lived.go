@@ -30,6 +30,7 @@ type slot struct {
 	status   atomic.Int32
 	inflight atomic.Int32
 	uses     atomic.Uint32 // leases given
+	slower   atomic.Int32  // times in a row that another endpoint was faster within one request
 	good     atomic.Int64  // nanoseconds, moving average of what a success costs
 	bad      atomic.Int64  // of what a failure costs
 }
@@ -102,6 +103,7 @@ func (s *slot) cost(o proxy.Outcome) {
 		average(&s.bad, lossOf(o))
 		return
 	}
+	s.slower.Store(0)
 	if took := o.Phases.Total(); took > 0 {
 		average(&s.good, took)
 	}

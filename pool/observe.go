@@ -12,6 +12,9 @@ import (
 // how much of a failure is the proxy's own, as far as that is known now.
 func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 	if o.Class == proxy.Canceled {
+		if o.Overtaken {
+			p.overtaken(o.Endpoint)
+		}
 		return 0
 	}
 	now := p.clock.now()
@@ -39,6 +42,25 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 	}
 	return weight
 }
+
+// overtaken notes that another endpoint was faster within one request. That is
+// nobody's failure, but it may be one that only the next check can see: the
+// check comes soon, and until a success comes others are preferred.
+func (p *Pool) overtaken(ep proxy.Endpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.find(ep)
+	if n == none || p.rows.at(n).state != proxy.Live {
+		return
+	}
+	if s := p.livedOf(n).slot; s.slower.Load() < maxSlower {
+		s.slower.Add(1)
+	}
+	p.hurry(n, p.clock.now(), p.scaled(resting[0]))
+}
+
+// maxSlower bounds by how much an endpoint that was overtaken falls behind.
+const maxSlower = 16
 
 // use applies the outcome of a use to its row. weight is how much of a failure
 // is the proxy's own. p.mu is held.

@@ -609,3 +609,29 @@ func TestPickConcurrently(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// TestOvertaken: what another endpoint was faster than is blamed for nothing,
+// but checked soon, and others are preferred until it works.
+func TestOvertaken(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 2)
+	slow, other := found[0].Endpoint, found[1].Endpoint
+	before, _ := p.Find(slow)
+	for range 4 {
+		use(t, p, proxy.Want{Avoid: []proxy.Endpoint{other}}, proxy.Outcome{Stage: proxy.StageHandshake, Class: proxy.Canceled, Overtaken: true})
+	}
+	after, _ := p.Find(slow)
+	if after.State != proxy.Live || after.Score < before.Score-1e-6 || after.Uses != before.Uses {
+		t.Errorf("it was blamed: %+v, before %+v", after, before)
+	}
+	if wait := time.Until(after.NextCheck); wait > 20*time.Second {
+		t.Errorf("checked in %v, want soon", wait)
+	}
+	for range 20 {
+		l := pick(t, p, proxy.Want{})
+		if l.Entry.Endpoint != other {
+			t.Fatalf("picked %v", l.Entry.Endpoint)
+		}
+		l.Close()
+	}
+}
