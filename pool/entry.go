@@ -17,10 +17,20 @@ func exitOf(e *proxy.Entry) netip.Addr {
 }
 
 // entry is the view of row n.
-func (p *Pool) entry(n uint32, now time.Time) proxy.Entry {
+func (p *Pool) entry(n uint32, now time.Time) (e proxy.Entry) {
+	p.fill(&e, n, now)
+	e.Endpoint = p.endpoint(n)
+	if p.rows.at(n).flags&login != 0 {
+		e.Password = p.logins[n].password
+	}
+	return e
+}
+
+// fill makes e the view of row n without host, user and password.
+func (p *Pool) fill(e *proxy.Entry, n uint32, now time.Time) {
 	r := p.rows.at(n)
-	e := proxy.Entry{
-		Endpoint: p.endpoint(n), Guess: r.flags&guess != 0, Pool: p.pools.names[r.pool], State: r.state,
+	*e = proxy.Entry{
+		Endpoint: proxy.Endpoint{Protocol: r.proto}, Guess: r.flags&guess != 0, Pool: p.pools.names[r.pool], State: r.state,
 		Score: r.health.Score(now, p.sources.prior(r.set)), Sources: p.sources.sets[r.set].names,
 		FirstSeen: instant(r.first), LastChecked: instant(r.checked), LastLive: instant(r.last),
 		Checks: proxy.Tally{OK: r.ok, Failed: r.failed}, Error: r.fault,
@@ -31,13 +41,9 @@ func (p *Pool) entry(n uint32, now time.Time) proxy.Entry {
 	if r.state != proxy.Unsafe {
 		e.NextCheck = time.UnixMilli(max(r.due, now.UnixMilli()))
 	}
-	if r.flags&login != 0 {
-		e.Password = p.logins[n].password
-	}
 	if l := p.peek(r); l != nil {
 		e.Traits, e.Latency, e.Uses = l.traits, l.latency, l.uses
 	}
-	return e
 }
 
 // record is row n as the store keeps it.

@@ -8,34 +8,86 @@ import (
 	"freeway/proxy"
 )
 
-// each calls f with every entry that matches, in no order. It only calls skip
-// for those that the filter lets pass and skip has no use for.
-func (l *listing) each(f func(listed), skip func(*row) bool) {
+// each calls f with every entry that matches, in no order. The entry has no
+// host, user and password, which cost more than all the rest, and is only good
+// during the call; whole adds them. mu is held.
+func (l *listing) each(f func(n uint32, e *proxy.Entry)) {
 	ctx := context.Background() // it is over in a fraction of a second
-	cheap := newSieve(&l.filter)
-	cheap.decides = cheap.decides && !l.kept
+	var e proxy.Entry
 	_ = l.p.eachRow(ctx, func(n uint32, r *row) {
-		if !cheap.passes(r) || cheap.decides && skip(r) {
-			return
-		}
-		if e := l.p.entry(n, l.at); l.filter.Match(&e) && reaches(l.p.reachedBy(r), &l.filter) && (!l.kept || l.p.cfg.Filter.allows(&e)) {
-			f(listed{e, l.keyOf(&e)})
+		if l.takes(n, r, &e) {
+			f(n, &e)
 		}
 	})
+}
+
+// count is each for a page: it only counts the rows that are behind it for
+// certain, where the sieve alone says that they match.
+func (l *listing) count(g *page) {
+	var e proxy.Entry
+	rest := l.filter
+	rest.States, rest.Protocols = nil, nil
+	decided := rest.IsZero() && !l.kept && l.only == none && l.field == "score" && l.reverse
+	_ = l.p.eachRow(context.Background(), func(n uint32, r *row) {
+		if decided && g.worst != nil && l.sieve.passes(r) && l.below(r, g.worst.Num) {
+			g.total++
+		} else if l.takes(n, r, &e) {
+			g.offer(n, &e)
+		}
+	})
+}
+
+// below reports whether the score of a row is less than something. One that
+// never lived has at most what its sources promise, which is known at once.
+func (l *listing) below(r *row, score float64) bool {
+	prior := l.p.sources.prior(r.set)
+	return r.last == 0 && prior < score || r.health.Score(l.at, prior) < score
+}
+
+// takes reports whether row n matches, and fills e when it does. mu is held.
+func (l *listing) takes(n uint32, r *row, e *proxy.Entry) bool {
+	if r.proto == 0 || !l.sieve.passes(r) || l.only != none && l.only != n || l.filter.MinScore > 0 && l.below(r, l.filter.MinScore) {
+		return false
+	}
+	l.p.fill(e, n, l.at)
+	return l.filter.Match(e) && reaches(l.p.reachedBy(r), &l.filter) && (!l.kept || l.p.cfg.Filter.allows(l.addressed(e, n)))
+}
+
+// addressed gives the entry its endpoint where the general filter needs it.
+func (l *listing) addressed(e *proxy.Entry, n uint32) *proxy.Entry {
+	if len(l.p.cfg.Filter.DenyCIDRs) > 0 {
+		e.Endpoint = l.p.endpoint(n)
+	}
+	return e
+}
+
+// whole adds what each leaves away.
+func (l *listing) whole(n uint32, e *proxy.Entry) listed {
+	full := *e
+	full.Endpoint = l.p.endpoint(n)
+	if r := l.p.rows.at(n); r.flags&login != 0 {
+		full.Password = l.p.logins[n].password
+	}
+	return listed{full, l.keyOf(&full)}
 }
 
 // best keeps the first of each distinct value.
 func (l *listing) best() []listed {
 	first := map[any]listed{}
-	l.each(func(x listed) {
-		v, ok := l.value(&x.entry)
+	l.each(func(n uint32, e *proxy.Entry) {
+		v, ok := l.value(e)
 		if !ok {
 			return
 		}
-		if old, there := first[v]; !there || l.compare(&x.key, &old.key) < 0 {
+		k := l.rough(e)
+		old, there := first[v]
+		if there && l.compareRough(&k, &old.key) > 0 {
+			return
+		}
+		if x := l.whole(n, e); !there || l.compare(&x.key, &old.key) < 0 {
 			first[v] = x
 		}
-	}, keepAll)
+	})
 	out := make([]listed, 0, len(first))
 	for _, x := range first {
 		out = append(out, x)
@@ -54,10 +106,11 @@ func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err e
 	page := &page{l: l}
 	if l.distinct != "" {
 		for _, x := range l.best() {
-			page.offer(x)
+			page.total++
+			page.keep(x)
 		}
 	} else {
-		l.each(page.offer, page.skip)
+		l.count(page)
 	}
 	found := page.sorted()
 	if len(found) > l.limit {
@@ -71,9 +124,6 @@ func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err e
 	return items, page.total, next, nil
 }
 
-// keepAll skips nothing.
-func keepAll(*row) bool { return false }
-
 // page keeps the first limit+1 entries behind the cursor.
 type page struct {
 	l     *listing
@@ -82,24 +132,19 @@ type page struct {
 	worst *key // of a full page; nil: it is not full
 }
 
-// skip counts a row that comes behind the page, judged by its score alone, so
-// that most of a large pool need not be shown to be left out.
-func (g *page) skip(r *row) bool {
-	l := g.l
-	if l.field != "score" || g.worst == nil {
-		return false
-	}
-	score := r.health.Score(l.at, l.p.sources.prior(r.set))
-	if score == g.worst.Num || score < g.worst.Num != l.reverse {
-		return false
-	}
+// offer counts an entry and keeps it if it may be on the page. Most of a large
+// pool is left out by what it is sorted by alone.
+func (g *page) offer(n uint32, e *proxy.Entry) {
 	g.total++
-	return true
+	k := g.l.rough(e)
+	if g.worst != nil && g.l.compareRough(&k, g.worst) > 0 || g.l.after != nil && g.l.compareRough(&k, g.l.after) < 0 {
+		return
+	}
+	g.keep(g.l.whole(n, e))
 }
 
-// offer counts an entry and keeps it if it may be on the page.
-func (g *page) offer(x listed) {
-	g.total++
+// keep keeps an entry if it may be on the page.
+func (g *page) keep(x listed) {
 	if g.l.after != nil && g.l.compare(&x.key, g.l.after) <= 0 {
 		return
 	}
@@ -120,35 +165,83 @@ func (g *page) sorted() []listed {
 }
 
 // Each is List without pages, for exports. It holds no lock while the caller
-// works.
+// works, and eight bytes an entry. Of more than exactly many, those that differ
+// by less than a second, a millisecond of latency or the seventh digit of a
+// score come in the order in which they came into the pool.
 func (p *Pool) Each(q Query) (iter.Seq[proxy.Entry], error) {
 	l, err := p.newListing(q)
 	if err != nil {
 		return nil, err
 	}
+	if l.distinct != "" || l.field == "url" {
+		return l.inOrder, nil
+	}
 	return func(yield func(proxy.Entry) bool) {
-		var order []ordered
-		take := func(x listed) { order = append(order, ordered{x.entry.Endpoint, x.key}) }
-		if l.distinct != "" {
-			for _, x := range l.best() {
-				take(x)
-			}
-		} else {
-			l.each(take, keepAll)
+		var order []uint64
+		l.each(func(n uint32, e *proxy.Entry) { order = append(order, uint64(l.rank(e))<<32|uint64(n)) })
+		if len(order) <= exactly {
+			l.inOrder(yield)
+			return
 		}
-		slices.SortFunc(order, func(a, b ordered) int { return l.compare(&a.key, &b.key) })
-		for i := range order {
-			if e, ok := p.Find(order[i].ep); ok && !yield(e) {
-				return
-			}
-		}
+		slices.Sort(order)
+		l.hand(order, yield)
 	}, nil
 }
 
-// ordered is listed without what can be looked up again.
-type ordered struct {
-	ep  proxy.Endpoint
-	key key
+// exactly is how many entries Each sorts to the last digit.
+const exactly = 20_000
+
+// inOrder yields what is to be sorted by text, or to be told apart.
+func (l *listing) inOrder(yield func(proxy.Entry) bool) {
+	var all []listed
+	if l.distinct != "" {
+		all = l.best()
+	} else {
+		l.each(func(n uint32, e *proxy.Entry) { all = append(all, l.whole(n, e)) })
+	}
+	slices.SortFunc(all, func(a, b listed) int { return l.compare(&a.key, &b.key) })
+	for i := range all {
+		if !yield(all[i].entry) {
+			return
+		}
+	}
+}
+
+// handed is how many entries are copied out under one lock.
+const handed = 512
+
+// hand yields the rows that order ends with and that match still.
+func (l *listing) hand(order []uint64, yield func(proxy.Entry) bool) {
+	out := make([]proxy.Entry, 0, min(handed, len(order)))
+	for part := range slices.Chunk(order, handed) {
+		out = l.copyOut(part, out[:0])
+		for i := range out {
+			if !yield(out[i]) {
+				return
+			}
+		}
+	}
+}
+
+// copyOut appends the entries of some rows. A row that was given to another
+// endpoint meanwhile is left out unless that one matches, too.
+func (l *listing) copyOut(part []uint64, out []proxy.Entry) []proxy.Entry {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	for _, k := range part {
+		n := uint32(k)
+		out = append(out, proxy.Entry{})
+		e := &out[len(out)-1]
+		if n >= l.p.rows.size || !l.takes(n, l.p.rows.at(n), e) {
+			out = out[:len(out)-1]
+			continue
+		}
+		e.Endpoint = l.p.endpoint(n)
+		if l.p.rows.at(n).flags&login != 0 {
+			e.Password = l.p.logins[n].password
+		}
+	}
+	return out
 }
 
 // All returns the entries that match, in the order of their addresses as far

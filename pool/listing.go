@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,9 @@ type cursor struct {
 // listing is a Query made ready.
 type listing struct {
 	p        *Pool
-	filter   proxy.Filter
+	filter   proxy.Filter // without its url, see only
+	sieve    sieve
+	only     uint32 // the row of the filter's url; none: any
 	sort     string
 	field    string
 	reverse  bool
@@ -67,6 +70,7 @@ func (p *Pool) newListing(q Query) (*listing, error) {
 	if !slices.Contains(Sorts(), l.field) {
 		return nil, fmt.Errorf("sort: %q is not one of %s", l.field, strings.Join(Sorts(), ", "))
 	}
+	l.find(q.Filter.URL)
 	if l.limit <= 0 {
 		l.limit = defaultLimit
 	}
@@ -88,6 +92,25 @@ func (p *Pool) newListing(q Query) (*listing, error) {
 		l.after = &now
 	}
 	return l, nil
+}
+
+// find turns the filter's url into the row that it is. An endpoint that is not
+// known is none of the rows.
+func (l *listing) find(url string) {
+	l.filter.URL, l.only = "", none
+	l.sieve = newSieve(&l.filter)
+	l.sieve.lived = l.sieve.lived || l.distinct != "" // the others have no value to be told apart by
+	if url == "" {
+		return
+	}
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	l.only = none - 1 // no row has this number
+	if ep, err := proxy.Parse(url); err == nil {
+		if n := l.p.find(ep); n != none {
+			l.only = n
+		}
+	}
 }
 
 // filtered reports whether there is a general filter.
@@ -135,7 +158,13 @@ func (l *listing) cursor(k key) string {
 
 // keyOf returns what an entry is ordered by.
 func (l *listing) keyOf(e *proxy.Entry) key {
-	k := key{URL: e.Endpoint.String()}
+	k := l.rough(e)
+	k.URL = e.Endpoint.String()
+	return k
+}
+
+// rough is keyOf without the URL, which each does not know.
+func (l *listing) rough(e *proxy.Entry) (k key) {
 	stamp := func(t time.Time) {
 		k.Unknown = t.IsZero()
 		if !k.Unknown {
@@ -161,8 +190,44 @@ func (l *listing) keyOf(e *proxy.Entry) key {
 	return k
 }
 
+// rank is rough in 32 bits, turned around already: seconds, milliseconds of
+// latency, a score of 24 bits, or two letters. Unknown is the last.
+func (l *listing) rank(e *proxy.Entry) uint32 {
+	k := l.rough(e)
+	if k.Unknown {
+		return math.MaxUint32
+	}
+	var v uint32
+	switch l.field {
+	case "score":
+		v = math.Float32bits(float32(k.Num)) // in order for what is not negative
+	case "latency":
+		v = uint32(min(e.Latency.Milliseconds(), math.MaxInt32))
+	case "country":
+		v = uint32(k.Text[0])<<8 | uint32(k.Text[len(k.Text)-1])
+	default:
+		v = uint32(k.Num / 1000)
+	}
+	if l.reverse {
+		v = ^v
+	}
+	return min(v, math.MaxUint32-1)
+}
+
 // compare orders keys.
 func (l *listing) compare(a, b *key) int {
+	c := l.compareRough(a, b)
+	if c == 0 && l.field == "url" && l.reverse {
+		return strings.Compare(b.URL, a.URL)
+	}
+	if c == 0 {
+		c = strings.Compare(a.URL, b.URL)
+	}
+	return c
+}
+
+// compareRough orders keys by all but the URL.
+func (l *listing) compareRough(a, b *key) int {
 	if a.Unknown != b.Unknown {
 		if a.Unknown {
 			return 1
@@ -173,14 +238,8 @@ func (l *listing) compare(a, b *key) int {
 	if c == 0 {
 		c = strings.Compare(a.Text, b.Text)
 	}
-	if c == 0 && l.field == "url" {
-		c = strings.Compare(a.URL, b.URL)
-	}
 	if l.reverse {
 		c = -c
-	}
-	if c == 0 {
-		c = strings.Compare(a.URL, b.URL)
 	}
 	return c
 }
@@ -201,19 +260,15 @@ type sieve struct {
 	states    []proxy.State
 	protocols []proxy.Protocol
 	lived     bool
-	decides   bool // nothing else is to be looked at
 }
 
 // newSieve prepares a filter for rows.
 func newSieve(f *proxy.Filter) sieve {
 	needs := len(f.Countries)+len(f.ASNs)+len(f.Exits)+len(f.Targets) > 0 || f.Anonymity > 0 || f.Tunnel == proxy.Yes || f.MaxLatency > 0
-	rest := *f
-	rest.States, rest.Protocols = nil, nil
-	return sieve{f.States, f.Protocols, needs, rest.IsZero()}
+	return sieve{f.States, f.Protocols, needs}
 }
 
-// passes reports whether the row may match; only the view of it is sure, unless
-// the sieve decides.
+// passes reports whether the row may match; only the view of it is sure.
 func (s *sieve) passes(r *row) bool {
 	return (len(s.states) == 0 || slices.Contains(s.states, r.state)) &&
 		(len(s.protocols) == 0 || slices.Contains(s.protocols, r.proto)) && (!s.lived || r.lived != 0)
