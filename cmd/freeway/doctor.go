@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -172,16 +173,17 @@ func checkJudges(cfg config.Config) finding {
 	return finding{what: "judges", says: "public ones, at most 2 requests a second each; \"freeway judge\" on a host of yours has no limit"}
 }
 
-// checkPlaces finds filters that need a geo database where there is none.
+// checkPlaces finds filters that the table of places cannot answer.
 func checkPlaces(cfg config.Config) finding {
-	f := finding{what: "places", says: "unknown: geo.database is not set"}
-	if path := cfg.Geo.Database; path != "" {
-		f.says = path
-		if _, err := os.Stat(path); err != nil {
-			f.says, f.bad = err.Error(), true
-		}
-	} else if len(cfg.Filter.Countries)+len(cfg.Filter.DenyCountries)+len(cfg.Filter.DenyASNs) > 0 {
-		f.says, f.bad = "filters name countries or networks, but geo.database is not set", true
+	db, err := openPlaces(cfg)
+	if err != nil {
+		return finding{what: "places", says: err.Error(), bad: true}
+	}
+	defer db.Close()
+	i := db.Info()
+	f := finding{what: "places", says: fmt.Sprintf("%s, of %s", placesName(i), i.Date.Format(time.DateOnly))}
+	if !db.KnowsSystems() && len(cfg.Filter.DenyASNs) > 0 {
+		f.says, f.bad = "filter.deny_asns names networks, but the table in use knows none; see freeway geo", true
 	}
 	return f
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // fixedPaths cannot change while the server runs.
-var fixedPaths = []string{"store", "admin.listen", "network", "geo", "audit", "log.format", "checker.judge_ca", "compat.jhao104", "compat.python3webspider", "compat.scylla", "compat.henson"}
+var fixedPaths = []string{"store", "admin.listen", "network", "audit", "log.format", "checker.judge_ca", "compat.jhao104", "compat.python3webspider", "compat.scylla", "compat.henson"}
 
 // reload reads the configuration again and hands it to the parts. A bad one is
 // reported and counted, and everything stays as it was.
@@ -52,6 +52,7 @@ func (s *server) apply(next config.Config) error {
 		func(c config.Config) error { return s.scraper.Apply(c.Scraper, c.Sources) },
 		func(c config.Config) error { return s.checker.Apply(c.Checker) },
 		func(c config.Config) error { return s.gateway.Apply(c.Gateway) },
+		s.applyPlaces,
 		s.applyAdmin,
 	}
 	for i, put := range parts {

@@ -141,9 +141,6 @@ func (f *scanFlags) wanted(cfg config.Config) (proxy.Filter, error) {
 			return filter, usageError{err}
 		}
 	}
-	if len(filter.Countries) > 0 && cfg.Geo.Database == "" {
-		return filter, usagef("--country needs geo.database in the configuration: without it countries are unknown")
-	}
 	return filter, nil
 }
 

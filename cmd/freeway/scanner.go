@@ -14,7 +14,6 @@ import (
 	"freeway/checker"
 	"freeway/config"
 	"freeway/dial"
-	"freeway/internal/geo"
 	"freeway/pool"
 	"freeway/proxy"
 	"freeway/store"
@@ -79,13 +78,11 @@ func (s *scan) openPool(ctx context.Context) error {
 	cfg := poolConfig(s.cfg)
 	cfg.Once = true
 	env := pool.Env{Policy: s.policy}
-	if path := s.cfg.Geo.Database; path != "" {
-		db, err := geo.Open(path)
-		if err != nil {
-			return err
-		}
-		env.Geo = db.Lookup // closed with the process: the pool may ask until the end
+	db, err := openPlaces(s.cfg)
+	if err != nil {
+		return err
 	}
+	env.Geo = db.Lookup // closed with the process: the pool may ask until the end
 	p, err := pool.Open(ctx, cfg, env)
 	s.pool = p
 	return err

@@ -54,8 +54,9 @@ type server struct {
 	roots    *x509.CertPool
 
 	store   *store.Store // nil: memory only
-	geo     *geo.Database
-	audit   *auditLog // nil: none
+	geo     geo.Live
+	places  *placesMark // what geo was opened from; protected by mu once the server runs
+	audit   *auditLog   // nil: none
 	pool    *pool.Pool
 	dialer  *dial.Dialer
 	scraper *scraper.Scraper
@@ -100,10 +101,8 @@ func (s *server) abandon(ctx context.Context) error {
 
 // openFiles opens what is on disk, apart from the store.
 func (s *server) openFiles(context.Context) (err error) {
-	if path := s.cfg.Geo.Database; path != "" {
-		if s.geo, err = geo.Open(path); err != nil {
-			return err
-		}
+	if err := s.applyPlaces(s.cfg); err != nil {
+		return err
 	}
 	if path := s.cfg.Audit.Path; path != "" {
 		if s.audit, err = openAudit(path, s.log, s.metrics.auditLost); err != nil {
@@ -144,10 +143,7 @@ func (s *server) openPool(ctx context.Context) error {
 	for _, w := range st.Warnings() {
 		s.log.Warn("store", "warning", w)
 	}
-	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish}
-	if s.geo != nil {
-		env.Geo = s.geo.Lookup
-	}
+	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish, Geo: s.geo.Lookup}
 	s.pool, err = pool.Open(ctx, poolConfig(s.cfg), env)
 	return err
 }
@@ -346,8 +342,5 @@ func (s *server) close() error {
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	if s.geo != nil {
-		errs = append(errs, s.geo.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.geo.Close())...)
 }
