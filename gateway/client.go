@@ -70,9 +70,11 @@ func (c *client) serve(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	switch first {
-	case 4, 5:
+	switch {
+	case first == 4 || first == 5:
 		c.serveSOCKS(ctx, first)
+	case first == 'P' && !c.excess && c.beginsH2():
+		c.serveH2(ctx)
 	default:
 		c.serveHTTP(ctx, first)
 	}
@@ -167,8 +169,11 @@ func (c *client) linger() {
 
 // reset makes the close that follows visible as an error.
 func (c *client) reset() {
-	if t, ok := c.raw.(*net.TCPConn); ok {
+	switch t := c.raw.(type) {
+	case *net.TCPConn:
 		_ = t.SetLinger(0)
+	case *stream:
+		t.reset()
 	}
 }
 

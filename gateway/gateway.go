@@ -45,6 +45,7 @@ type Gateway struct {
 	guard       *guard // against guessing passwords
 	pace        pace   // how long steps take now
 	hedges      budget
+	h2          *h2 // nil: there is no TLS listener
 	opened      time.Time
 	creditAfter time.Duration // of tunnels; tests make it short
 	ending      atomic.Bool   // no new connections or requests
@@ -120,6 +121,9 @@ func (g *Gateway) Listen() error {
 		var conf *tls.Config
 		if conf, err = serverTLS(cfg.TLS); err == nil {
 			err = bind(cfg.TLS.Listen, -1, conf)
+		}
+		if err == nil {
+			g.h2, err = newH2(cfg.Timeouts.Idle)
 		}
 	}
 	if err != nil {
@@ -198,6 +202,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 func (g *Gateway) drain(ls []*listener, cut func()) {
 	g.ending.Store(true)
 	closeAll(ls)
+	g.h2.drain()
 	g.shed(-1, time.Now().Add(lastCall))
 	done := make(chan struct{})
 	go func() {

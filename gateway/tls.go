@@ -26,13 +26,13 @@ type fileState struct {
 
 const certEvery = time.Second // how often the files are looked at, at most
 
-// serverTLS loads the pair once and follows its files. HTTP/2 is not offered.
+// serverTLS loads the pair once and follows its files.
 func serverTLS(cfg TLS) (*tls.Config, error) {
 	f := &certFiles{cert: cfg.Cert, key: cfg.Key}
 	if err := f.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{h2Name, "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(time.Now()), nil }}, nil
 }
 
