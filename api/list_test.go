@@ -145,3 +145,33 @@ func TestThreat58SomeColumns(t *testing.T) {
 		t.Errorf("rows = %q (%v), %v", rows, err, header)
 	}
 }
+
+func TestRest(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	id := w.page("").Items[0].ID
+	for _, tt := range []struct {
+		path   string
+		status int
+		state  proxy.State
+	}{
+		{id + "/rest?for=1h", 202, proxy.Resting},
+		{id + "/rest?for=0s", 202, proxy.Live},
+		{id + "/rest", 202, proxy.Resting},
+		{id + "/rest?for=soon", 422, proxy.Resting},
+		{id + "/rest?for=-1s", 422, proxy.Resting},
+		{id + "/rest?for=721h", 422, proxy.Resting},
+		{"nobody/rest", 404, proxy.Resting},
+	} {
+		status, _, body := w.do("POST", "/api/proxies/"+tt.path, "")
+		if got := w.page("").Items[0].State; status != tt.status || got != tt.state {
+			t.Errorf("POST %s = %d %s and the proxy is %v, want %d and %v", tt.path, status, body, got, tt.status, tt.state)
+		}
+	}
+	if status, _, _ := w.do("GET", "/api/proxies/random", ""); status != 404 {
+		t.Errorf("random = %d, want 404", status)
+	}
+	if _, _, body := w.do("GET", "/api/proxies/"+id, ""); !strings.Contains(body, "rests until 2") {
+		t.Errorf("detail does not explain it: %s", body)
+	}
+}

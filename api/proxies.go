@@ -86,6 +86,8 @@ func (a *API) registerProxies(h huma.API) {
 		Summary: "Remove a proxy and keep it out for 30 days", Tags: []string{"proxies"}, Errors: []int{404}}, a.remove)
 	huma.Register(h, huma.Operation{OperationID: "check-proxy", Method: http.MethodPost, Path: "/api/proxies/{id}/check", DefaultStatus: http.StatusAccepted,
 		Summary: "Check a proxy now", Tags: []string{"proxies"}, Errors: []int{404}}, a.check)
+	huma.Register(h, huma.Operation{OperationID: "rest-proxy", Method: http.MethodPost, Path: "/api/proxies/{id}/rest", DefaultStatus: http.StatusAccepted,
+		Summary: "Keep a proxy from use for a while", Tags: []string{"proxies"}, Errors: []int{404, 422}}, a.rest)
 	huma.Register(h, huma.Operation{OperationID: "add-proxies", Method: http.MethodPost, Path: "/api/proxies", MaxBodyBytes: maxList,
 		Summary: "Add endpoints", Tags: []string{"proxies"}, Errors: []int{413, 422},
 		Description: "The body is text in any list format, or JSON. What is accepted is on disk when the answer comes."}, a.add)
@@ -297,6 +299,26 @@ func (a *API) check(_ context.Context, in *idInput) (*noteOutput, error) {
 	}
 	out := &noteOutput{}
 	out.Body.Note = "it is next in the queue"
+	return out, nil
+}
+
+type restInput struct {
+	ID  string `path:"id" maxLength:"64" doc:"The id field of a proxy."`
+	For string `query:"for" default:"10m" doc:"How long, at most 720h; 0s lets it be used again. A restart forgets it."`
+}
+
+func (a *API) rest(_ context.Context, in *restInput) (*noteOutput, error) {
+	d, err := time.ParseDuration(in.For)
+	if err != nil || d < 0 || d > pool.MaxRest {
+		return nil, problem(badInput(fmt.Errorf("for: bad duration %q; write for example 10m, at most %v", clip(in.For), pool.MaxRest)))
+	}
+	if !a.env.Pool.Rest(in.ID, d) {
+		return nil, problem(notKnown(in.ID))
+	}
+	out := &noteOutput{}
+	if out.Body.Note = "it is not used for " + d.String(); d == 0 {
+		out.Body.Note = "it may be used again"
+	}
 	return out, nil
 }
 

@@ -40,7 +40,9 @@ func (p *Pool) why(r *row, now time.Time) string {
 	if name := p.bestName(r); name != "" {
 		fmt.Fprintf(&b, " as the yield of source %s", name)
 	}
-	switch {
+	switch l := p.peek(r); {
+	case l.rests(now):
+		b.WriteString("; not used: rests until " + l.restUntil() + " as it was told")
 	case r.state == proxy.Unsafe:
 		b.WriteString("; never used: unsafe")
 	case ejected(r):

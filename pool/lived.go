@@ -22,6 +22,7 @@ type lived struct {
 	item    *item    // as the latest snapshot shows it; nil: changed since
 	slot    *slot
 	told    proxy.State // that watchers know
+	rest    int64       // Unix seconds until which the operator keeps it from use; 0: not at all
 }
 
 // slot is the part of an endpoint that takes effect at once: everybody who

@@ -22,6 +22,8 @@ func (p *Pool) stateOf(r *row, now time.Time) proxy.State {
 		return proxy.Unsafe
 	case r.checked == 0 && r.last == 0:
 		return proxy.New
+	case l.rests(now):
+		return proxy.Resting
 	case r.flags&passed != 0 && r.strikes < maxStrikes:
 		return proxy.Live
 	case r.last != 0 && now.Sub(instant(r.last)) < proxy.RestingFor:
@@ -48,7 +50,7 @@ func (p *Pool) settle(n uint32, now time.Time) {
 	switch {
 	case r.state == proxy.Live:
 		status = slotUp
-	case ejected(r):
+	case ejected(r) && !l.rests(now):
 		status = slotEjected
 	}
 	p.tellState(n, l, now)

@@ -116,7 +116,9 @@ Free proxies are run by strangers: they see everything that is not encrypted.`,
 	flags.BoolVar(&a.quiet, "quiet", false, "no progress and no notes on stderr, only errors")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.serveCommand(), a.demoCommand(), a.scanCommand(), a.scrapeCommand(), a.getCommand(), a.sourcesCommand(),
-		a.explainCommand(), a.judgeCommand(), a.labCommand(), a.configCommand(), a.storeCommand(), a.geoCommand(), a.doctorCommand(), a.versionCommand(), a.completionCommand())
+		a.explainCommand(), a.judgeCommand(), a.labCommand(), a.configCommand(), a.storeCommand(), a.geoCommand(), a.doctorCommand(),
+		a.topCommand(), a.envCommand(), a.manCommand(), a.versionCommand(), a.completionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
+	a.complete(root)
 	return root
 }
