@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/andybalholm/brotli"
+
 	"freeway/proxy"
 )
 
@@ -24,7 +26,7 @@ const (
 var errUnpacked = errors.New("unpacks to too much")
 
 // packing names the way in which a list is packed that begins with head; ""
-// for none. Brotli has no mark of its own; servers name it.
+// for none.
 func packing(head []byte) string {
 	switch {
 	// RFC 1952; 8 is deflate
@@ -35,6 +37,9 @@ func packing(head []byte) string {
 		return "zstd"
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return "zip"
+	// RFC 1950, with the levels whose headers are no text
+	case len(head) > 2 && head[0] == 0x78 && (head[1] == 0x01 || head[1] == 0x9c || head[1] == 0xda):
+		return "deflate"
 	case len(head) > 10 && bytes.HasPrefix(head, []byte("BZh")) && bytes.HasPrefix(head[4:], []byte("1AY&SY")):
 		return "bzip2"
 	// POSIX.1-1988, in the first header
@@ -42,8 +47,28 @@ func packing(head []byte) string {
 		return "tar"
 	case isBase64(head):
 		return "base64"
+	case isBrotli(head):
+		return "br"
 	}
 	return ""
+}
+
+// isBrotli tries to unpack what is no text, because Brotli has no mark of its
+// own.
+func isBrotli(head []byte) bool {
+	const shortest, enough = 8, 512
+	if len(head) < shortest || charsetOf(head, "") != "" || !bytes.ContainsFunc(head[:min(len(head), enough)], isControl) {
+		return false
+	}
+	out := make([]byte, enough)
+	n, _ := io.ReadFull(brotli.NewReader(bytes.NewReader(head)), out)
+	out = out[:n]
+	return n >= shortest && validUTF8(out) && !bytes.ContainsFunc(out, isControl)
+}
+
+// isControl knows the characters that no text holds.
+func isControl(r rune) bool {
+	return r < ' ' && r != '\n' && r != '\r' && r != '\t' && r != '\f' && r != 0x1b
 }
 
 // unpack reads what is packed in r: one list, or the files of an archive one

@@ -58,7 +58,14 @@ func (h *htmlReader) unseen(classes []byte) bool {
 
 // apply uses the attributes of an element that is shown.
 func (h *htmlReader) apply(tag atom.Atom) {
+	if h.pair(tag) {
+		return
+	}
 	for _, a := range h.attrs {
+		if holdsJSON(a.val) {
+			h.e.nested(a.val)
+			continue
+		}
 		switch name := string(a.key); {
 		case name == "class":
 			h.classes(a.val)
@@ -70,6 +77,60 @@ func (h *htmlReader) apply(tag atom.Atom) {
 			h.alternative(name, a.val)
 		}
 	}
+}
+
+// attrPair is an entry that the attributes of one element make.
+type attrPair struct {
+	host   string
+	port   uint16
+	protos protoSet
+}
+
+// pair reads an element whose attributes are all of an entry, such as
+// <tr data-ip="1.2.3.4" data-port="80" data-type="http">. Those of a row count
+// when its cells hold none.
+func (h *htmlReader) pair(tag atom.Atom) bool {
+	const prefix = "data-"
+	if len(h.attrs) < 2 || h.inCell && tag != atom.Tr {
+		return false
+	}
+	var p attrPair
+	for _, a := range h.attrs {
+		if !bytes.HasPrefix(a.key, []byte(prefix)) || len(a.val) > maxCoded {
+			continue
+		}
+		val := trimSpace(a.val)
+		switch r := keyRole(a.key[len(prefix):]); {
+		case r.isHost() && wholeHost(val).addr.IsValid():
+			p.host = string(val)
+		case r.isHost():
+			p.host = string(decodeHost(val))
+		case r == rolePort:
+			if p.port, _ = wholePort(val); p.port == 0 {
+				p.port, _ = wholePort(decodePort(val))
+			}
+		case r == roleProto:
+			p.protos = protocolCell(val)
+		}
+	}
+	switch {
+	case p.port == 0 || !wholeHost([]byte(p.host)).addr.IsValid():
+		return false
+	case tag == atom.Tr:
+		h.given = p
+	case h.inRow:
+		return false
+	default:
+		h.flow.hold(&entry{host: wholeHost([]byte(p.host)), port: p.port, protos: p.protos}, p.protos != 0)
+	}
+	return true
+}
+
+// holdsJSON reports whether an attribute holds a document, as pages do that a
+// script fills in.
+func holdsJSON(val []byte) bool {
+	const shortest = 20
+	return len(val) > shortest && (val[0] == '{' || val[0] == '[') && isJSONStart(val)
 }
 
 // classes reads what classes say of the kind of a cell, and those by which

@@ -46,11 +46,11 @@ func charsetOf(head []byte, contentType string) string {
 	return ""
 }
 
-// wide reports whether every second byte, from the one at zero, is 0, as in
-// ASCII written as UTF-16 without a byte order mark.
+// wide reports whether many of the bytes at every second place, from the one at
+// zero, are 0 and none of the others is, as in UTF-16 without a byte order mark.
 func wide(head []byte, zero int) bool {
-	// Text of one alphabet beyond ASCII without a byte order mark is too rare to be
-	// guessed.
+	// Text in UTF-8 holds no zero at all, so a few of them at the right places are
+	// enough: the digits and line breaks that every list has, whatever else is in it.
 	const shortest, most = 16, 512
 	head = head[:min(len(head), most)&^1]
 	if len(head) < shortest {
@@ -65,7 +65,7 @@ func wide(head []byte, zero int) bool {
 			zeros++
 		}
 	}
-	return zeros*10 > len(head)/2*9
+	return zeros*10 > len(head)/2*2
 }
 
 // validUTF8 forgives a character that the end of head cuts.

@@ -154,6 +154,19 @@ func isAddress(b []byte) bool {
 	return hostPort(b, &en) && en.host.addr.IsValid()
 }
 
+// codedJSON undoes the base64 of a document of JSON; nil for anything else.
+func codedJSON(b []byte) []byte {
+	if len(b) < 20 {
+		return nil
+	}
+	switch string(b[:3]) {
+	// {" [{ [" [[
+	case "eyJ", "W3s", "WyJ", "W1s":
+		return fromBase64(b)
+	}
+	return nil
+}
+
 // stripTags gives the text of a short piece of HTML.
 func stripTags(b []byte) []byte {
 	// What is between < and > goes, also when it is not closed.

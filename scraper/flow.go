@@ -22,6 +22,7 @@ type flow struct {
 	under protoSet // of the heading above held
 	port  uint16   // of a stretch that says it is the port of what follows
 	age   int      // stretches since held
+	label role     // of the stretch before, which said nothing but what follows it
 }
 
 // newFlow makes a flow whose entries go to e.
@@ -52,6 +53,21 @@ func (f *flow) read(b []byte, r role) {
 // line takes one line: an address, a port or a protocol that stands alone, or
 // text in which entries may be.
 func (f *flow) line(b []byte, r role) {
+	// "IP: 1.2.3.4", or "IP" alone before "1.2.3.4"
+	label := f.label
+	f.label = roleNone
+	if key, val, ok := cutLabel(b); ok {
+		if f.label = key; len(val) == 0 {
+			return
+		}
+		label, f.label, b = key, roleNone, val
+	}
+	if label == roleSkip {
+		return // the address of the visitor, and the like
+	}
+	if label == rolePort && f.bare {
+		f.age = 0
+	}
 	// A protocol belongs to the entry before it only if it is near.
 	const oldest = 5
 	if f.age++; f.have && f.age > oldest {
@@ -63,6 +79,7 @@ func (f *flow) line(b []byte, r role) {
 		}
 		return
 	}
+	r = max(r, label)
 	word := trimMarks(b)
 	if h := wholeHost(word); h.addr.IsValid() {
 		f.hold(&entry{host: h, port: f.port}, false)
@@ -79,6 +96,40 @@ func (f *flow) line(b []byte, r role) {
 		return
 	}
 	f.lines.line(b, false)
+}
+
+// cutLabel splits "IP: 1.2.3.4" and knows a label that stands alone. The labels
+// are the words that head columns, so that prose is none.
+func cutLabel(b []byte) (r role, val []byte, ok bool) {
+	const longest = 24
+	key, val, found := bytes.Cut(b[:min(len(b), maxCellText)], []byte(":"))
+	if !found {
+		if key, val, found = bytes.Cut(b, []byte("：")); !found {
+			key, val = b, nil
+		}
+	}
+	if len(key) > longest || len(key) == 0 || isDigit(key[0]) {
+		return roleNone, nil, false
+	}
+	switch r = keyRole(key); {
+	case r.isHost(), r == rolePort, r == roleProto && protocolWord(key) == 0, r == roleSkip && found:
+		val = trimSpace(val)
+		// a protocol in a cell is no label of what follows
+		return r, val, len(val) == 0 || r == roleSkip || labelled(r, val)
+	}
+	return roleNone, nil, false
+}
+
+// labelled reports whether a value is what its label says.
+func labelled(r role, val []byte) bool {
+	switch {
+	case r.isHost():
+		return wholeHost(trimMarks(val)).addr.IsValid()
+	case r == rolePort:
+		_, ok := wholePort(trimMarks(val))
+		return ok
+	}
+	return protocolCell(val) != 0
 }
 
 // take holds an entry that a line gave.

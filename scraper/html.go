@@ -46,6 +46,9 @@ type htmlReader struct {
 	inCell bool
 	hint   protoSet // from a link in the row
 	head   columns  // of the table; nil: none
+
+	upright bool     // the rows of the table are the fields of an entry
+	given   attrPair // what the attributes of the row say
 }
 
 // piece is a cell, or a stretch of text outside of tables between two tags
@@ -147,7 +150,7 @@ func (h *htmlReader) start(closed bool) {
 		h.breakAt(tag, true)
 		h.begin(tag, concealed)
 	}
-	if shown && !concealed {
+	if shown && !concealed && len(h.attrs) > 0 {
 		h.apply(tag)
 	}
 	// Elements that cannot hold others are never open.
@@ -184,9 +187,11 @@ func (h *htmlReader) breakAt(tag atom.Atom, begins bool) {
 	case atom.Table, atom.Tr:
 		h.endRow()
 		h.endSegment()
-		h.flow.flush()
 		if tag == atom.Table {
-			h.head = nil
+			h.head, h.upright = nil, false
+		}
+		if !h.upright {
+			h.flow.flush()
 		}
 	case atom.Td, atom.Th:
 		h.endCell()
@@ -300,9 +305,9 @@ func (h *htmlReader) script(src []byte) {
 	js := &h.facts.js
 	// Short scripts without a block are calls of functions that the page defines;
 	// the script knows which of them write.
-	writes := bytes.Contains(src, []byte("document.write")) || len(src) < 300 && bytes.IndexByte(src, '(') > 0 && bytes.IndexByte(src, '{') < 0
+	writes := bytes.Contains(src, []byte("document.write")) || len(src) < 300 && bytes.IndexByte(src, '(') > 0 && bytes.IndexByte(src, '{') < 0 && !bytes.Contains(src, []byte("JSON.parse"))
 	if !writes {
-		if bytes.IndexByte(src, '{') >= 0 || bytes.IndexByte(src, '[') >= 0 {
+		if bytes.ContainsAny(src, "{[") || bytes.Contains(src, []byte("atob(")) {
 			h.data(src)
 		}
 		return
@@ -349,7 +354,7 @@ func (h *htmlReader) endRow() {
 		h.readRow()
 		h.text = h.text[:0]
 	}
-	h.inRow, h.cells, h.hint = false, h.cells[:0], 0
+	h.inRow, h.cells, h.hint, h.given = false, h.cells[:0], 0, attrPair{}
 }
 
 // readRow gives the row to tableRow. What is no row of a list may be a cell of a
@@ -373,7 +378,18 @@ func (h *htmlReader) readRow() {
 	if t.resolve(h.rows, h.head) || h.e.stats.Refused > refused {
 		return
 	}
+	if h.given.port != 0 {
+		h.e.emit(&entry{host: wholeHost([]byte(h.given.host)), port: h.given.port, protos: h.given.protos})
+		return
+	}
 	section := h.flow.lines.section
+	// a table on its side: a label and what it is
+	if r, _, ok := cutLabel(t.cells[0].text); ok && t.n == 2 && labelled(r, t.cells[1].text) {
+		h.upright = true
+		h.flow.label = r
+		h.flow.read(t.cells[1].text, roleNone)
+		return
+	}
 	for i := range t.n { // a table that lays out the page
 		if !t.cells[i].torn {
 			h.flow.read(t.cells[i].text, roleNone)

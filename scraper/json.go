@@ -139,14 +139,51 @@ func (j *jsonReader) token() {
 		return
 	case '"', '\'', '`':
 		j.str(c)
-	default:
-		if len(j.kinds) == 0 && !j.script {
-			j.text()
-		} else {
-			j.bare()
+	case '/':
+		if j.comment() {
+			return
 		}
+		j.word()
+	default:
+		j.word()
 	}
 	j.colon = false
+}
+
+// word reads what is neither a bracket nor a string.
+func (j *jsonReader) word() {
+	if len(j.kinds) == 0 && !j.script {
+		j.text()
+	} else {
+		j.bare()
+	}
+}
+
+// comment goes behind "/* ... */", or to the end of the line of "// ..." in an
+// object or array, and reports whether there was one.
+func (j *jsonReader) comment() bool {
+	if j.end-j.pos < 2 {
+		j.more(j.pos)
+	}
+	switch rest := j.buf[j.pos:j.end]; {
+	case bytes.HasPrefix(rest, []byte("//")) && len(j.kinds) > 0:
+		j.skipLine()
+		return true
+	case !bytes.HasPrefix(rest, []byte("/*")):
+		return false
+	}
+	for j.pos += 2; ; {
+		if i := bytes.Index(j.buf[j.pos:j.end], []byte("*/")); i >= 0 {
+			j.e.line += bytes.Count(j.buf[j.pos:j.pos+i], []byte("\n"))
+			j.pos += i + 2
+			return true
+		}
+		j.pos = max(j.pos, j.end-1)
+		if _, ok := j.more(j.pos); !ok {
+			j.pos = j.end
+			return true
+		}
+	}
 }
 
 // inObject reports whether the innermost bracket is that of an object.
@@ -261,8 +298,6 @@ func (j *jsonReader) bare() {
 	case j.wantKey:
 		j.rec.key(word)
 		j.wantKey = false
-	case word[0] == '/' && len(word) > 1 && word[1] == '/' && len(j.kinds) > 0:
-		j.skipLine()
 	default:
 		j.rec.value(word, false)
 	}

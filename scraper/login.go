@@ -147,6 +147,17 @@ func tailLogin(rest []byte, en *entry) bool {
 	return true
 }
 
+// chainLogin reads the user and password that may end a line of the
+// configuration of proxychains at i, and returns where they end.
+func chainLogin(b []byte, i int, en *entry) int {
+	f := bytes.Fields(b[i:])
+	if len(f) != 2 || f[0][0] == '#' || f[1][0] == '#' {
+		return i
+	}
+	en.user, en.pass = f[0], f[1]
+	return len(b)
+}
+
 // isPlace reports whether a word looks like "US" or "Germany".
 func isPlace(w []byte) bool {
 	if len(w) < 2 || w[0] < 'A' || w[0] > 'Z' {

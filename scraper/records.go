@@ -36,8 +36,10 @@ type records struct {
 	own    map[string]role // keys that the source names; nil: none
 	island bool            // in a script: what is outside of objects and arrays is not looked at
 
-	whose *frame // whose wholes are being read
-	same  int    // ports of it that a whole named as well
+	heads columns // of the rows that arrays are, when an array named them
+	whose *frame  // whose wholes are being read
+	waits *frame  // which gets the entries of the object that is being read
+	same  int     // ports of it that a whole named as well
 }
 
 const (
@@ -71,6 +73,7 @@ type frame struct {
 	wholes []span
 	cells  []span // scalars of an array that may be a row
 	kids   []kid  // ports of objects below, which have no host of their own
+	late   []late // entries of objects below that wait for the protocol of this one
 }
 
 // span is a piece of a frame's text. It is not a slice because the text may move
@@ -81,6 +84,13 @@ type span struct{ from, to int }
 type kid struct {
 	port   uint16
 	protos protoSet
+}
+
+// late is an entry of an object whose protocol may come behind it, in the object
+// around it: {"proxy": {"ip": ..., "port": ...}, "type": "http"}.
+type late struct {
+	host, user, pass span // in the text of the frame that holds it
+	port             uint16
 }
 
 // newRecords makes records whose strings are read as lines with take behind them.
@@ -106,7 +116,7 @@ func (e *emitter) nestedRecords() *records {
 
 // reset forgets what is open.
 func (r *records) reset() {
-	r.n, r.over = 0, 0
+	r.n, r.over, r.heads = 0, 0, nil
 	r.noKey()
 	r.push(true)
 }
@@ -120,7 +130,7 @@ func (r *records) push(array bool) *frame {
 		r.stack = append(r.stack, frame{})
 	}
 	f := &r.stack[r.n]
-	*f = frame{array: array, text: f.text[:0], ports: f.ports[:0], wholes: f.wholes[:0], cells: f.cells[:0], kids: f.kids[:0]}
+	*f = frame{array: array, text: f.text[:0], ports: f.ports[:0], wholes: f.wholes[:0], cells: f.cells[:0], kids: f.kids[:0], late: f.late[:0]}
 	r.n++
 	return f
 }
@@ -159,6 +169,9 @@ func ownKeys(m map[string]string) map[string]role {
 func (r *records) keyRole(b []byte) role {
 	if role, ok := r.own[string(b)]; ok {
 		return role
+	}
+	if string(b) == "_source" { // of Elasticsearch: the record itself
+		return roleNone
 	}
 	role := keyRole(b)
 	for _, own := range r.own {
@@ -228,6 +241,9 @@ func (r *records) leave() {
 	if f.skip {
 		return
 	}
+	if !f.array {
+		r.hand(f)
+	}
 	switch {
 	case f.array:
 		r.row(f)
@@ -253,7 +269,9 @@ func (r *records) value(b []byte, quoted bool) {
 	if r.over == 0 && !f.skip && len(b) > 0 && (quoted || string(b) != "null") {
 		switch {
 		case r.n == 1 && r.island:
-			r.e.nested(b)
+			if !r.e.nested(b) {
+				r.e.nested(codedJSON(b))
+			}
 		case f.array:
 			r.element(f, b)
 		default:
@@ -312,6 +330,10 @@ func (r *records) field(f *frame, role role, label, b []byte) {
 	case role == roleWhole, role == roleLink && bytes.HasPrefix(bytes.ToLower(b[:min(len(b), 5)]), []byte("socks")):
 		r.whole(f, b)
 	case role != roleNone:
+	case f.role == roleProto: // "protocol": {"name": "http"}
+		f.protocol(b)
+	case len(label) > 0 && label[0] == '$' && f.role == rolePort && r.n > 1: // "port": {"$numberInt": "80"}
+		r.stack[r.n-2].port(b)
 	case string(label) == "enabled" && f.role == roleTLS && r.n > 1:
 		r.stack[r.n-2].tls = isYes(b)
 	case len(bytes.Trim(label, "0123456789")) == 0: // the index of a list

@@ -28,7 +28,86 @@ func (r *records) row(f *frame) {
 		row.add(trimSpace(text))
 	}
 	r.lines.section = f.under
-	row.resolve(r.lines, nil)
+	// {"columns": ["ip", "port"], "rows": [["1.2.3.4", 80]]}
+	if head := headOf(row); head != nil {
+		r.heads = head
+		return
+	}
+	head := r.heads
+	if len(head) != row.n {
+		head = nil
+	}
+	row.resolve(r.lines, head)
+}
+
+// hand gives what an object says of the one around it to that one: a login, or
+// the protocols in {"types": [{"type": "http"}, {"type": "https"}]}.
+func (r *records) hand(f *frame) {
+	if !f.host.empty() || len(f.ports) > 0 {
+		return
+	}
+	around := &r.stack[r.n-1]
+	names := f.role == roleProto || around.array && around.role == roleProto
+	login := !f.user.empty() && !f.pass.empty()
+	for _, w := range f.wholes {
+		login = login && bytes.IndexByte(f.at(w), ':') < 0
+	}
+	if !names && !login {
+		return
+	}
+	for i := r.n - 1; i >= 1; i-- {
+		a := &r.stack[i]
+		if a.array {
+			continue
+		}
+		if names {
+			a.protos |= f.said()
+			if a.protos == 0 && f.other != "" {
+				a.other = f.other
+			}
+		}
+		if login && a.user.empty() && a.pass.empty() {
+			a.user, a.pass = a.keep(f.at(f.user)), a.keep(f.at(f.pass))
+		}
+		return
+	}
+}
+
+// patron returns the object around f when that may still name the protocol of
+// its entries; nil when nothing can come of waiting.
+func (r *records) patron(f *frame) *frame {
+	const most = 64 // that wait; others are given at once
+	if r.n < 2 {
+		return nil
+	}
+	a := &r.stack[r.n-1]
+	if a.array || a.skip || a.detail || len(a.late)+len(f.ports)+len(f.wholes)+len(f.kids)+len(f.late) > most || len(a.text) > maxFrameText/2 {
+		return nil
+	}
+	return a
+}
+
+// give emits an entry, or lets it wait for its protocol.
+func (r *records) give(en *entry) {
+	a := r.waits
+	if a == nil || en.protos != 0 {
+		r.e.emit(en)
+		return
+	}
+	text := en.host.text
+	if len(text) == 0 {
+		text = []byte(en.host.addr.String())
+	}
+	a.late = append(a.late, late{a.keep(text), a.keep(en.user), a.keep(en.pass), en.port})
+}
+
+// overdue gives the entries that waited for the protocol of f.
+func (r *records) overdue(f *frame, p protoSet) {
+	for _, l := range f.late {
+		en := &r.lines.en
+		*en = entry{host: wholeHost(f.at(l.host)), port: l.port, protos: p, user: f.at(l.user), pass: f.at(l.pass)}
+		r.give(en)
+	}
 }
 
 // resolve gives the entries of an object that is complete.
@@ -47,6 +126,11 @@ func (r *records) resolve(f *frame) {
 		}
 		return
 	}
+	if p == 0 {
+		r.waits = r.patron(f)
+		defer func() { r.waits = nil }()
+	}
+	r.overdue(f, p)
 	// Strings that hold all of an entry may name the scheme, so they go first, and
 	// the split fields add only what they have not given.
 	r.same = 0
@@ -112,7 +196,7 @@ func (r *records) take(en *entry) {
 			en.user, en.pass = f.at(f.user), f.at(f.pass)
 		}
 	}
-	r.e.emit(en)
+	r.give(en)
 }
 
 // pairs gives one entry for each port of an object.
@@ -133,7 +217,7 @@ func (r *records) pair(f *frame, text []byte, port uint16, p protoSet) {
 	if !f.user.empty() && !f.pass.empty() {
 		en.user, en.pass = f.at(f.user), f.at(f.pass)
 	}
-	r.e.emit(en)
+	r.give(en)
 }
 
 // adopt gives the ports of an object without a host, such as

@@ -182,10 +182,15 @@ func (s *scan) address(h host, start, end int) {
 		s.foundTail(entry{host: h, port: port}, n)
 		return
 	}
-	// In the middle of a line a number behind an address may be anything.
-	if s.first {
+	// In the middle of a line a number behind an address may be anything, unless
+	// they are fields behind a protocol: "name = http, 1.2.3.4, 80".
+	if s.first || s.lead != 0 && s.separated(end) {
 		if port, n := s.portApart(end); n > 0 {
-			s.found(entry{host: h, port: port}, n)
+			en := entry{host: h, port: port}
+			if s.l.chains {
+				n = chainLogin(s.b, n, &en)
+			}
+			s.found(en, n)
 			return
 		}
 	}
@@ -286,6 +291,12 @@ func (s *scan) closes(i int) bool {
 	return true
 }
 
+// separated reports whether a mark that separates fields stands at i.
+func (s *scan) separated(i int) bool {
+	i = skipSpace(s.b, i)
+	return i < len(s.b) && strings.IndexByte(",;|", s.b[i]) >= 0
+}
+
 // unit reports whether a word at i makes the number before it a quantity:
 // "8.8.8.8 120 ms" names no port.
 func (s *scan) unit(i int) bool {
@@ -315,7 +326,7 @@ func (s *scan) plain(start, end int) {
 	case s.have && !s.fixed && s.held.protos == 0 && !s.comment && s.isForeign(start, end):
 		s.have, s.first = false, false
 		s.l.e.refuse(&s.held, "of another protocol: "+strings.ToLower(string(s.b[start:end])))
-	case s.comment || isLabel(s.b[start:end]):
+	case s.comment || isLabel(s.b[start:end]) || s.lead != 0 && isGrade(s.b[start:end]):
 	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
 	case s.first && end-start == 2 && isPlace(s.b[start:end]): // a country
 	default:
@@ -363,15 +374,19 @@ func (s *scan) protocol(start, end int) (protoSet, int) {
 	if p == 0 {
 		p, long = protocolWord(s.b[start:end]), end
 	}
+	if p == setHTTP && len(s.b)-long >= 3 && strings.EqualFold(view(s.b[long:long+3]), "(s)") {
+		p, long = setHTTP|setHTTPS, long+3
+	}
 	if p == 0 {
 		return 0, end
 	}
-	// "Https: no" and "ssl=0" are answers, not protocols.
+	// "Https: no", "https no" and "ssl=0" are answers, not protocols; the dash in
+	// "SOCKS4  -  88" is an empty column.
 	answer := long
 	for answer < len(s.b) && strings.IndexByte(" :=\t", s.b[answer]) >= 0 {
 		answer++
 	}
-	if answer > long && isNo(s.b[answer:wordEnd(s.b, answer)]) {
+	if answer > long && isNo(s.b[answer:wordEnd(s.b, answer)]) && (bytes.ContainsAny(s.b[long:answer], ":=") || isLetter(s.b[answer])) {
 		return 0, long
 	}
 	return p, long

@@ -12,6 +12,7 @@ var (
 	jsAssignment = regexp.MustCompile(`^(?:(?:var|let|const)\s+)?[\w$.]{1,60}\s*[=(]\s*[\[{]`)
 	yamlItem     = regexp.MustCompile(`^- (?:\{|[A-Za-z_][\w-]*:(?: |$))`)
 	yamlKey      = regexp.MustCompile(`^[A-Za-z_][\w .-]*:\s*(?:#.*)?$`)
+	yamlFlow     = regexp.MustCompile(`^[A-Za-z_][\w.-]*: *(?:\[|\{) *(?:[\[{"'\w]|$)`)
 	yamlPair     = regexp.MustCompile(`^[A-Za-z_][\w.-]*: +\S`)
 	tagStart     = regexp.MustCompile(`^<([A-Za-z](?:[\w:.-]*[\w.-])?)(?:[\s/>]|$)`)
 	markdownRule = regexp.MustCompile(`(?m)^\s*\|?\s*:?-{2,}:?\s*\|[\s|:-]*$`)
@@ -29,6 +30,11 @@ func sniff(b []byte) string {
 	switch {
 	case len(b) == 0:
 		return "text"
+	// comments of JavaScript before a document
+	case b[0] == '/':
+		if rest := skipComments(b); len(rest) > 0 && isJSONStart(rest) {
+			return "json"
+		}
 	// JSON, "name = [...]" and "callback({...})"
 	case isJSONStart(b) || jsAssignment.Match(b[:min(len(b), 200)]):
 		return "json"
@@ -42,12 +48,38 @@ func sniff(b []byte) string {
 	switch {
 	case hasMarkdownRows(b):
 		return "markdown"
+	// so may the names in YAML, but there no line begins with one
+	case !tagsBeginLines(b) && sniffYAML(b):
+		return "yaml"
 	case holdsTags(b):
 		return "html"
-	case sniffYAML(b):
-		return "yaml"
 	}
 	return "text"
+}
+
+// tagsBeginLines reports whether a line begins with a tag.
+func tagsBeginLines(b []byte) bool {
+	for line := range bytes.Lines(b) {
+		if line = trimSpace(line); len(line) > 0 && line[0] == '<' && (tagStart.Match(line) || bytes.HasPrefix(line, []byte("</"))) {
+			return true
+		}
+	}
+	return false
+}
+
+// skipComments drops the comments of JavaScript that b begins with.
+func skipComments(b []byte) []byte {
+	for len(b) > 1 && b[0] == '/' {
+		end := "\n"
+		if b[1] == '*' {
+			end = "*/"
+		} else if b[1] != '/' {
+			break
+		}
+		_, rest, _ := bytes.Cut(b, []byte(end))
+		b = trimSpace(rest)
+	}
+	return b
 }
 
 // isJSONStart tells documents from text in brackets: "[INFO] ...", "[2001:db8::1]:80".
@@ -101,8 +133,21 @@ func sniffMarkup(b []byte) string {
 			return "markdown"
 		}
 		return "html"
+	case !tagCloses(low, len(m[1])+1):
+		return ""
 	}
 	return "xml"
+}
+
+// tagCloses reports whether what follows the name of a tag, which ends at i,
+// are attributes or nothing: "<Proxy US 0.33s [HTTP] 1.2.3.4:80>" is no tag.
+func tagCloses(b []byte, i int) bool {
+	end := bytes.IndexByte(b[i:], '>')
+	if end < 0 {
+		return true
+	}
+	rest := bytes.Trim(b[i:i+end], " \t\r\n/")
+	return len(rest) == 0 || bytes.IndexByte(rest, '=') > 0
 }
 
 // isHTMLTag knows the elements that pages and pieces of pages begin with.
@@ -154,11 +199,14 @@ func hasMarkdownRows(b []byte) bool {
 func sniffYAML(b []byte) bool {
 	// Configurations may have a page of settings before their proxies.
 	const most = 200
-	n, pair, key := 0, false, false
+	n, pair, key, document := 0, false, false, false
 	for line := range bytes.Lines(b) {
 		line = bytes.TrimRight(line, " \t\r\n")
 		indented := len(line) > 0 && isSpace(line[0])
 		body := trimSpace(line)
+		if string(body) == "---" && n == 0 {
+			document = true
+		}
 		if len(body) == 0 || body[0] == '#' || string(body) == "---" {
 			continue
 		}
@@ -170,7 +218,9 @@ func sniffYAML(b []byte) bool {
 		// a key alone with something under it
 		case key && (indented || bytes.HasPrefix(body, []byte("- "))):
 			return true
-		case n == 1 && yamlItem.Match(body):
+		case n == 1 && (yamlItem.Match(body) || document && yamlPair.Match(line)):
+			return true
+		case !indented && (n == 1 || pair) && yamlFlow.Match(body):
 			return true
 		case indented:
 		// the first line, or one among pairs

@@ -136,12 +136,16 @@ func (t *tableRow) findHost(head columns) int {
 			r = max(r, t.cells[i].role)
 		}
 		// With a column for addresses, those in other columns are exits and the like.
-		if !r.isHost() && r != roleWhole && len(head) > 0 && (head.has(roleIP) || head.has(roleAddr)) {
+		if !r.isHost() && r != roleWhole && len(head) > 0 && (head.has(roleIP) || head.has(roleAddr) || t.holdsWhole(head)) {
 			continue
 		}
 		h := t.hostOf(i)
 		if !h.valid() && r.isHost() {
 			h = loneAddress(t.cells[i].text)
+		}
+		// A column for something else.
+		if r != roleNone && r != roleWhole && !r.isHost() {
+			continue
 		}
 		// Words with dots are names only in a column for hosts.
 		if !h.valid() || !h.addr.IsValid() && !r.isHost() {
@@ -155,6 +159,16 @@ func (t *tableRow) findHost(head columns) int {
 		}
 	}
 	return best
+}
+
+// holdsWhole reports whether the column for whole entries holds one.
+func (t *tableRow) holdsWhole(head columns) bool {
+	for i := range t.n {
+		if head.at(i) == roleWhole && hostPort(trimMarks(t.cells[i].text), &t.en) {
+			return true
+		}
+	}
+	return false
 }
 
 // hostOf reads the cell as a host, by its text or what its attributes hide.

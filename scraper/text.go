@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/netip"
+	"strings"
 )
 
 // liner reads text line by line. What it finds goes to put, which must not
@@ -20,11 +21,16 @@ type liner struct {
 	put       func(*entry)
 	section   protoSet // of the heading above; 0: none
 	bySection bool     // the protocol of the entry given is that of the heading
+	chains    bool     // below "[ProxyList]", where logins follow ports behind spaces
 	tables    bool     // lines may be rows of CSV or Markdown, or objects of JSON
 	delim     byte     // of the CSV that head belongs to
 	head      columns  // of CSV; nil: none
 	bars      columns  // of a table between bars
 	en        entry
+	clean     []byte // memory of spaced
+	open      []byte // a row of CSV in which a quote is not closed, with its line breaks
+	opened    int    // lines in it
+	torn      bool   // its lines are being read one by one
 }
 
 func newLiner(e *emitter) *liner {
@@ -44,6 +50,7 @@ func (l *liner) read(r io.Reader) error {
 		}
 		l.line(line, cont)
 	}
+	l.closeRow()
 	return lr.failure()
 }
 
@@ -52,7 +59,10 @@ func (l *liner) text(b []byte) {
 	// A string with lines may be a table too.
 	tables := l.tables
 	l.tables = true
-	defer func() { l.tables = tables }()
+	defer func() {
+		l.closeRow()
+		l.tables = tables
+	}()
 	for len(b) > 0 && !l.e.done {
 		line := b
 		if i := bytes.IndexByte(b, '\n'); i >= 0 {
@@ -69,7 +79,7 @@ func (l *liner) line(line []byte, cont bool) {
 	if n := len(line); n > 0 && line[n-1] == '\r' {
 		line = line[:n-1]
 	}
-	if !cont && l.plain(line) {
+	if !cont && len(l.open) == 0 && l.plain(line) {
 		return
 	}
 	for len(line) > 0 { // files of old Macs end lines with \r alone
@@ -111,12 +121,24 @@ func (l *liner) part(line []byte, cont bool) {
 		return
 	}
 	l.e.stats.Rows++
-	if !cont && isComment(line) {
+	if !cont && len(l.open) == 0 && isComment(line) {
 		if p := heading(line); p != 0 {
 			l.section = p
 		}
 		return
 	}
+	if strings.EqualFold(view(line), "[proxylist]") {
+		l.chains = true
+		return
+	}
+	if line = l.spaced(line); len(line) == 0 {
+		return
+	}
+	l.shown(line, cont)
+}
+
+// shown reads a line that is not switched off.
+func (l *liner) shown(line []byte, cont bool) {
 	// Rows of tables first: their columns say more than the order of words does.
 	if l.tables && !cont && (l.tabular(line) || line[0] == '{' && l.e.nested(line)) {
 		return
@@ -131,6 +153,35 @@ func (l *liner) part(line []byte, cont bool) {
 	}
 }
 
+// spaced turns the wide spaces of a line into plain ones and drops the marks
+// that have no width, which pages that are copied leave in addresses.
+func (l *liner) spaced(line []byte) []byte {
+	const wide = 3 // bytes of all but the no-break space
+	if bytes.Index(line, []byte("\u00a0")) < 0 && bytes.Index(line, []byte("\u3000")) < 0 && bytes.Index(line, []byte("\u200b")[:2]) < 0 && bytes.Index(line, []byte("\ufeff")) < 0 {
+		return line
+	}
+	l.clean = l.clean[:0]
+	for i := 0; i < len(line); i++ {
+		rest := line[i:]
+		switch {
+		case rest[0] < 0x80:
+			l.clean = append(l.clean, rest[0])
+		case bytes.HasPrefix(rest, []byte("\u00a0")):
+			l.clean = append(l.clean, ' ')
+			i++
+		case bytes.HasPrefix(rest, []byte("\u3000")) || len(rest) >= wide && rest[0] == 0xe2 && rest[1] == 0x80 && rest[2] < 0x8b && rest[2] >= 0x80:
+			l.clean = append(l.clean, ' ')
+			i += wide - 1
+		// U+200B to U+200F, U+202A to U+202E
+		case bytes.HasPrefix(rest, []byte("\ufeff")), len(rest) >= wide && rest[0] == 0xe2 && rest[1] == 0x80 && (rest[2] >= 0x8b && rest[2] <= 0x8f || rest[2] >= 0xaa && rest[2] <= 0xae):
+			i += wide - 1
+		default:
+			l.clean = append(l.clean, rest[0])
+		}
+	}
+	return trimSpace(l.clean)
+}
+
 // leading reads a string of which only an entry at its beginning counts, and
 // reports whether there was one.
 func (l *liner) leading(b []byte) bool {
@@ -141,7 +192,7 @@ func (l *liner) leading(b []byte) bool {
 
 // isComment reports whether a line is switched off in the ways that lists use.
 func isComment(line []byte) bool {
-	return line[0] == '#' || line[0] == ';' || len(line) > 1 && line[0] == '/' && line[1] == '/'
+	return line[0] == '#' || line[0] == ';' || len(line) > 1 && line[0] == '/' && (line[1] == '/' || line[1] == '*')
 }
 
 // trimSpace is bytes.TrimSpace for ASCII, and drops a zero-width no-break

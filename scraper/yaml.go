@@ -32,6 +32,8 @@ type yamlReader struct {
 	item  []byte
 	first int // line of the item
 	inKey bool
+	inDoc bool                  // top-level pairs have opened the object that the document is
+	saved map[string]*yaml.Node // anchors of items before this one
 	nodes int
 	bytes int    // given to the parser
 	calls int    // of the parser
@@ -53,7 +55,7 @@ func (e *emitter) readYAML(r io.Reader) error {
 		y.line(bytes.TrimRight(line, " \t\r\n"), cont)
 	}
 	y.flush()
-	y.endKey()
+	y.endDoc()
 	y.rec.close()
 	return lr.failure()
 }
@@ -71,7 +73,7 @@ func (y *yamlReader) line(line []byte, cont bool) {
 		y.add(nil, true)
 	case indent == 0 && (string(body) == "---" || string(body) == "..."):
 		y.flush()
-		y.endKey()
+		y.endDoc()
 	// the first item of a list settles how far its items are indented
 	case dash && len(y.item) == 0 && y.list < 0, dash && indent == y.list:
 		y.flush()
@@ -102,6 +104,10 @@ func (y *yamlReader) top(line []byte) {
 	body := line
 	if i := bytes.Index(body, []byte(" #")); i > 0 {
 		body = bytes.TrimRight(body[:i], " ")
+	}
+	if _, _, pairs := plainKey(body); pairs && !y.inDoc {
+		y.inDoc = true
+		y.rec.enter(false)
 	}
 	// The key opens an array, whatever is under it: a list, or a mapping.
 	if n := len(body); n > 1 && body[n-1] == ':' {
@@ -142,6 +148,15 @@ func (y *yamlReader) endKey() {
 	y.inKey, y.list = false, -1
 }
 
+// endDoc ends the document, which is an object if it has pairs.
+func (y *yamlReader) endDoc() {
+	y.endKey()
+	if y.inDoc {
+		y.rec.leave()
+	}
+	y.inDoc = false
+}
+
 // flush reads the item that is complete.
 func (y *yamlReader) flush() {
 	item := y.item
@@ -151,7 +166,7 @@ func (y *yamlReader) flush() {
 	}
 	line := y.e.line
 	y.e.line = y.first
-	if !y.plain(item) && !y.flat(item) && !y.parse(item) {
+	if !y.plain(item) && !y.single(item) && !y.flat(item) && !y.parse(item) {
 		y.text(item)
 	}
 	y.e.line = line
@@ -170,12 +185,11 @@ func (y *yamlReader) parse(item []byte) bool {
 	if y.calls++; y.bytes > maxYAMLBytes || y.calls > maxYAMLCalls {
 		return false
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(item, &doc); err != nil || len(doc.Content) == 0 {
+	root := y.load(item)
+	if root == nil {
 		return false
 	}
 	y.nodes = 0
-	root := doc.Content[0]
 	switch {
 	// an item with its dash is a list of one
 	case y.inKey && root.Kind == yaml.SequenceNode && y.list >= 0:
@@ -185,10 +199,94 @@ func (y *yamlReader) parse(item []byte) bool {
 	case y.inKey && root.Kind == yaml.MappingNode: // the object that the key stands for
 		y.rec.key(y.key)
 		y.walk(root, 0)
+	case y.inDoc && !y.inKey && root.Kind == yaml.MappingNode: // a pair of the document
+		y.mapping(root, 0)
 	default:
 		y.walk(root, 0)
 	}
 	return true
+}
+
+// single reads a top-level "key: value" of one line without a YAML parser.
+func (y *yamlReader) single(item []byte) bool {
+	if y.inKey || !y.inDoc {
+		return false
+	}
+	key, rest, ok := plainKey(bytes.TrimRight(item, "\n"))
+	if !ok {
+		return false
+	}
+	var quoted bool
+	val, rest, ok := scalarOf(trimSpace(rest), "", &quoted)
+	if !ok || len(rest) > 0 {
+		return false
+	}
+	y.rec.key(key)
+	y.rec.value(val, quoted)
+	return true
+}
+
+// load parses an item; nil when it is no YAML. Anchors of items before it are
+// known in it: a line before the item stands for them.
+func (y *yamlReader) load(item []byte) *yaml.Node {
+	text, stubs := item, 0
+	if len(y.saved) > 0 && bytes.IndexByte(item, '*') >= 0 {
+		indent := item[:len(item)-len(bytes.TrimLeft(item, " "))]
+		list := bytes.HasPrefix(item[len(indent):], []byte("-"))
+		text = nil
+		for name := range y.saved {
+			text = append(text, indent...)
+			if list {
+				text = append(text, "- &"+name+" 0\n"...)
+			} else {
+				text = append(text, "."+name+": &"+name+" 0\n"...)
+			}
+			stubs++
+		}
+		text = append(text, item...)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil || len(doc.Content) == 0 {
+		return nil
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.MappingNode {
+		stubs *= 2
+	}
+	if stubs > 0 && len(root.Content) >= stubs {
+		root.Content = root.Content[stubs:]
+	}
+	if bytes.IndexByte(item, '&') >= 0 {
+		y.keep(root, 0)
+	}
+	return root
+}
+
+// keep remembers the anchors in a node for the items behind it.
+func (y *yamlReader) keep(n *yaml.Node, deep int) {
+	const most, deepest = 16, 8
+	if n.Anchor != "" && n.Kind != yaml.AliasNode && len(y.saved) < most {
+		if y.saved == nil {
+			y.saved = map[string]*yaml.Node{}
+		}
+		y.saved[n.Anchor] = n
+	}
+	if deep < deepest {
+		for _, c := range n.Content {
+			y.keep(c, deep+1)
+		}
+	}
+}
+
+// target is what an alias stands for; nil when that is not known.
+func (y *yamlReader) target(n *yaml.Node) *yaml.Node {
+	if n.Kind != yaml.AliasNode || n.Alias == nil {
+		return nil
+	}
+	if a := y.saved[n.Value]; a != nil && n.Alias.Kind == yaml.ScalarNode {
+		return a
+	}
+	return n.Alias
 }
 
 // plain reads "- 1.2.3.4:80" and other scalars without a YAML parser.
@@ -218,8 +316,8 @@ func (y *yamlReader) walk(n *yaml.Node, deep int) {
 	case yaml.ScalarNode:
 		y.rec.value([]byte(n.Value), n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0)
 	case yaml.AliasNode:
-		if n.Alias != nil && n.Alias.Kind == yaml.ScalarNode {
-			y.walk(n.Alias, deep+1)
+		if a := y.target(n); a != nil && a.Kind == yaml.ScalarNode {
+			y.walk(a, deep+1)
 		} else {
 			y.rec.noKey()
 		}
@@ -241,8 +339,8 @@ func (y *yamlReader) mapping(n *yaml.Node, deep int) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
 		// Merging is followed two levels deep: more is a bomb.
-		if k.Value == "<<" && v.Kind == yaml.AliasNode && v.Alias != nil && v.Alias.Kind == yaml.MappingNode && deep < 8 {
-			y.mapping(v.Alias, deep+4)
+		if a := y.target(v); k.Value == "<<" && a != nil && a.Kind == yaml.MappingNode && deep < 8 {
+			y.mapping(a, deep+4)
 			continue
 		}
 		y.rec.key([]byte(k.Value))

@@ -94,7 +94,9 @@ func (y *yamlReader) blockPair(line []byte) bool {
 	}
 	p := pair{key: key}
 	if rest = trimSpace(rest); len(rest) == 0 || rest[0] == '{' || rest[0] == '[' {
-		return true // holds more than a scalar
+		// holds more than a scalar: of no matter unless it is one of these
+		r := y.rec.keyRole(key)
+		return !r.isHost() && r != rolePort && r != roleProto && !r.isFlag()
 	}
 	if p.val, rest, ok = scalarOf(rest, "", &p.quoted); !ok || len(rest) > 0 {
 		return false
