@@ -23,6 +23,9 @@ func (c *choice) eligible(it *item) bool {
 	if !c.works(it) || !c.crowd && it.slot.inflight.Load() >= maxLoad || c.avoids(it) {
 		return false
 	}
+	if c.want.MinInterval > 0 && !c.target.rested(it.exit, c.want.MinInterval, c.now) {
+		return false
+	}
 	ok, _ := c.target.allows(it.exit, c.now)
 	return ok
 }
@@ -47,8 +50,12 @@ func (c *choice) avoids(it *item) bool {
 // matches reports whether the item is what the want asks for, busy or not.
 func (c *choice) matches(it *item) bool { return matches(it, &c.want.Filter, c.want.Need) }
 
-// from picks from one label by the configured rotation.
+// from picks from one label by the configured rotation or, when all are busy,
+// the one that is in use least.
 func (c *choice) from(l *label) (*item, string) {
+	if c.crowd {
+		return c.least(l.view(&c.want.Filter, c.want.Need)), "all are busy, least used"
+	}
 	switch c.p.settings.Load().rotation {
 	case "round-robin":
 		return c.next(l.view(&c.want.Filter, c.want.Need)), "round-robin"

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ type lived struct {
 	history [historyLen]event
 	events  uint32   // ever written to history
 	notes   []string // what the latest check saw
+	denied  []string // domains that it would not tunnel to, port 443, since it last did
 	reached []string // names, in lower case, of the per-target checks that passed
 	alive   uint32   // position in Pool.alive + 1; 0: not in there
 	item    *item    // as the latest snapshot shows it; nil: changed since
@@ -65,6 +67,19 @@ func newLived() *lived {
 	l := &lived{slot: &slot{}}
 	l.slot.status.Store(slotGone)
 	return l
+}
+
+// mostDenied is how many domains an endpoint refuses in a row until it is taken
+// for one that does not tunnel.
+const mostDenied = 3
+
+// denies notes that the endpoint would not tunnel to a domain. It reports
+// whether that is so for all.
+func (l *lived) denies(domain string) bool {
+	if !slices.Contains(l.denied, domain) && len(l.denied) < mostDenied {
+		l.denied = append(l.denied, domain)
+	}
+	return l.traits.Tunnel != proxy.Yes || len(l.denied) >= mostDenied
 }
 
 // event is an outcome in 40 bytes.

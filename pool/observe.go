@@ -163,8 +163,10 @@ func (p *Pool) learnFromUse(n uint32, o *proxy.Outcome) {
 		t.Tunnel, t.TunnelAny = proxy.No, proxy.No
 	case o.Class == proxy.PortDenied && o.Target.Port != 443:
 		t.TunnelAny = proxy.No
-	case o.Class == proxy.PortDenied && p.livedOf(n).traits.Tunnel != proxy.Yes:
-		t.Tunnel = proxy.No // one that was seen to tunnel refuses only this target
+	case o.Class == proxy.PortDenied && p.livedOf(n).denies(o.Target.Domain):
+		t.Tunnel = proxy.No // one that was seen to tunnel may refuse only this target
+	case o.Class == proxy.OK && o.Target.Port == 443:
+		p.livedOf(n).denied = nil
 	}
 	if t != (proxy.Traits{}) {
 		p.learn(n, t)

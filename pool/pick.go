@@ -97,12 +97,21 @@ func (p *Pool) choose(s *snapshot, want *proxy.Want, now time.Time) (*item, stri
 		}
 		c.panic = p.panics(s, l)
 		for _, c.crowd = range []bool{false, true} {
-			if it, why := c.from(l); it != nil {
+			if it, why := c.from(l); it != nil && c.take(it) {
 				return it, why, nil
 			}
 		}
 	}
 	return nil, "", c.none(s)
+}
+
+// take begins the rest of the item's exit, where it has to rest. It reports
+// false when somebody else was faster.
+func (c *choice) take(it *item) bool {
+	if c.want.MinInterval <= 0 || c.want.Target.Domain == "" {
+		return true
+	}
+	return c.p.targets.make(c.want.Target.Domain, c.now).take(it.exit, c.want.MinInterval, c.now)
 }
 
 // poolsOf returns the labels to pick from, in order.
@@ -141,7 +150,7 @@ func (c *choice) none(s *snapshot) error {
 	case match == 0:
 		e.Reason = fmt.Sprintf("0 live match; %d live before %s", live, strings.Join(c.conditions(), " "))
 	default:
-		e.Reason = fmt.Sprintf("%d live match, but all were tried already, failed lately or are banned by the target", match)
+		e.Reason = fmt.Sprintf("%d live match, but all were tried already, failed lately, rest or are banned by the target", match)
 	}
 	return e
 }

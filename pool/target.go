@@ -35,8 +35,9 @@ type target struct {
 	touched   time.Time
 	pairs     map[netip.Addr]*pair
 	circuits  map[spot]*circuit
-	refused   []suspect // exits that it refused, in a row
-	throttled time.Time // until when refusals are nobody's ban
+	refused   []suspect                // exits that it refused, in a row
+	throttled time.Time                // until when refusals are nobody's ban
+	used      map[netip.Addr]time.Time // when exits that have to rest were used; nil: none has to
 }
 
 // newTarget returns one that nothing is known of.
@@ -186,6 +187,38 @@ func (x *target) thin(now time.Time) {
 		}
 		delete(x.pairs, exit)
 	}
+}
+
+// rested reports whether an exit was not used for so long.
+func (x *target) rested(exit netip.Addr, interval time.Duration, now time.Time) bool {
+	if x == nil {
+		return true
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at, ok := x.used[exit]
+	return !ok || now.Sub(at) >= interval
+}
+
+// take notes a use of an exit that has to rest afterwards, or reports that it
+// does rest.
+func (x *target) take(exit netip.Addr, interval time.Duration, now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if at, ok := x.used[exit]; ok && now.Sub(at) < interval {
+		return false
+	}
+	if len(x.used) >= maxPairs {
+		maps.DeleteFunc(x.used, func(_ netip.Addr, at time.Time) bool { return now.Sub(at) >= interval })
+	}
+	if x.used == nil {
+		x.used = map[netip.Addr]time.Time{}
+	}
+	if len(x.used) < maxPairs*4 {
+		x.used[exit] = now
+	}
+	x.touched = now
+	return true
 }
 
 // verdict on a pair: whether it may be used, and how much less likely than

@@ -90,6 +90,10 @@ type Want struct {
 	Strict     bool          // a lost session stays lost until its ttl ends
 	AvoidExits []netip.Addr  // exits that this request has tried
 	Avoid      []Endpoint    // endpoints that this request has tried
+
+	// MinInterval is how long an exit rests between two uses for the same
+	// registrable domain; 0: not at all. Sessions, which hold one exit, do without.
+	MinInterval time.Duration
 }
 
 // Lease is a proxy handed out for one attempt. Report is called once, as soon
