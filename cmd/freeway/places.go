@@ -78,6 +78,9 @@ func (s *server) applyPlaces(c config.Config) error {
 	}
 	info := db.Info()
 	s.log.Info("places", "from", placesName(info), "date", info.Date.Format(time.DateOnly))
+	if !db.KnowsSystems() && len(c.Filter.DenyASNs) > 0 {
+		s.log.Warn("filter.deny_asns has no effect: the table of places knows no networks; see freeway geo")
+	}
 	s.places = &mark
 	return s.geo.Replace(db)
 }
