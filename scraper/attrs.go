@@ -140,7 +140,12 @@ func (h *htmlReader) classes(val []byte) {
 		if s, ok := h.facts.content[string(class)]; ok {
 			h.text = append(h.text, s...)
 		}
-		h.setRole(keyRole(class))
+		r := keyRole(class)
+		// what has a class of its own is a word of its own
+		if r == rolePort || r == roleProto {
+			h.text = append(h.text, ' ')
+		}
+		h.setRole(r)
 	}
 }
 

@@ -22,6 +22,8 @@ type flow struct {
 	under protoSet // of the heading above held
 	port  uint16   // of a stretch that says it is the port of what follows
 	age   int      // stretches since held
+	first bool     // labels in a row named the protocol before the address, so it stands before it
+	lead  protoSet // the protocol of the next entry then
 	label role     // of the stretch before, which said nothing but what follows it
 }
 
@@ -58,6 +60,7 @@ func (f *flow) line(b []byte, r role) {
 	f.label = roleNone
 	if key, val, ok := cutLabel(b); ok {
 		if f.label = key; len(val) == 0 {
+			f.first = key.isHost() && label == roleProto || f.first && label != roleNone
 			return
 		}
 		label, f.label, b = key, roleNone, val
@@ -73,7 +76,11 @@ func (f *flow) line(b []byte, r role) {
 	if f.age++; f.have && f.age > oldest {
 		f.flush()
 	}
-	if p := protocolCell(b); p != 0 && f.have {
+	if p := protocolCell(b); p != 0 && f.first {
+		f.flush()
+		f.lead = p
+		return
+	} else if p != 0 && f.have {
 		if !f.fixed {
 			f.held.protos |= p
 		}
@@ -146,6 +153,10 @@ func (f *flow) take(en *entry) {
 func (f *flow) hold(en *entry, fixed bool) {
 	f.flush()
 	f.held, f.have, f.fixed, f.age, f.bare = *en, true, fixed, 0, false
+	if f.lead != 0 && !fixed {
+		f.held.protos, f.fixed = f.lead, true
+	}
+	f.lead = 0
 	f.under = f.lines.section
 	n := len(en.host.text) + len(en.user) + len(en.pass)
 	if cap(f.buf) < n {

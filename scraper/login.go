@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // Logins stand before and behind the address, in all the orders that sellers of
@@ -311,8 +312,8 @@ func parseURLHost(b []byte) (host, int) {
 // the whole user part.
 func unescapeLogin(en *entry) {
 	// The scheme "socks" alone is that of v2rayN.
-	if en.pass == nil && len(en.user) > 7 && en.protos == setSOCKS4|setSOCKS5 {
-		if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(string(en.user), "=")); err == nil && bytes.IndexByte(b, ':') >= 0 {
+	if en.pass == nil && len(en.user) > 3 && en.protos == setSOCKS4|setSOCKS5 {
+		if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(string(en.user), "=")); err == nil && bytes.IndexByte(b, ':') >= 0 && !bytes.ContainsFunc(b, isControl) && utf8.Valid(b) {
 			cutLogin(b, en)
 			return
 		}

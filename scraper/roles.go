@@ -80,7 +80,8 @@ func wordRole(w []byte) role {
 	switch string(w) {
 	// the spellings that were seen, in the languages that were seen
 	case "ip", "ipaddress", "ipaddr", "ipadress", "proxyip", "proxyipaddress", "ipv4", "ipv6", "serverip", "ip地址", "代理ip", "代理ip地址",
-		"ipадрес", "ipадреспрокси", "direcciónip", "adresseip", "ipadresse", "indirizzoip", "endereçoip":
+		"ipадрес", "ipадреспрокси", "direcciónip", "adresseip", "ipadresse", "indirizzoip", "endereçoip",
+		"ipアドレス", "ipadresi", "địachỉip", "adresip", "ipadres", "ip주소", "ipадреса", "alamatip", "ip位址", "代理ip位址", "айпи", "айпиадрес":
 		return roleIP
 	// may hold the port as well
 	case "addr", "address", "proxyaddress", "proxyaddr", "adresse", "adress", "адрес", "адреспрокси", "地址", "代理地址":
@@ -91,11 +92,13 @@ func wordRole(w []byte) role {
 	// often the reverse name of the address beside it
 	case "hostname", "domain", "dnsname":
 		return roleName
-	case "port", "ports", "proxyport", "serverport", "portnumber", "端口", "端口号", "代理端口", "порт", "puerto", "porta", "porto":
+	case "port", "ports", "proxyport", "serverport", "portnumber", "端口", "端口号", "代理端口", "порт", "puerto", "porta", "porto",
+		"ポート", "ポート番号", "cổng", "poort", "포트", "埠", "連接埠", "端口號":
 		return rolePort
 	// "version" is a column of lists of SOCKS proxies
 	case "protocol", "protocols", "proto", "protos", "type", "types", "proxytype", "proxytypes", "scheme", "schemes", "siteprotocol",
-		"protocoltype", "proxyprotocol", "version", "socksversion", "类型", "协议", "代理类型", "协议类型", "тип", "протокол", "протоколы", "tipo", "protocolo", "protocole":
+		"protocoltype", "proxyprotocol", "version", "socksversion", "类型", "协议", "代理类型", "协议类型", "тип", "протокол", "протоколы", "tipo", "protocolo", "protocole",
+		"プロトコル", "タイプ", "tür", "protokol", "giaothức", "typ", "protokoll", "protokół", "프로토콜", "유형", "類型", "協議", "協定", "通訊協定", "代理協議", "代理协议", "jenis":
 		return roleProto
 	// only together with a password
 	case "user", "username", "login", "proxyuser", "proxyusername", "用户名", "логин":
