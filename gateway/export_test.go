@@ -3,6 +3,8 @@ package gateway
 import (
 	"net"
 	"time"
+
+	"freeway/proxy"
 )
 
 // Serve makes l the gateway's only listener, in place of Listen.
@@ -10,3 +12,42 @@ func (g *Gateway) Serve(l net.Listener) { g.listeners = []*listener{{l, -1, nil}
 
 // SetCredit sets after how long a tunnel counts as a success.
 func (g *Gateway) SetCredit(d time.Duration) { g.creditAfter = d }
+
+// Learn takes so many successes down that took so long at each step.
+func (g *Gateway) Learn(took time.Duration, samples int) {
+	for range samples {
+		for s := range steps {
+			g.pace.worked(s, took)
+		}
+	}
+	g.pace.now.Store(nil)
+}
+
+// Stall takes down that every step timed out again and again.
+func (g *Gateway) Stall() {
+	for range needStalls {
+		for s := range steps {
+			g.pace.stalled(s)
+		}
+	}
+}
+
+// Limits returns the deadlines that hold now.
+func (g *Gateway) Limits() Timeouts {
+	l := g.pace.limits(g.set.Load())
+	return Timeouts{Connect: l.connect, Handshake: l.handshake, FirstByte: l.answer}
+}
+
+// OwnTime returns the deadline for the handshake with an upstream.
+func (g *Gateway) OwnTime(e proxy.Entry) time.Duration {
+	t := &try{lease: proxy.Lease{Entry: e}}
+	s := g.set.Load()
+	return t.own(g.pace.limits(s).handshake, s.cfg.Timeouts.Handshake)
+}
+
+// SetAnswerTime makes the deadline for answers short.
+func (g *Gateway) SetAnswerTime(d time.Duration) {
+	l := *g.pace.limits(g.set.Load())
+	l.answer, l.until = d, time.Now().Add(time.Hour)
+	g.pace.now.Store(&l)
+}
