@@ -15,6 +15,7 @@ type entry struct {
 	port       uint16
 	protos     protoSet // 0: the list does not say
 	user, pass []byte
+	claims     claims
 }
 
 // emitter turns entries into candidates: it asks the policy, fills in the
@@ -33,6 +34,7 @@ type emitter struct {
 	depth   int   // readers within readers
 	packs   int   // archives within archives
 	left    int64 // bytes that unpacking may still give
+	named   bool  // an entry with a protocol was given
 	private bool  // the policy allows more than public addresses
 	seen4   idSet
 	row     tableRow                    // the memory of the row that is being read
@@ -88,8 +90,13 @@ func (e *emitter) emit(en *entry) bool {
 // each yields the entry once for every protocol it may have.
 func (e *emitter) each(en *entry, ep proxy.Endpoint) {
 	c := proxy.Candidate{Endpoint: ep, Password: proxy.NewSecret(string(en.pass)), Pool: e.o.Pool}
+	if en.claims != (claims{}) {
+		c.Claims = en.claims.traits()
+	}
 	switch {
+	case en.protos == 0 && e.named && (len(e.o.Protocols) == 0 || e.stats.Format == "html") && e.known(c, en.host.addr):
 	case en.protos != 0:
+		e.named = true
 		for p := proxy.HTTP; p <= proxy.SOCKS5; p++ {
 			if en.protos&setOf(p) != 0 {
 				e.one(&c, p, en)
@@ -103,6 +110,22 @@ func (e *emitter) each(en *entry, ep proxy.Endpoint) {
 		c.Guess = true
 		e.one(&c, proxy.HTTP, en)
 	}
+}
+
+// known reports whether the list has named the entry with a protocol before:
+// pages repeat their tables as plain lines to copy, which say nothing new.
+func (e *emitter) known(c proxy.Candidate, a netip.Addr) bool {
+	for p := proxy.HTTP; p <= proxy.SOCKS5; p++ {
+		c.Endpoint.Protocol = p
+		if a.Is4() && c.Endpoint.User == "" {
+			if e.seen4.has(id4(a.As4(), &c)) {
+				return true
+			}
+		} else if _, ok := e.seen[c.Endpoint]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // one yields the candidate with one protocol, unless it was given before.
@@ -313,6 +336,9 @@ func (s *idSet) add(id uint64) bool {
 	s.n++
 	return true
 }
+
+// has reports whether id is in the set.
+func (s *idSet) has(id uint64) bool { return s.n > 0 && s.slots[s.find(id)] == id }
 
 // find returns the slot that holds id or is free for it.
 func (s *idSet) find(id uint64) uint64 {

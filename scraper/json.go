@@ -37,6 +37,7 @@ type jsonReader struct {
 	over    int    // opened beyond that
 	scratch []byte // strings without their escapes
 	script  bool   // JavaScript: braces are not only objects
+	docs    int    // documents so far
 }
 
 const (
@@ -50,6 +51,9 @@ func (e *emitter) readJSON(r io.Reader, script bool) error {
 	j.rec.island = script
 	e.line = 1
 	j.run()
+	if j.docs > 1 && !script && e.stats.Format == "json" {
+		e.stats.Format = "ndjson"
+	}
 	if j.err == io.EOF {
 		return nil
 	}
@@ -205,6 +209,9 @@ func (j *jsonReader) open(array bool) {
 		for j.inObject() {
 			j.pop()
 		}
+	}
+	if len(j.kinds) == 0 {
+		j.docs++
 	}
 	j.kinds = append(j.kinds, array)
 	j.rec.enter(array)

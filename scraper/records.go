@@ -73,6 +73,7 @@ type frame struct {
 	wholes []span
 	cells  []span // scalars of an array that may be a row
 	kids   []kid  // ports of objects below, which have no host of their own
+	claims claims
 	late   []late // entries of objects below that wait for the protocol of this one
 }
 
@@ -91,6 +92,7 @@ type kid struct {
 type late struct {
 	host, user, pass span // in the text of the frame that holds it
 	port             uint16
+	claims           claims
 }
 
 // newRecords makes records whose strings are read as lines with take behind them.
@@ -212,7 +214,7 @@ func (r *records) enter(array bool) {
 	}
 	// An object inside one that is an entry already tells details of it: where it
 	// leaves from, who checked it. Ports and protocols are another matter.
-	detail := !array && !parent.array && !parent.host.empty() && len(parent.ports) > 0 && r.next == roleNone && r.nextAs == 0
+	detail := !array && !parent.array && !parent.host.empty() && len(parent.ports) > 0 && (r.next == roleNone || r.next >= roleCountry) && r.nextAs == 0
 	f := r.push(array)
 	f.under, f.other, f.role, f.skip, f.detail = under, other, r.next, skip || r.next == roleSkip, detail
 	// An array in an array says nothing of its own.
@@ -329,7 +331,12 @@ func (r *records) field(f *frame, role role, label, b []byte) {
 		f.foreign(label, b)
 	case role == roleWhole, role == roleLink && bytes.HasPrefix(bytes.ToLower(b[:min(len(b), 5)]), []byte("socks")):
 		r.whole(f, b)
+	case role == roleCountry || role == roleGrade:
+		f.claims.say(role, b)
+		r.unknown(f, b)
 	case role != roleNone:
+	case f.role == roleCountry && string(label) == "name":
+		f.claims.say(roleCountry, b)
 	case f.role == roleProto: // "protocol": {"name": "http"}
 		f.protocol(b)
 	case len(label) > 0 && label[0] == '$' && f.role == rolePort && r.n > 1: // "port": {"$numberInt": "80"}

@@ -48,6 +48,9 @@ func (r *records) hand(f *frame) {
 	}
 	around := &r.stack[r.n-1]
 	names := f.role == roleProto || around.array && around.role == roleProto
+	if !around.array && f.claims != (claims{}) {
+		around.claims = around.claims.over(f.claims)
+	}
 	login := !f.user.empty() && !f.pass.empty()
 	for _, w := range f.wholes {
 		login = login && bytes.IndexByte(f.at(w), ':') < 0
@@ -98,14 +101,14 @@ func (r *records) give(en *entry) {
 	if len(text) == 0 {
 		text = []byte(en.host.addr.String())
 	}
-	a.late = append(a.late, late{a.keep(text), a.keep(en.user), a.keep(en.pass), en.port})
+	a.late = append(a.late, late{a.keep(text), a.keep(en.user), a.keep(en.pass), en.port, en.claims})
 }
 
 // overdue gives the entries that waited for the protocol of f.
 func (r *records) overdue(f *frame, p protoSet) {
 	for _, l := range f.late {
 		en := &r.lines.en
-		*en = entry{host: wholeHost(f.at(l.host)), port: l.port, protos: p, user: f.at(l.user), pass: f.at(l.pass)}
+		*en = entry{host: wholeHost(f.at(l.host)), port: l.port, protos: p, user: f.at(l.user), pass: f.at(l.pass), claims: l.claims.over(f.claims)}
 		r.give(en)
 	}
 }
@@ -187,6 +190,7 @@ func (r *records) take(en *entry) {
 	// The string belongs to an object, whose login goes with it. Where its split
 	// fields say the same they are done with.
 	if f := r.whose; f != nil {
+		en.claims = f.claims
 		for _, port := range f.ports {
 			if port == en.port && wholeHost(f.at(f.host)).same(en.host) {
 				r.same = len(f.ports)
@@ -210,7 +214,7 @@ func (r *records) pairs(f *frame, text []byte, p protoSet) {
 // who uploaded the list than a login.
 func (r *records) pair(f *frame, text []byte, port uint16, p protoSet) {
 	en := &r.lines.en
-	*en = entry{host: wholeHost(text), port: port, protos: p}
+	*en = entry{host: wholeHost(text), port: port, protos: p, claims: f.claims}
 	if !en.host.valid() {
 		return
 	}

@@ -30,6 +30,8 @@ const (
 	roleLink    // the address of something, seldom of a proxy
 	roleSkip    // addresses that are not of proxies
 	roleForeign // only what other kinds of tunnels have
+	roleCountry // see claims.go
+	roleGrade   // of anonymity
 )
 
 func (r role) isHost() bool { return r >= roleName && r <= roleIP }
@@ -132,6 +134,10 @@ func moreRole(w []byte) role {
 		return roleLink
 	case "secret", "cipher", "method", "alterid":
 		return roleForeign
+	case "country", "countrycode", "countryiso", "countryisocode", "cc", "code", "isocode", "countryname", "国家", "страна", "país", "pais", "pays", "land", "国":
+		return roleCountry
+	case "anonymity", "anonymitylevel", "anon", "anonlevel", "level", "anonymous", "proxylevel", "匿名度", "匿名等级", "анонимность", "anonymität", "anonimato":
+		return roleGrade
 	// where a list comes from, who looked at it, what it was checked with, and the
 	// sections of configurations that name other machines
 	case "source", "sources", "query", "client", "visitor", "requester", "referer", "referrer", "judge", "judges", "judgeurl", "dns", "nameserver", "nameservers", "fallback", "clientip", "myip",

@@ -152,7 +152,7 @@ func (s *Scraper) readPage(ctx context.Context, src Source, q request, o *outcom
 func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind string, o *outcome) error {
 	defer func() { o.Bytes += body.n }()
 	opt := src.Options()
-	opt.Policy, opt.ContentType, opt.Rejected = s.env.Policy, kind, o.haul.refuse
+	opt.Policy, opt.ContentType, opt.Rejected, opt.MaxBytes = s.env.Policy, kind, o.haul.refuse, int64(body.limit)
 	opt.Stats = func(st ParseStats) {
 		o.Format, o.Packed, o.Charset, o.Rows = st.Format, st.Packed, st.Charset, o.Rows+st.Rows
 	}

@@ -70,6 +70,7 @@ func (s *scan) flush() {
 		s.held.protos = s.l.section
 	}
 	s.l.en = s.held
+	s.l.en.claims = s.l.claims
 	s.l.put(&s.l.en)
 }
 

@@ -137,7 +137,7 @@ func (s Source) Where() string {
 
 // readerVersion is raised when the readers learn something, so that lists which
 // did not change are read again.
-const readerVersion = 1
+const readerVersion = 2
 
 // fingerprint changes when what is fetched or how it is read changes, so that
 // a remembered ETag of another list is never used.

@@ -56,7 +56,7 @@ func headOf(t *tableRow) columns {
 		r := keyRole(text)
 		head[i] = r
 		host = host || r.isHost() || r == roleWhole
-		if r != roleNone {
+		if r != roleNone && (r != roleCountry && r != roleGrade || head[0] == roleWhole) {
 			other++
 		}
 	}
@@ -114,6 +114,7 @@ func (t *tableRow) resolve(l *liner, head columns) bool {
 				t.en = entry{host: h, port: port, protos: p}
 				t.scheme()
 				t.login(head)
+				t.en.claims = t.claims(head)
 				l.put(&t.en)
 				return true
 			}
@@ -144,6 +145,9 @@ func (t *tableRow) findHost(head columns) int {
 			h = loneAddress(t.cells[i].text)
 		}
 		// A column for something else.
+		if r == roleCountry || r == roleGrade {
+			r = roleNone
+		}
 		if r != roleNone && r != roleWhole && !r.isHost() {
 			continue
 		}
@@ -169,6 +173,16 @@ func (t *tableRow) holdsWhole(head columns) bool {
 		}
 	}
 	return false
+}
+
+// claims reads the columns that say where an entry is and what it hides.
+func (t *tableRow) claims(head columns) (c claims) {
+	for i := range min(t.n, len(head)) {
+		if r := head[i]; r == roleCountry || r == roleGrade {
+			c.say(r, t.cells[i].text)
+		}
+	}
+	return c
 }
 
 // hostOf reads the cell as a host, by its text or what its attributes hide.
@@ -275,7 +289,7 @@ func (t *tableRow) protocols(e *emitter, head columns) (p protoSet, other string
 			yes |= r.set()
 		case r.isFlag() && isNo(text):
 			no |= r.set()
-		case r == roleNone && !head.has(roleProto):
+		case (r == roleNone || r == roleGrade) && !head.has(roleProto):
 			bare |= protocolCell(text)
 			if foreign(text) {
 				other = strings.ToLower(string(text))
@@ -378,11 +392,14 @@ func (t *tableRow) login(head columns) {
 func (t *tableRow) wholes(l *liner, head columns, p protoSet) bool {
 	// The line reader gives the protocol of its section to what names none.
 	section := l.section
-	l.section = p
-	defer func() { l.section = section }()
+	l.section, l.claims = p, t.claims(head)
+	defer func() { l.section, l.claims = section, claims{} }()
 	any := false
 	for i := range t.n {
 		r := head.at(i)
+		if r == roleCountry || r == roleGrade {
+			r = roleNone
+		}
 		// A column for anything else holds no entries.
 		if r != roleNone && r != roleWhole && !r.isHost() || r == roleSkip {
 			continue

@@ -26,6 +26,7 @@ type liner struct {
 	delim     byte     // of the CSV that head belongs to
 	head      columns  // of CSV; nil: none
 	bars      columns  // of a table between bars
+	claims    claims   // of the entries of the row that is being read
 	en        entry
 	clean     []byte // memory of spaced
 	open      []byte // a row of CSV in which a quote is not closed, with its line breaks
@@ -110,7 +111,7 @@ func (l *liner) plain(line []byte) bool {
 	}
 	l.e.stats.Rows++
 	l.bySection = l.section != 0
-	l.en = entry{host: host{netip.AddrFrom4(a), line[:n]}, port: port, protos: l.section}
+	l.en = entry{host: host{netip.AddrFrom4(a), line[:n]}, port: port, protos: l.section, claims: l.claims}
 	l.put(&l.en)
 	return true
 }
