@@ -20,7 +20,7 @@ gateway.tls                      The same inside TLS. The files are read again w
 gateway.tls.listen               empty: no TLS listener
 gateway.tls.cert                 PEM file, leaf first
 gateway.tls.key                  PEM file
-gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us}]
+gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us, rate: 5, daily_bytes: 1GiB}]
 gateway.allow_clients            ranges whose clients need no user, for example [10.0.0.0/8]
 gateway.rotation                 adaptive, round-robin, random, least-used or fastest
 gateway.pools                    labels of sources, in this order: the next is used when the one before has nothing eligible
@@ -29,6 +29,10 @@ gateway.retry.attempts           upstreams tried for one request, the first incl
 gateway.retry.methods            methods that may be sent again once bytes went out
 gateway.retry.on_status          answers of the target after which one more exit is tried
 gateway.retry.body_buffer        largest request body that is kept for a second attempt
+gateway.per_client               Limits of every user, or address where nobody logs in, that has none of its own.
+gateway.per_client.rate          requests a second; 0: no limit
+gateway.per_client.burst         requests that may come at once; 0: one second's worth
+gateway.per_client.concurrency   requests and tunnels at a time; 0: no limit
 gateway.hedge                    A second tunnel set-up, on another exit, beside a slow one.
 gateway.hedge.enabled            true or false
 gateway.hedge.min_delay          never sooner than this
@@ -47,8 +51,8 @@ gateway.tunnel                   Tunnels.
 gateway.tunnel.max_age           cut after this time; 0s: never
 gateway.ban                      What means "this exit is banned by this target".
 gateway.ban.status               of plain HTTP answers
-gateway.ban.body                 texts in plain HTTP answers; not supported yet
-gateway.targets                  rules per registrable domain; not supported yet
+gateway.ban.body                 regular expressions, any case, looked for in the first 32 KiB of text answers in plain HTTP
+gateway.targets                  rules for a domain and what is below it, for example [{domain: example.com, rate: 2, concurrency: 4, min_interval: 10s}]
 gateway.deny_ports               ports that are never tunnelled to: mail, because of spam
 gateway.plain_http               allow, or refuse: nothing unencrypted goes through public upstreams
 gateway.plaintext_credentials    refuse, or allow an Authorization header in plain HTTP through a public upstream

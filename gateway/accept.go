@@ -33,6 +33,7 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 		}
 		g.m.acceptErrors.Inc()
 		g.env.Log.Warn("accept failed", "listener", l.Addr().String(), "error", err)
+		g.reuse.sweep(true)
 		g.shed(shedBatch, longAgo)
 		time.Sleep(pause)
 		pause = min(2*pause, acceptMax)
@@ -46,10 +47,11 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	c := newClient(g, l, conn)
 	g.mu.Lock()
 	g.clients[c] = struct{}{}
-	n := len(g.clients)
+	g.shares.add(network(c.ip), 1)
+	n, below := len(g.clients), g.shares.below(network(c.ip), len(g.clients), limit)
 	g.mu.Unlock()
 	if n > limit {
-		c.excess = g.shed(1, longAgo) == 0
+		c.excess = !g.makeRoom() && !below
 	}
 	if c.excess && n > limit+spareConn {
 		g.forget(c)
@@ -69,6 +71,7 @@ func (g *Gateway) forget(c *client) {
 	_ = c.raw.Close()
 	g.mu.Lock()
 	delete(g.clients, c)
+	g.shares.add(network(c.ip), -1)
 	g.mu.Unlock()
 	c.release()
 }
@@ -111,6 +114,28 @@ func (g *Gateway) shed(n int, when time.Time) int {
 		}
 	}
 	return done
+}
+
+// makeRoom closes one idle connection, of the client that has the most. It
+// reports false when nobody's is idle.
+func (g *Gateway) makeRoom() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		var most *client
+		for c := range g.clients {
+			if c.idle.Load() && (most == nil || g.shares[network(c.ip)] > g.shares[network(most.ip)]) {
+				most = c
+			}
+		}
+		switch {
+		case most == nil:
+			return false
+		case most.idle.CompareAndSwap(true, false):
+			_ = most.raw.SetReadDeadline(longAgo)
+			return true
+		}
+	}
 }
 
 // longAgo as a deadline wakes up whoever waits.

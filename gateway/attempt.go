@@ -17,6 +17,7 @@ import (
 type exchange struct {
 	c       *client
 	s       *settings
+	retry   *retryPlan // that of the target's rule, or the general one
 	who     who
 	want    proxy.Want
 	trace   proxy.Trace
@@ -36,11 +37,15 @@ type exchange struct {
 // begin makes the exchange for an admitted client.
 func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain bool) *exchange {
 	now := time.Now()
-	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), most: s.cfg.Retry.Attempts, http: plain}
+	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), http: plain, retry: &s.retry}
+	if rule := ruleOf(s.rules, t.Host); rule != nil {
+		x.retry = &rule.retry
+	}
+	x.most = x.retry.Attempts
 	if w.opt.Retry > 0 {
 		x.most = w.opt.Retry
 	}
-	x.want = wantOf(&s.cfg, w, t, plain)
+	x.want = s.want(w, t, plain)
 	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
 		Session: x.want.Session.ID, Method: method, Target: t}
 	c.g.running.Add(1)

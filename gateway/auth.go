@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/base64"
 	"net/netip"
 	"strings"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"freeway/internal/http1"
-	"freeway/proxy"
 )
 
 // login is what a client says of itself.
@@ -61,17 +61,36 @@ func (c *client) authorize(s *settings, l login, header string) (who, *refusal) 
 	}
 	var err error
 	if l.given {
-		var own Options
-		w.name, own, err = parseUser(l.user, s.known())
-		w.user, w.opt = s.users[w.name], own
-		if r := c.verify(w, l, free); r != nil {
+		w.name, w.opt, err = parseUser(l.user, s.find())
+		w.user = s.users[w.name]
+		behind, r := c.verify(w, l, free)
+		if r != nil {
 			return w, r
+		}
+		if err == nil {
+			err = w.addBehind(behind)
 		}
 	}
 	if err != nil {
 		return w, refusef(codeBadOptions, err.Error())
 	}
 	return w, w.addOptions(header, s.options(c.l))
+}
+
+// addBehind adds the options that stood behind a password.
+func (w *who) addBehind(text string) error {
+	if text == "" {
+		return nil
+	}
+	more, err := w.user.style.parse(text, "_")
+	if err != nil {
+		return err
+	}
+	ok := false
+	if w.opt, ok = w.opt.and(more); !ok {
+		return optionErr("the options of user name and password contradict each other")
+	}
+	return nil
 }
 
 // addOptions joins the options of the user name with those of the header, the
@@ -97,40 +116,69 @@ func (w *who) addOptions(header string, fixed Options) *refusal {
 	return nil
 }
 
-// verify checks the password. Where the client needs no user a name that is
-// not configured is only a name.
-func (c *client) verify(w who, l login, free bool) *refusal {
+// verify checks the password and returns the options behind it. Where the client
+// needs no user a name that is not configured is only a name.
+func (c *client) verify(w who, l login, free bool) (behind string, r *refusal) {
 	if w.user == nil && free {
-		return nil
+		return "", nil
 	}
 	if wait := c.g.guard.wait(c.ip, c.g.env.Now()); wait > 0 {
-		return &refusal{code: codeQuota, msg: "too many wrong logins from this address", retryAfter: wait}
+		return "", &refusal{code: codeQuota, msg: "too many wrong logins from this address", retryAfter: wait}
 	}
-	want := proxy.Secret{}
-	if w.user != nil {
-		want = w.user.password
-	}
-	if same := want.Equal(l.password); same && w.user != nil && (!l.nopass || want.IsZero()) {
-		return nil
-	}
-	c.g.guard.failed(c.ip, c.g.env.Now())
-	return refusef(codeAuth, "wrong user or password")
-}
-
-// enter applies the user's limits. leave must be called when the request ends.
-func (w who) enter() (leave func(), r *refusal) {
 	u := w.user
 	if u == nil {
+		u = &user{}
+	}
+	behind, same := "", u.password.Equal(l.password)
+	if !same && u.style == styleIPRoyal {
+		behind, same = u.behindPassword(l.password)
+	}
+	if same && w.user != nil && (!l.nopass || u.password.IsZero()) {
+		return behind, nil
+	}
+	c.g.guard.failed(c.ip, c.g.env.Now())
+	return "", refusef(codeAuth, "wrong user or password")
+}
+
+// admit applies the limits of the user or client, then those of the target, for
+// whose turn the request may have to wait.
+func (x *exchange) admit(ctx context.Context) *refusal {
+	now, w := x.c.g.env.Now(), x.who
+	if u := w.user; u != nil && u.daily > 0 {
+		if wait := u.quota.wait(u.daily, now); wait > 0 {
+			return &refusal{code: codeQuota, msg: errQuota.Error(), retryAfter: wait}
+		}
+	}
+	leave, r := x.limit(now)
+	if r != nil {
+		return r
+	}
+	x.leave = leave
+	rule := ruleOf(x.s.rules, x.want.Target.Host)
+	if rule == nil {
+		return nil
+	}
+	done, r := rule.enter(ctx, time.Now().Add(x.s.cfg.Timeouts.Total/2))
+	if r == nil {
+		x.leave = func() { done(); leave() }
+	}
+	return r
+}
+
+// limit applies the limits of the user, or those of any client.
+func (x *exchange) limit(now time.Time) (leave func(), r *refusal) {
+	u, each := x.who.user, x.s.cfg.PerClient
+	switch {
+	case u != nil && u.limits != nil:
+		return u.limits.leave, u.limits.enter(now, "user")
+	case each == ClientLimits{}:
 		return func() {}, nil
 	}
-	if u.rate != nil && !u.rate.Allow() {
-		return nil, &refusal{code: codeQuota, msg: "too many requests of this user", retryAfter: time.Second}
+	k := clientKey{net: network(x.c.ip)}
+	if u != nil {
+		k = clientKey{user: u.name}
 	}
-	if n := u.running.Add(1); u.most > 0 && n > u.most {
-		u.running.Add(-1)
-		return nil, &refusal{code: codeQuota, msg: "too many requests of this user at a time", retryAfter: time.Second}
-	}
-	return func() { u.running.Add(-1) }, nil
+	return x.c.g.perClient.enter(k, each, now)
 }
 
 // contains reports whether one of the ranges holds a.

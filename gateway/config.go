@@ -19,6 +19,7 @@ type Config struct {
 	Rotation             string         `yaml:"rotation"`              // adaptive, round-robin, random, least-used or fastest; the Picker obeys it
 	Pools                []string       `yaml:"pools"`                 // labels in order of preference; default public
 	Retry                Retry          `yaml:"retry"`                 // failover
+	PerClient            ClientLimits   `yaml:"per_client"`            // limits of every user, or address where nobody logs in, without limits of its own; default none
 	Hedge                Hedge          `yaml:"hedge"`                 // a second tunnel set-up beside a slow one
 	Timeouts             Timeouts       `yaml:"timeouts"`              // deadlines
 	Session              Session        `yaml:"session"`               // sessions
@@ -54,9 +55,16 @@ type User struct {
 	Rate         float64       `yaml:"rate"`          // requests per second; 0: no limit
 	Burst        int           `yaml:"burst"`         // of Rate; 0: one second's worth, at least 1
 	Concurrency  int           `yaml:"concurrency"`   // requests and tunnels at a time; 0: no limit
-	DailyBytes   proxy.Size    `yaml:"daily_bytes"`   // not supported yet
+	DailyBytes   proxy.Size    `yaml:"daily_bytes"`   // payload both ways in a day (UTC), after which requests are refused and transfers cut; 0: no limit
 	Require      string        `yaml:"require"`       // filters that hold for every request: country-us
-	Style        string        `yaml:"style"`         // spelling of options of another product; not supported yet
+	Style        string        `yaml:"style"`         // how options are spelled: freeway (default), dataimpulse, iproyal or webshare
+}
+
+// ClientLimits bound what one client may do. The zero value has no limits.
+type ClientLimits struct {
+	Rate        float64 `yaml:"rate"`        // requests per second; 0: no limit
+	Burst       int     `yaml:"burst"`       // of Rate; 0: one second's worth, at least 1
+	Concurrency int     `yaml:"concurrency"` // requests and tunnels at a time; 0: no limit
 }
 
 // Retry bounds failover.
@@ -98,16 +106,18 @@ type Tunnel struct {
 // Ban says which plain answers mean that the target refuses the exit.
 type Ban struct {
 	Status []int    `yaml:"status"` // nil: 403, 429, 503; empty: none
-	Body   []string `yaml:"body"`   // not supported yet
+	Body   []string `yaml:"body"`   // regular expressions (RE2, any case) looked for at the beginning of text answers in plain HTTP; default none
 }
 
-// TargetRule is a rule for one registrable domain. Not supported yet.
+// TargetRule is a rule for one domain and everything below it; of several the
+// longest domain wins. A request that is over Rate or Concurrency waits for its
+// turn, up to half of Timeouts.Total, else it is refused with 503 overload.
 type TargetRule struct {
-	Domain      string        `yaml:"domain"`
-	Rate        float64       `yaml:"rate"`
-	Concurrency int           `yaml:"concurrency"`
-	MinInterval time.Duration `yaml:"min_interval"`
-	Retry       Retry         `yaml:"retry"`
+	Domain      string        `yaml:"domain"`       // example.com, or an IP address; names below it are meant too
+	Rate        float64       `yaml:"rate"`         // requests per second, evenly spaced; 0: no limit
+	Concurrency int           `yaml:"concurrency"`  // requests and tunnels at a time; 0: no limit
+	MinInterval time.Duration `yaml:"min_interval"` // how long an exit rests between two uses for the domain; 0: not at all
+	Retry       Retry         `yaml:"retry"`        // what is given replaces that of Config.Retry
 }
 
 // Values of PlainHTTP and PlaintextCredentials.

@@ -88,7 +88,7 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.
 		c.refuseRequest(q, refusef(codeBadRequest, "CONNECT: "+err.Error()), false)
 		return
 	}
-	x, r := c.enter(s, w, q.Method, t, false)
+	x, r := c.enter(ctx, s, w, q.Method, t, false)
 	if r != nil {
 		c.answerRefusal(q, r, x.trace.ID, false)
 		x.end(r)
@@ -105,11 +105,11 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.
 
 // enter begins an exchange after the checks that hold for every protocol. The
 // exchange must be ended, also when it is refused.
-func (c *client) enter(s *settings, w who, method string, t proxy.Target, plain bool) (*exchange, *refusal) {
+func (c *client) enter(ctx context.Context, s *settings, w who, method string, t proxy.Target, plain bool) (*exchange, *refusal) {
 	x := c.begin(s, w, method, t, plain)
 	r := c.g.checkTarget(s, t)
 	if r == nil {
-		x.leave, r = w.enter()
+		r = x.admit(ctx)
 	}
 	return x, r
 }

@@ -41,6 +41,7 @@ type flow struct {
 	lastMoved atomic.Int64 // Unix nanoseconds when a byte last moved either way
 	spoke     atomic.Int64 // Unix nanoseconds when the client first sent something; 0: not yet
 	half      atomic.Bool  // one direction has ended
+	broke     atomic.Bool  // the user has no bytes left
 	tls       atomic.Bool  // the client began with a ClientHello, as far as it was here at once
 
 	mu      sync.Mutex // protects the fields below
@@ -288,6 +289,11 @@ func (f *flow) send(dst net.Conn, b []byte, count *atomic.Int64) error {
 	n, err := dst.Write(b)
 	count.Add(int64(n))
 	f.lastMoved.Store(time.Now().UnixNano())
+	if err == nil && !f.x.spend(n) {
+		f.note(proxy.OK)
+		f.broke.Store(true)
+		return errQuota
+	}
 	return err
 }
 

@@ -28,13 +28,18 @@ type reply struct {
 	upload  *upload     // of a body that is not held; nil when there is none
 	own     ownPage     // whether the upstream wrote it itself
 	unhook  func() bool // the connection is no longer closed when the request's context ends
+	g       *Gateway
+	lane    lane // where the connection is kept, with keeps
+	keeps   bool // the head allows that
+	whole   bool // so does the body
+	proven  bool // it was kept before
+	banned  bool // the body says that the exit is (Config.Ban.Body)
 }
 
-// close ends the upstream connection and waits for an upload that still runs. An
-// upstream connection serves one request only, so nothing misframed is ever reused.
+// close keeps the upstream connection or ends it, and waits for an upload that
+// still runs.
 func (p *reply) close() {
-	p.unhook()
-	_ = p.up.Close()
+	p.rest(p.g)
 	if p.upload != nil {
 		p.upload.stop()
 	}
@@ -155,7 +160,7 @@ func (x *exchange) unsafe(timed context.Context, o *outgoing) *refusal {
 // oneMore returns a try at another exit when the answer's status is one of
 // Retry.OnStatus, once. nil: the answer is passed on.
 func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing) *try {
-	if !x.s.again[p.head.Status] || o.another || !o.safe() {
+	if !x.retry.again[p.head.Status] || o.another || !o.safe() {
 		return nil
 	}
 	o.another = true
@@ -171,24 +176,44 @@ func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing)
 // send sends the request through the upstream and reads the head of the final
 // answer. A failure is reported, and nil returned.
 func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
-	up, forward, err := t.open(timed, o)
+	forward := !t.lease.Entry.Endpoint.Protocol.IsSOCKS() && !o.upgrade
+	p, doubt, err := t.again(ctx, o, forward)
+	if p != nil {
+		return t.judge(timed, p, o, forward, err)
+	}
+	up, err := t.open(timed, o, forward)
 	if err != nil {
 		t.fail(timed, proxy.StageConnect, err)
 		return nil
 	}
-	t.phases = up.Phases()
-	p := &reply{up: up, r: replyReaders.Get().(*bufio.Reader), unhook: context.AfterFunc(ctx, func() { _ = up.Close() })}
-	p.r.Reset(up)
-	err = t.write(p, o, forward)
-	if err == nil {
-		sent := time.Now()
-		err = t.readHead(p, o)
-		t.phases.FirstByte = time.Since(sent)
+	p, err = t.ask(ctx, up, o, forward)
+	if doubt > 0 && err == nil && p.head.Status != doubt {
+		t.x.c.g.reuse.shun(t.lease.Entry.Endpoint)
 	}
+	return t.judge(timed, p, o, forward, err)
+}
+
+// ask sends the request over the connection and reads the head of the answer.
+func (t *try) ask(ctx context.Context, up *dial.Conn, o *outgoing, forward bool) (*reply, error) {
+	t.phases = up.Phases()
+	p := &reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), unhook: context.AfterFunc(ctx, func() { _ = up.Close() })}
+	p.r.Reset(up)
+	if err := t.write(p, o, forward); err != nil {
+		return p, err
+	}
+	sent := time.Now()
+	err := t.readHead(p, o)
+	t.phases.FirstByte = time.Since(sent)
+	return p, err
+}
+
+// judge returns an answer that may be passed on. Else it reports what failed.
+func (t *try) judge(timed context.Context, p *reply, o *outgoing, forward bool, err error) *reply {
 	if err == nil {
 		p.own = ownPageOf(p.head, forward, o.repeats)
 		switch p.own {
 		case notOwn:
+			p.keepFor(t, o)
 			return p
 		case ownError:
 			t.failAs(proxy.StageRequest, proxy.BadGateway, p.head.Status)
@@ -209,13 +234,11 @@ func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
 
 // open connects to the upstream: for the absolute form where it is an HTTP
 // proxy, else, and for WebSocket, through a tunnel.
-func (t *try) open(ctx context.Context, o *outgoing) (up *dial.Conn, forward bool, err error) {
-	if t.lease.Entry.Endpoint.Protocol.IsSOCKS() || o.upgrade {
-		up, err = t.via().Tunnel(ctx, t.x.want.Target)
-		return up, false, err
+func (t *try) open(ctx context.Context, o *outgoing, forward bool) (*dial.Conn, error) {
+	if forward {
+		return t.via().Forward(ctx)
 	}
-	up, err = t.via().Forward(ctx)
-	return up, true, err
+	return t.via().Tunnel(ctx, t.x.want.Target)
 }
 
 // write sends the head and a body that is held; a body that is not held begins
@@ -289,7 +312,7 @@ func (t *try) readHead(p *reply, o *outgoing) (err error) {
 // configuration calls its status one, else a success.
 func (t *try) reportAnswer(p *reply) {
 	class, wait := proxy.OK, time.Duration(0)
-	if t.x.s.banned[p.head.Status] {
+	if t.x.s.banned[p.head.Status] || p.banned {
 		class, wait = proxy.Banned, retryAfter(p.head.Header.Get("Retry-After"), t.x.c.g.env.Now())
 	}
 	t.report(proxy.StageBody, class, p.head.Status, wait)

@@ -43,8 +43,10 @@ type Gateway struct {
 	m           *metrics
 	set         atomic.Pointer[settings]
 	guard       *guard // against guessing passwords
-	pace        pace   // how long steps take now
+	perClient   clientLimits
+	pace        pace // how long steps take now
 	hedges      budget
+	reuse       reuse
 	h2          *h2 // nil: there is no TLS listener
 	opened      time.Time
 	creditAfter time.Duration // of tunnels; tests make it short
@@ -57,6 +59,7 @@ type Gateway struct {
 	mu        sync.Mutex // protects the fields below
 	listeners []*listener
 	clients   map[*client]struct{}
+	shares    shares // of clients
 	own       ownAddrs
 }
 
@@ -78,7 +81,7 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), opened: env.Now(), creditAfter: creditAfter, clients: map[*client]struct{}{}}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, opened: env.Now(), creditAfter: creditAfter, clients: map[*client]struct{}{}}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -192,8 +195,16 @@ func (g *Gateway) Run(ctx context.Context) error {
 	for _, l := range ls {
 		g.wg.Go(func() { g.accept(base, l) })
 	}
+	keep, forget := context.WithCancel(base)
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		g.reuse.run(keep)
+	}()
 	<-ctx.Done()
 	g.drain(ls, cut)
+	forget()
+	<-kept
 	return nil
 }
 

@@ -23,6 +23,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	_ = w.c.raw.SetWriteDeadline(time.Now().Add(stallTime))
 	n, err := w.c.conn.Write(p)
 	w.n += int64(n)
+	if err == nil && !w.c.x.spend(n) {
+		return n, errQuota
+	}
 	return n, err
 }
 
@@ -54,6 +57,7 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	x.trace.Up, x.trace.Down = o.sent(p), w.n
 	switch {
 	case sink != nil:
+		x.spent(sink)
 		t.report(proxy.StageBody, proxy.Canceled, p.head.Status, 0)
 	case source != nil:
 		t.report(proxy.StageBody, proxy.Truncated, p.head.Status, 0)
@@ -61,6 +65,7 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 			x.c.reset() // nothing else tells the client
 		}
 	default:
+		p.whole = true
 		t.reportAnswer(p)
 		return keep, true
 	}
@@ -103,6 +108,7 @@ func (x *exchange) finishHead(t *try, p *reply, o *outgoing, framing http1.Kind,
 // copyBody copies the body. source is the error of the upstream, sink that of the client.
 func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf []byte) (source, sink error) {
 	body := http1.NewBody(p.r, p.framing)
+	scan := newBanScan(x.s.banText, p.head.Header)
 	var out io.Writer = bw
 	chunks := http1.NewChunkedWriter(bw)
 	if framing == http1.Chunked {
@@ -113,6 +119,7 @@ func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf 
 			_ = p.up.SetReadDeadline(time.Now().Add(stallTime))
 		}
 		n, err := body.Read(buf)
+		scan.feed(buf[:n])
 		if _, sink = out.Write(buf[:n]); sink != nil {
 			return nil, sink
 		}
@@ -120,6 +127,7 @@ func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf 
 			if framing == http1.Chunked {
 				_ = chunks.Close() // an error stays in bw
 			}
+			p.banned = scan.found()
 			return nil, bw.Flush()
 		}
 		if err != nil {

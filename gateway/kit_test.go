@@ -387,6 +387,7 @@ func forwardTo(c *wire, to string) {
 		host += ":80"
 	}
 	lines[0] = method + " /" + path + " HTTP/1.1"
+	lines = append(lines, "Connection: close") // what comes next would not be taken apart
 	splice(c, or(to, host), "", strings.Join(lines, "\r\n")+"\r\n\r\n")
 }
 

@@ -65,8 +65,9 @@ func optionErr(format string, args ...any) error { return &OptionError{fmt.Sprin
 func ParseUser(s string) (name string, o Options, err error) { return parseUser(s, nil) }
 
 // parseUser is ParseUser with configured users: the longest known name that s
-// begins with wins. With none, the first separator ends the name.
-func parseUser(s string, known func(name string) bool) (string, Options, error) {
+// begins with wins, and the options behind it are spelled in its user's style.
+// With none, the first separator ends the name.
+func parseUser(s string, find func(name string) *user) (string, Options, error) {
 	if len(s) > maxUserName {
 		return "", Options{}, optionErr("the user name is over %d bytes", maxUserName)
 	}
@@ -74,27 +75,32 @@ func parseUser(s string, known func(name string) bool) (string, Options, error) 
 	if err != nil {
 		return "", Options{}, err
 	}
-	end := nameEnd(s, known)
+	end, sep, st := nameEnd(s, find)
 	if end == len(s) {
 		return s, Options{}, nil
 	}
-	o, err := parseTokens(s[end+1:], s[end:end+1])
+	o, err := st.parse(s[end+len(sep):], sep)
 	return s[:end], o, err
 }
 
-// nameEnd returns where the name in s ends: at a separator or at the end of s.
-func nameEnd(s string, known func(name string) bool) int {
-	if known != nil {
+// nameEnd returns where the name in s ends, at a separator or at the end of s,
+// and how the options behind it are spelled.
+func nameEnd(s string, find func(name string) *user) (end int, sep string, st style) {
+	if find != nil {
 		for end := len(s); end >= 0; end-- {
-			if (end == len(s) || s[end] == '-' || s[end] == '~') && known(s[:end]) {
-				return end
+			u := find(s[:end])
+			if u == nil {
+				continue
+			}
+			if sep := u.style.separator(s[end:]); sep != "" || end == len(s) {
+				return end, sep, u.style
 			}
 		}
 	}
 	if end := strings.IndexAny(s, "-~"); end >= 0 {
-		return end
+		return end, s[end : end+1], styleFreeway
 	}
-	return len(s)
+	return len(s), "", styleFreeway
 }
 
 // parseOptions reads an option list without a name. The separator is "~" when
@@ -146,35 +152,48 @@ func unescapeOnce(s string) (string, error) {
 
 // parseTokens reads key, value and flag words between separators.
 func parseTokens(s, sep string) (Options, error) {
-	var o Options
-	seen := map[string]bool{}
-	words := strings.Split(s, sep)
-	for len(words) > 0 {
-		key := strings.ToLower(words[0])
-		words = words[1:]
-		if a, ok := aliases[key]; ok {
-			key = a
+	c := collector{seen: map[string]bool{}, dashes: sep == "~"}
+	for words := strings.Split(s, sep); len(words) > 0; {
+		n, err := c.take(words)
+		if err != nil {
+			return Options{}, err
 		}
-		if seen[key] {
-			return Options{}, optionErr("%s is given twice", key)
-		}
-		seen[key] = true
-		switch {
-		case slices.Contains(flagKeys, key):
-			o.setFlag(key)
-			continue
-		case !slices.Contains(filterKeys, key) && !slices.Contains(otherKeys, key):
-			return Options{}, optionErr("unknown option %q; known are %s", clip(key),
-				strings.Join(slices.Concat(filterKeys, otherKeys, flagKeys), ", "))
-		case len(words) == 0 || words[0] == "":
-			return Options{}, optionErr("%s has no value", key)
-		}
-		if err := o.set(key, words[0], sep); err != nil {
-			return Options{}, optionErr("%v", err)
-		}
-		words = words[1:]
+		words = words[n:]
 	}
-	return o, o.check()
+	return c.o, c.o.check()
+}
+
+// collector gathers options, each of which may be given once.
+type collector struct {
+	o      Options
+	seen   map[string]bool
+	dashes bool // words may hold dashes
+}
+
+// take reads the option that words begin with and returns how many of them it took.
+func (c *collector) take(words []string) (int, error) {
+	key := strings.ToLower(words[0])
+	if a, ok := aliases[key]; ok {
+		key = a
+	}
+	if c.seen[key] {
+		return 0, optionErr("%s is given twice", key)
+	}
+	c.seen[key] = true
+	switch {
+	case slices.Contains(flagKeys, key):
+		c.o.setFlag(key)
+		return 1, nil
+	case !slices.Contains(filterKeys, key) && !slices.Contains(otherKeys, key):
+		return 0, optionErr("unknown option %q; known are %s", clip(key),
+			strings.Join(slices.Concat(filterKeys, otherKeys, flagKeys), ", "))
+	case len(words) == 1 || words[1] == "":
+		return 0, optionErr("%s has no value", key)
+	}
+	if err := c.o.set(key, words[1], c.dashes); err != nil {
+		return 0, optionErr("%v", err)
+	}
+	return 2, nil
 }
 
 // setFlag sets one of flagKeys.
@@ -190,12 +209,12 @@ func (o *Options) setFlag(key string) {
 }
 
 // set reads the value of one of filterKeys and otherKeys.
-func (o *Options) set(key, value, sep string) (err error) {
+func (o *Options) set(key, value string, dashes bool) (err error) {
 	switch key {
 	case "session":
-		o.Session, err = parseWord(key, value, sep)
+		o.Session, err = parseWord(key, value, dashes)
 	case "tag":
-		o.Tag, err = parseWord(key, value, sep)
+		o.Tag, err = parseWord(key, value, dashes)
 	case "ttl":
 		o.TTL, err = parseTTL(value)
 	case "retry":
@@ -222,13 +241,13 @@ func (o *Options) check() error {
 }
 
 // parseWord reads [A-Za-z0-9_]{1,64}; between "~" also dashes.
-func parseWord(key, s, sep string) (string, error) {
+func parseWord(key, s string, dashes bool) (string, error) {
 	if len(s) > maxWord {
 		return "", optionErr("%s is over %d characters", key, maxWord)
 	}
 	for i := range len(s) {
 		c := s[i] | 0x20
-		if s[i] != '_' && (s[i] != '-' || sep != "~") && (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') {
+		if s[i] != '_' && (s[i] != '-' || !dashes) && (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') {
 			return "", optionErr("%s %q: use letters, digits and _", key, clip(s))
 		}
 	}

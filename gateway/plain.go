@@ -46,7 +46,7 @@ func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Re
 	if r != nil {
 		return c.refuseRequest(q, r, bodiless(q))
 	}
-	x, r := c.enter(s, w, q.Method, t, true)
+	x, r := c.enter(ctx, s, w, q.Method, t, true)
 	if r == nil {
 		r = x.checkPlain(o)
 	}
@@ -131,7 +131,7 @@ func (x *exchange) checkPlain(o *outgoing) *refusal {
 		return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
 	}
 	o.body = http1.NewBody(c.r, o.framing)
-	o.repeats = slices.Contains(cfg.Retry.Methods, o.q.Method)
+	o.repeats = slices.Contains(x.retry.Methods, o.q.Method)
 	here := o.framing.Kind == http1.Length && o.framing.Length <= int64(c.r.Buffered())
 	if !o.whole && (o.repeats || here) {
 		if r := x.hold(o); r != nil {
@@ -189,7 +189,7 @@ func (o *outgoing) appendHead(b []byte, forward bool, credentials string) []byte
 // hold reads the body whole when it fits, so that it can be sent again, or
 // because it is here already and can go out in one write with the head.
 func (x *exchange) hold(o *outgoing) *refusal {
-	most := int64(x.s.cfg.Retry.BodyBuffer)
+	most := int64(x.retry.BodyBuffer)
 	if o.framing.Kind == http1.Length && o.framing.Length > most {
 		return nil
 	}

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
-
-	"golang.org/x/time/rate"
 
 	"freeway/dial"
 	"freeway/proxy"
@@ -22,7 +20,9 @@ type settings struct {
 	users    map[string]*user // nil: nobody needs a user
 	fixed    []Options        // of Config.Listeners
 	banned   map[int]bool
-	again    map[int]bool // Retry.OnStatus
+	banText  []*regexp.Regexp // Ban.Body
+	retry    retryPlan
+	rules    map[string]*targetRule // of Config.Targets, by domain
 	maxConns int
 }
 
@@ -30,10 +30,11 @@ type settings struct {
 type user struct {
 	name     string
 	password proxy.Secret
+	style    style
 	require  Options
-	most     int64         // requests at a time; 0: no limit
-	rate     *rate.Limiter // nil: no limit
-	running  *atomic.Int64 // survives Apply
+	limits   *gate // nil: those of Config.PerClient
+	daily    int64   // bytes; 0: no limit
+	quota    *quota  // survives Apply
 }
 
 // newSettings checks cfg and makes it ready. old is what it replaces, nil at the start;
@@ -52,7 +53,7 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 		cfg:      cfg,
 		dialer:   env.Dialer.WithTimeouts(dial.Config{Connect: cfg.Timeouts.Connect, Handshake: cfg.Timeouts.Handshake}),
 		banned:   setOf(cfg.Ban.Status),
-		again:    setOf(cfg.Retry.OnStatus),
+		retry:    retryPlan{cfg.Retry, setOf(cfg.Retry.OnStatus)},
 		maxConns: cfg.MaxConnections,
 	}
 	if s.maxConns == 0 {
@@ -62,7 +63,15 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 		o, _ := parseOptions(l.Options) // Validate has read it
 		s.fixed = append(s.fixed, o)
 	}
-	return s, s.readUsers(old)
+	for _, p := range cfg.Ban.Body {
+		re, _ := banPattern(p) // Validate has read it
+		s.banText = append(s.banText, re)
+	}
+	if err := s.readUsers(); err != nil {
+		return nil, err
+	}
+	s.inherit(old)
+	return s, nil
 }
 
 // sameListeners refuses what a running gateway cannot change.
@@ -85,13 +94,13 @@ func sameListeners(old, cfg Config) error {
 }
 
 // readUsers makes the users up, with passwords from their files.
-func (s *settings) readUsers(old *settings) error {
+func (s *settings) readUsers() error {
 	if len(s.cfg.Users) == 0 {
 		return nil
 	}
 	s.users = map[string]*user{}
 	for i, c := range s.cfg.Users {
-		u := &user{name: c.Name, most: int64(c.Concurrency), running: new(atomic.Int64)}
+		u := newUser(c)
 		if c.Password != nil {
 			u.password = *c.Password
 		}
@@ -102,24 +111,47 @@ func (s *settings) readUsers(old *settings) error {
 			}
 			u.password = proxy.NewSecret(strings.TrimRight(string(text), "\r\n"))
 		}
-		u.require, _ = parseOptions(c.Require) // Validate has read it
-		if c.Rate > 0 {
-			u.rate = rate.NewLimiter(rate.Limit(c.Rate), max(c.Burst, int(c.Rate), 1))
-		}
-		if old != nil && old.users[c.Name] != nil {
-			u.running = old.users[c.Name].running
-		}
 		s.users[c.Name] = u
 	}
 	return nil
 }
 
-// known is the test that parseUser needs, nil without users.
-func (s *settings) known() func(string) bool {
+// newUser makes a user up, without the password. Validate has read what it needs.
+func newUser(c User) *user {
+	u := &user{name: c.Name, style: style(c.Style), daily: int64(c.DailyBytes), quota: &quota{}}
+	u.require, _ = parseOptions(c.Require)
+	if own := (ClientLimits{c.Rate, c.Burst, c.Concurrency}); own != (ClientLimits{}) {
+		u.limits = &gate{}
+		u.limits.set(own)
+	}
+	return u
+}
+
+// inherit makes the rules up and takes over what was counted under the settings before.
+func (s *settings) inherit(old *settings) {
+	if old == nil {
+		s.rules = newRules(s.cfg.Targets, s.cfg.Retry, nil)
+		return
+	}
+	s.rules = newRules(s.cfg.Targets, s.cfg.Retry, old.rules)
+	for name, u := range s.users {
+		before := old.users[name]
+		if before == nil {
+			continue
+		}
+		u.quota = before.quota
+		if u.limits != nil && before.limits != nil && u.limits.cfg == before.limits.cfg {
+			u.limits = before.limits
+		}
+	}
+}
+
+// find is the look-up that parseUser needs, nil without users.
+func (s *settings) find() func(string) *user {
 	if s.users == nil {
 		return nil
 	}
-	return func(name string) bool { return s.users[name] != nil }
+	return func(name string) *user { return s.users[name] }
 }
 
 // options returns the fixed choices of a listener.

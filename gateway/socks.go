@@ -146,7 +146,7 @@ func (c *client) connectSOCKS(ctx context.Context, s *settings, w who, method st
 		c.linger()
 		return
 	}
-	x, r := c.enter(s, w, method, t, false)
+	x, r := c.enter(ctx, s, w, method, t, false)
 	refuse := func(r *refusal) {
 		x.trace.Status = int(answers[r.code].reply)
 		reply(answers[r.code].reply)

@@ -62,5 +62,8 @@ func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32
 	}
 	defer context.AfterFunc(ctx, f.abort)()
 	f.run(ctx)
+	if f.broke.Load() {
+		x.spent(errQuota)
+	}
 	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
 }

@@ -54,7 +54,7 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 	for {
 		n, err := in.Read(*buf)
 		if _, werr := out.Write((*buf)[:n]); werr != nil {
-			return nil
+			return usedUp(werr)
 		}
 		if err == io.EOF {
 			break
@@ -65,8 +65,11 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 		if err != nil {
 			return bodyRefusal(err)
 		}
-		if u.c.r.Buffered() == 0 && bw.Flush() != nil {
-			return nil
+		if u.c.r.Buffered() > 0 {
+			continue
+		}
+		if werr := bw.Flush(); werr != nil {
+			return usedUp(werr)
 		}
 	}
 	if o.framing.Kind == http1.Chunked {
@@ -118,5 +121,8 @@ func (w *upstreamWriter) Write(p []byte) (int, error) {
 	_ = w.up.SetWriteDeadline(time.Now().Add(stallTime))
 	n, err := w.up.Write(p)
 	w.u.n.Add(int64(n))
+	if err == nil && !w.u.c.x.spend(n) {
+		return n, errQuota
+	}
 	return n, err
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"freeway/internal/http1"
+	"freeway/proxy"
 )
 
 // Validate reports every mistake, each beginning with the key it is about. It
@@ -24,7 +25,7 @@ func (c Config) Validate() error {
 	c.validateRetry(fail)
 	c.validateTimes(fail)
 	c.validateChoices(fail)
-	c.validateUnsupported(fail)
+	c.validateTargets(fail)
 	return errors.Join(errs...)
 }
 
@@ -97,48 +98,107 @@ func (c Config) validateUsers(fail failFunc) {
 		case u.Password == nil && u.PasswordFile == "":
 			fail("%s: give password or password_file; password: \"\" allows an empty one", key)
 		}
-		if u.Rate < 0 || u.Burst < 0 || u.Concurrency < 0 {
-			fail("%s.rate: rate, burst and concurrency are not negative", key)
-		}
+		ClientLimits{u.Rate, u.Burst, u.Concurrency}.validate(key, fail)
 		if o, err := parseOptions(u.Require); err != nil {
 			fail("%s.require: %w", key, err)
 		} else if !o.filtersOnly() {
 			fail("%s.require: only filters can be required", key)
 		}
-		if u.DailyBytes != 0 {
-			fail("%s.daily_bytes: not supported yet", key)
+		if u.DailyBytes < 0 {
+			fail("%s.daily_bytes: %v is negative", key, u.DailyBytes)
 		}
-		if u.Style != "" {
-			fail("%s.style: not supported yet", key)
+		if !style(u.Style).known() {
+			fail("%s.style: %q is none of %s", key, u.Style, words(styles()))
 		}
 	}
 }
 
+// validate checks limits; key is where they stand.
+func (l ClientLimits) validate(key string, fail failFunc) {
+	if !(l.Rate >= 0 && l.Rate <= maxRate) || l.Burst < 0 || l.Concurrency < 0 {
+		fail("%s.rate: rate, burst and concurrency are not negative, and no rate is over %v", key, maxRate)
+	}
+	if l.Burst > 0 && l.Rate == 0 {
+		fail("%s.burst: there is no rate that it belongs to", key)
+	}
+}
+
+// maxRate is a limit that limits nothing any more.
+const maxRate = 1e6
+
+// words lists values for people.
+func words[T ~string](list []T) string {
+	var all []string
+	for _, v := range list {
+		all = append(all, string(v))
+	}
+	return strings.Join(all, ", ")
+}
+
 // validateRetry checks failover and what counts as a ban.
 func (c Config) validateRetry(fail failFunc) {
-	if c.Retry.Attempts < 1 || c.Retry.Attempts > maxAttempts {
+	c.Retry.validate("retry", fail)
+	if c.Retry.Attempts < 1 {
 		fail("retry.attempts: %d is not between 1 and %d", c.Retry.Attempts, maxAttempts)
 	}
-	for i, m := range c.Retry.Methods {
-		if !http1.IsToken(m) || m == "CONNECT" {
-			fail("retry.methods[%d]: bad method %q", i, m)
-		}
-	}
-	if c.Retry.BodyBuffer < 0 || c.Retry.BodyBuffer > 64<<20 {
-		fail("retry.body_buffer: %v is not between 0 and 64MiB", c.Retry.BodyBuffer)
-	}
-	for i, s := range c.Retry.OnStatus {
-		if s < 200 || s > 599 {
-			fail("retry.on_status[%d]: %d is not a final status", i, s)
-		}
-	}
-	for i, s := range c.Ban.Status {
-		if s < 200 || s > 599 {
-			fail("ban.status[%d]: %d is not a final status", i, s)
+	finals("ban.status", c.Ban.Status, fail)
+	for i, p := range c.Ban.Body {
+		if _, err := banPattern(p); err != nil {
+			fail("ban.body[%d]: %w", i, err)
 		}
 	}
 	if b := c.Hedge.Budget; !(b >= 0 && b <= 1) {
 		fail("hedge.budget: %v is not between 0 and 1", b)
+	}
+	c.PerClient.validate("per_client", fail)
+}
+
+// validate checks failover where zero values mean what holds elsewhere.
+func (r Retry) validate(key string, fail failFunc) {
+	if r.Attempts > maxAttempts || r.Attempts < 0 {
+		fail("%s.attempts: %d is not between 1 and %d", key, r.Attempts, maxAttempts)
+	}
+	for i, m := range r.Methods {
+		if !http1.IsToken(m) || m == "CONNECT" {
+			fail("%s.methods[%d]: bad method %q", key, i, m)
+		}
+	}
+	if r.BodyBuffer < 0 || r.BodyBuffer > 64<<20 {
+		fail("%s.body_buffer: %v is not between 0 and 64MiB", key, r.BodyBuffer)
+	}
+	finals(key+".on_status", r.OnStatus, fail)
+}
+
+// finals checks a list of final statuses.
+func finals(key string, list []int, fail failFunc) {
+	for i, s := range list {
+		if s < 200 || s > 599 {
+			fail("%s[%d]: %d is not a final status", key, i, s)
+		}
+	}
+}
+
+// validateTargets checks the rules for single targets.
+func (c Config) validateTargets(fail failFunc) {
+	const day = 24 * time.Hour
+	seen := map[string]bool{}
+	for i, t := range c.Targets {
+		key := fmt.Sprintf("targets[%d]", i)
+		domain := ruleDomain(t.Domain)
+		switch host, err := proxy.ParseTarget(domain, 80); {
+		case err != nil:
+			fail("%s.domain: %q: write a domain such as example.com, or an address", key, clip(t.Domain))
+		case host.Host != domain:
+			fail("%s.domain: write %q as %q", key, clip(t.Domain), host.Host)
+		case seen[domain]:
+			fail("%s.domain: %q has a rule already", key, domain)
+		}
+		seen[domain] = true
+		ClientLimits{Rate: t.Rate, Concurrency: t.Concurrency}.validate(key, fail)
+		if t.MinInterval < 0 || t.MinInterval > day {
+			fail("%s.min_interval: %v is not between 0s and %v", key, t.MinInterval, day)
+		}
+		t.Retry.validate(key+".retry", fail)
 	}
 }
 
@@ -188,16 +248,6 @@ func (c Config) validateChoices(fail failFunc) {
 		if p == "" {
 			fail("pools[%d]: empty", i)
 		}
-	}
-}
-
-// validateUnsupported names the keys that would change nothing yet.
-func (c Config) validateUnsupported(fail failFunc) {
-	if len(c.Targets) > 0 {
-		fail("targets: not supported yet")
-	}
-	if len(c.Ban.Body) > 0 {
-		fail("ban.body: not supported yet")
 	}
 }
 

@@ -22,13 +22,19 @@ func (e *Refused) Error() string { return e.Code + ": " + e.Msg }
 // looked at. rawURL is http:// for a plain request, https:// or tcp://host:port
 // for a tunnel. What would be refused is a *Refused. Want knows only the
 // configuration; see Gateway.Want for addresses that may not be reached.
-func Want(cfg Config, user, rawURL string) (proxy.Want, error) {
-	cfg = cfg.withDefaults()
-	users, err := requirements(cfg.Users)
-	if err != nil {
+func Want(cfg Config, name, rawURL string) (proxy.Want, error) {
+	if err := cfg.Validate(); err != nil {
 		return proxy.Want{}, err
 	}
-	want, r := explain(&cfg, users, user, rawURL)
+	s := &settings{cfg: cfg.withDefaults()}
+	for _, c := range s.cfg.Users {
+		if s.users == nil {
+			s.users = map[string]*user{}
+		}
+		s.users[c.Name] = newUser(c)
+	}
+	s.inherit(nil)
+	want, r := s.explain(name, rawURL)
 	return want, r.public()
 }
 
@@ -36,7 +42,7 @@ func Want(cfg Config, user, rawURL string) (proxy.Want, error) {
 // refuses targets that clients may not reach.
 func (g *Gateway) Want(user, rawURL string) (proxy.Want, error) {
 	s := g.set.Load()
-	want, r := explain(&s.cfg, s.users, user, rawURL)
+	want, r := s.explain(user, rawURL)
 	if r == nil {
 		r = g.checkTarget(s, want.Target)
 	}
@@ -51,37 +57,21 @@ func (r *refusal) public() error {
 	return &Refused{Code: r.code, Status: r.httpStatus(), Msg: r.msg}
 }
 
-// requirements makes users up without their passwords.
-func requirements(list []User) (map[string]*user, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	users := map[string]*user{}
-	for _, u := range list {
-		o, err := parseOptions(u.Require)
-		if err != nil {
-			return nil, err
-		}
-		users[u.Name] = &user{name: u.Name, require: o}
-	}
-	return users, nil
-}
-
 // explain finds what a request would ask for, or what it would be refused with.
-func explain(cfg *Config, users map[string]*user, name, rawURL string) (proxy.Want, *refusal) {
+func (s *settings) explain(name, rawURL string) (proxy.Want, *refusal) {
 	t, plain, r := targetOf(rawURL)
 	if r != nil {
 		return proxy.Want{}, r
 	}
-	w, r := identify(cfg, users, name)
+	w, r := s.identify(name)
 	if r == nil {
-		r = checkPort(cfg, t)
+		r = checkPort(&s.cfg, t)
 	}
 	if r != nil {
 		return proxy.Want{}, r
 	}
-	want := wantOf(cfg, w, t, plain)
-	if plain && cfg.PlainHTTP == refuse && !avoidPublic(&want) {
+	want := s.want(w, t, plain)
+	if plain && s.cfg.PlainHTTP == refuse && !avoidPublic(&want) {
 		return proxy.Want{}, refusePlain()
 	}
 	return want, nil
@@ -111,15 +101,11 @@ func targetOf(rawURL string) (t proxy.Target, plain bool, r *refusal) {
 }
 
 // identify is authorize for somebody who is believed.
-func identify(cfg *Config, users map[string]*user, name string) (who, *refusal) {
-	var known func(string) bool
-	if users != nil {
-		known = func(name string) bool { return users[name] != nil }
-	}
-	n, opt, err := parseUser(name, known)
-	w := who{name: n, user: users[n], opt: opt}
+func (s *settings) identify(name string) (who, *refusal) {
+	n, opt, err := parseUser(name, s.find())
+	w := who{name: n, user: s.users[n], opt: opt}
 	switch {
-	case w.user == nil && users != nil && len(cfg.AllowClients) == 0:
+	case w.user == nil && s.users != nil && len(s.cfg.AllowClients) == 0:
 		return w, refusef(codeAuth, "no such user")
 	case err != nil:
 		return w, refusef(codeBadOptions, err.Error())
@@ -127,12 +113,16 @@ func identify(cfg *Config, users map[string]*user, name string) (who, *refusal) 
 	return w, w.addOptions("", Options{})
 }
 
-// wantOf is what a request of an admitted client asks of the Picker.
-func wantOf(cfg *Config, w who, t proxy.Target, plain bool) proxy.Want {
+// want is what a request of an admitted client asks of the Picker.
+func (s *settings) want(w who, t proxy.Target, plain bool) proxy.Want {
+	cfg := &s.cfg
 	want := proxy.Want{Filter: w.opt.Filter, Target: t, Need: t.Needs(plain), Pools: cfg.Pools,
 		SessionTTL: w.opt.TTL, Soft: w.opt.Soft, Strict: w.opt.Strict}
 	if len(w.opt.Filter.Pools) > 0 {
 		want.Pools = w.opt.Filter.Pools
+	}
+	if rule := ruleOf(s.rules, t.Host); rule != nil {
+		want.MinInterval = rule.cfg.MinInterval
 	}
 	if w.opt.Session != "" && !w.opt.Rotate {
 		want.Session = proxy.SessionKey{User: w.name, ID: w.opt.Session}
