@@ -82,10 +82,10 @@ func (l *lived) denies(domain string) bool {
 	return l.traits.Tunnel != proxy.Yes || len(l.denied) >= mostDenied
 }
 
-// event is an outcome in 40 bytes.
+// event is an outcome in 48 bytes.
 type event struct {
 	at     uint32
-	took   uint32 // milliseconds until the first byte, or until it failed
+	took   [4]uint32 // microseconds of the phases, in their order
 	status uint16
 	origin proxy.Origin
 	stage  proxy.Stage
@@ -96,10 +96,16 @@ type event struct {
 
 // remember puts an outcome in the place of the oldest.
 func (l *lived) remember(o proxy.Outcome) {
-	l.history[l.events%historyLen] = event{seconds(o.At), uint32(min(max(o.Phases.Total().Milliseconds(), 0), math.MaxUint32)),
+	l.history[l.events%historyLen] = event{seconds(o.At), [4]uint32{micros(o.Phases.Connect), micros(o.Phases.TLS), micros(o.Phases.Handshake), micros(o.Phases.FirstByte)},
 		uint16(o.Status), o.Origin, o.Stage, o.Class, o.Target.Port, o.Target.Host}
 	l.events++
 }
+
+// micros keeps a phase of up to 71 minutes.
+func micros(d time.Duration) uint32 { return uint32(min(max(d.Microseconds(), 0), math.MaxUint32)) }
+
+// ofMicros is the phase that was kept.
+func ofMicros(n uint32) time.Duration { return time.Duration(n) * time.Microsecond }
 
 // outcomes returns the history, newest first.
 func (l *lived) outcomes(ep proxy.Endpoint) []proxy.Outcome {
@@ -108,7 +114,7 @@ func (l *lived) outcomes(ep proxy.Endpoint) []proxy.Outcome {
 	for i := range n {
 		e := l.history[(l.events-1-i)%historyLen]
 		out = append(out, proxy.Outcome{Endpoint: ep, Target: proxy.Target{Host: e.host, Port: e.port}, At: instant(e.at), Stage: e.stage,
-			Class: e.class, Status: int(e.status), Origin: e.origin, Phases: proxy.Phases{FirstByte: time.Duration(e.took) * time.Millisecond}})
+			Class: e.class, Status: int(e.status), Origin: e.origin, Phases: proxy.Phases{Connect: ofMicros(e.took[0]), TLS: ofMicros(e.took[1]), Handshake: ofMicros(e.took[2]), FirstByte: ofMicros(e.took[3])}})
 	}
 	return out
 }

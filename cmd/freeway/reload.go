@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"freeway/config"
+	"freeway/web"
 )
 
 // fixedPaths cannot change while the server runs.
@@ -30,6 +32,11 @@ func (s *server) reload() error {
 		err = s.apply(next)
 	}
 	s.metrics.reloaded(err == nil)
+	result := web.ReloadResult{At: time.Now()}
+	if err != nil {
+		result.Err = err.Error()
+	}
+	s.last.Store(&result)
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("configuration not changed", "err", line)

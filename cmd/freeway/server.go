@@ -37,6 +37,7 @@ type serverOptions struct {
 	level   *slog.LevelVar                                         // of log, follows log.level on reload
 	control func(network, address string, c syscall.RawConn) error // has the last word on every connection; nil: the policy alone
 	load    func() (config.Config, error)                          // reads the configuration again; nil: no reload
+	from    config.LoadOptions                                     // where the configuration came from
 	watch   string                                                 // the file to watch; "": none
 	since   string                                                 // its fingerprint before it was loaded
 	demo    bool
@@ -68,6 +69,8 @@ type server struct {
 	logins  *access.Sessions
 	hub     *api.Hub                // what the pool tells, for those who watch
 	compat  map[string]net.Listener // of the drop-in APIs, by name
+	web     *web.Dashboard
+	last    atomic.Pointer[web.ReloadResult] // of reload; nil: there was none
 
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
 	stopping atomic.Bool
@@ -226,11 +229,12 @@ func (s *server) openGateway(context.Context) (err error) {
 
 // makeAPI builds the admin API that a configuration asks for.
 func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, error) {
-	dashboard, err := web.Handler(web.Env{Version: versionText(), Gateway: s.gateway.Addr().String(), Demo: s.opt.demo})
-	if err != nil {
-		return nil, err
+	if s.web == nil {
+		if err := s.openDashboard(); err != nil {
+			return nil, err
+		}
 	}
-	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: dashboard, Ready: s.ready, Explain: s.explain,
+	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
 		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub}
 	if s.opt.load != nil {
@@ -304,6 +308,7 @@ func (s *server) run(ctx context.Context) error {
 			work = append(work, part{"watch", s.reloadOnChange})
 		}
 	}
+	work = append(work, part{"dashboard", s.web.Run})
 	keep := []part{{"pool", s.pool.Run}}
 	if s.audit != nil {
 		keep = append(keep, part{"audit", s.audit.run})

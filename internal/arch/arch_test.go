@@ -2,6 +2,7 @@
 package arch_test
 
 import (
+	"bytes"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -51,7 +52,7 @@ golang.org/x/net/proxy               dial
 github.com/spf13/cobra               cmd/freeway
 github.com/vbauerster/mpb/v8         cmd/freeway
 github.com/oschwald/maxminddb-golang/v2 internal/geo
-go.yaml.in/yaml/v4                   config scraper checker
+go.yaml.in/yaml/v4                   config scraper checker api
 `
 
 // figures: longest file in lines, from docs/architecture.md.
@@ -115,6 +116,7 @@ func TestNoBackDoors(t *testing.T) {
 				t.Errorf("%s contains %s", name, word)
 			}
 		}
+		src = bytes.ReplaceAll(src, []byte("panic(http.ErrAbortHandler)"), nil) // how net/http is told to cut a connection
 		if pkg != "cmd/freeway" && pkg != "internal/geo/maketable" && (strings.Contains(string(src), "os.Exit(") || strings.Contains(string(src), "\tpanic(")) {
 			t.Errorf("%s ends the process", name)
 		}

@@ -1,96 +1,117 @@
-// Live numbers from the API, every two seconds while the page is visible.
+// What the server cannot do: charts, the drawer, copying, and hearing of news.
 
-const every = 2000;
-const el = (id) => document.getElementById(id);
+const body = document.body;
 
-async function read(path) {
-  const resp = await fetch(path, { headers: { Accept: "application/json" } });
-  if (!resp.ok) throw new Error(`${path}: ${resp.status}`);
-  return resp.json();
+// --- news: server-sent events make the parts of the page that want it refresh
+const wanted = { request: "fw-request", proxy: "fw-proxy", source: "fw-source" };
+const pending = new Set();
+
+function announce(kind) {
+  if (pending.has(kind)) return; // at most once a second
+  pending.add(kind);
+  setTimeout(() => { pending.delete(kind); body.dispatchEvent(new CustomEvent(wanted[kind])); }, 1000);
 }
 
-// fill replaces the rows of a table. A cell is text, or [text, class].
-function fill(id, rows, empty) {
-  const body = el(id).tBodies[0];
-  const columns = el(id).tHead.rows[0].cells.length;
-  const made = rows.map((cells) => {
-    const tr = document.createElement("tr");
-    for (const cell of cells) {
-      const td = document.createElement("td");
-      const [text, kind] = Array.isArray(cell) ? cell : [cell, ""];
-      td.textContent = text;
-      if (kind) td.className = kind;
-      tr.append(td);
-    }
-    return tr;
-  });
-  if (made.length === 0) {
-    const td = document.createElement("td");
-    td.colSpan = columns;
-    td.className = "quiet";
-    td.textContent = empty;
-    const tr = document.createElement("tr");
-    tr.append(td);
-    made.push(tr);
-  }
-  body.replaceChildren(...made);
+function listen() {
+  const line = document.getElementById("line");
+  const kinds = Object.keys(wanted).filter((k) => document.querySelector(`[hx-trigger*="${wanted[k]}"]`));
+  if (kinds.length === 0) return;
+  const events = new EventSource(`/api/events?kind=${kinds.join(",")}`);
+  for (const kind of kinds) events.addEventListener(kind, () => announce(kind));
+  events.onopen = () => { line.textContent = ""; };
+  events.onerror = () => { line.textContent = "· the connection is lost, trying again"; };
+  window.addEventListener("pagehide", () => events.close());
 }
 
-const percent = (part, whole) => (whole > 0 ? part === whole ? "100 %" : `${((100 * part) / whole).toFixed(1)} %` : "–");
-const clock = (time) => (time ? new Date(time).toLocaleTimeString() : "never");
-
-function numbers(stats) {
-  for (const state of ["new", "live", "resting", "dead", "unsafe"]) el(state).textContent = stats.states[state] ?? 0;
-  el("exits").textContent = stats.exits;
-  el("checks").textContent = stats.last_minute.checks;
-  el("served").textContent = stats.last_minute.requests;
-  el("right").textContent = percent(stats.last_minute.answered, stats.last_minute.requests);
+// --- the drawer opens when something was put into it
+const drawer = document.getElementById("drawer");
+if (drawer) {
+  new MutationObserver(() => { if (!drawer.open && drawer.querySelector("#drawer-body").childElementCount > 0) drawer.showModal(); })
+    .observe(drawer.querySelector("#drawer-body"), { childList: true });
+  drawer.addEventListener("close", () => drawer.querySelector("#drawer-body").replaceChildren());
+  drawer.addEventListener("click", (e) => { if (e.target === drawer) drawer.close(); });
 }
 
-function proxies(page) {
-  fill("proxies", page.items.map((p) => [
-    p.url, [p.score.toFixed(2), "num"], [p.latency_ms ? `${p.latency_ms} ms` : "–", "num"], p.exit_ip || "–", p.country || "–", p.anonymity || "–",
-    [`${p.checks.ok} / ${p.checks.failed}`, "num"], [`${p.uses.ok} / ${p.uses.failed}`, "num"],
-  ]), "No proxy is live yet.");
-}
-
-function requests(page) {
-  fill("requests", page.items.map((r) => [
-    clock(r.at), [`${r.method} ${r.target}`, "wide"], [r.code || String(r.status), r.code ? "bad" : "good"],
-    [String(r.attempts.length), "num"], [`${r.took_ms} ms`, "num"],
-  ]), "No request yet.");
-}
-
-function sources(page) {
-  const rows = page.items.filter((s) => s.enabled).map((s) => [
-    s.name, [String(s.candidates), "num"], [String(s.worth.live), "num"], [String(s.worth.ever_live), "num"], clock(s.last_run),
-    s.error ? [s.error, "bad wide"] : [s.last_run ? "ok" : "not yet", "quiet"],
-  ]);
-  fill("sources", rows, "No source is enabled.");
-}
-
-async function refresh() {
-  if (document.hidden) return;
+// --- copying
+body.addEventListener("click", async (e) => {
+  const button = e.target.closest("[data-copy]");
+  if (!button) return;
+  const said = button.textContent;
   try {
-    const [stats, best, latest, lists] = await Promise.all([
-      read("/api/stats"), read("/api/proxies?state=live&limit=20"), read("/api/requests?limit=15"), read("/api/sources").catch(() => ({ items: [] })),
-    ]);
-    numbers(stats);
-    proxies(best);
-    requests(latest);
-    sources(lists);
-    el("status").textContent = `updated ${new Date().toLocaleTimeString()}`;
-    el("status").className = "";
-  } catch (err) {
-    el("status").textContent = `no answer: ${err.message}`;
-    el("status").className = "error";
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Could not copy";
+  }
+  setTimeout(() => { button.textContent = said; }, 1500);
+});
+
+// --- charts
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const charts = [];
+
+function axes(value) {
+  const look = { stroke: css("--quiet"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 } };
+  return [{ ...look }, { ...look, values: value, size: 56 }];
+}
+
+function chart(id, series, value, range) {
+  const box = document.getElementById(id);
+  if (!box) return null;
+  const width = () => Math.max(box.clientWidth, 200);
+  const plot = new uPlot({
+    width: width(), height: 200, cursor: { drag: { x: false, y: false } }, legend: { live: true },
+    scales: { y: { range } },
+    axes: axes(value),
+    series: [{ value: (_, t) => (t ? new Date(t * 1000).toLocaleTimeString() : "–") }, ...series.map(([label, colour]) => ({ label, stroke: css(colour), width: 2, spanGaps: false, value: (_, v) => (v == null ? "–" : value(null, [v])[0]) }))],
+  }, [[], ...series.map(() => [])], box);
+  charts.push(() => plot.setSize({ width: width(), height: 200 }));
+  return plot;
+}
+
+const whole = (_, ticks) => ticks.map((v) => (v >= 1e6 ? `${v / 1e6}M` : v >= 1e3 ? `${v / 1e3}k` : `${v}`));
+const percent = (_, ticks) => ticks.map((v) => `${v} %`);
+const millis = (_, ticks) => ticks.map((v) => `${v} ms`);
+const fromZero = (_, _min, max) => [0, Math.max(max * 1.1, 1)];
+
+function calibration() {
+  const box = document.getElementById("chart-cal");
+  const size = () => Math.min(Math.max(box.clientWidth, 200), 320);
+  const plot = new uPlot({
+    width: size(), height: size(), cursor: { show: false }, legend: { show: false },
+    scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1] } },
+    axes: axes((_, ticks) => ticks.map((v) => v.toFixed(1))),
+    series: [{}, { stroke: css("--line"), width: 2 }, { stroke: css("--accent"), width: 2, points: { show: true, size: 7 } }],
+  }, [[0, 1], [0, 1], [null, null]], box);
+  return (points) => {
+    const xs = [0, ...points.map((p) => p.predicted), 1];
+    plot.setData([xs, xs, [null, ...points.map((p) => p.observed), null]]);
+  };
+}
+
+async function overview() {
+  const pool = chart("chart-pool", [["live", "--good"], ["resting", "--accent"], ["unsafe", "--bad"]], whole, fromZero);
+  if (!pool) return;
+  const right = chart("chart-right", [["answered", "--good"]], percent, () => [0, 100]);
+  const time = chart("chart-time", [["median", "--accent"], ["95 %", "--bad"]], millis, fromZero);
+  const honest = calibration();
+  const draw = async () => {
+    if (document.hidden) return;
+    const resp = await fetch("/ui/history.json", { headers: { Accept: "application/json" } });
+    if (!resp.ok) return;
+    const { times, lines, calibration: points } = await resp.json();
+    const pick = (...names) => [times, ...names.map((n) => lines[n] ?? [])];
+    pool.setData(pick("live", "resting", "unsafe"));
+    right.setData(pick("answered"));
+    time.setData(pick("p50", "p95"));
+    honest(points);
+  };
+  new ResizeObserver(() => charts.forEach((fit) => fit())).observe(document.getElementById("main"));
+  for (;;) {
+    await draw().catch(() => {});
+    await new Promise((done) => setTimeout(done, 5000));
   }
 }
 
-async function loop() {
-  await refresh();
-  setTimeout(loop, every);
-}
-
-document.addEventListener("visibilitychange", refresh);
-loop();
+listen();
+overview();
