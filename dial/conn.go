@@ -20,6 +20,7 @@ type Conn struct {
 	raw      net.Conn
 	secured  bool // TLS to the proxy is done
 	phases   proxy.Phases
+	made     time.Time
 
 	mu    sync.Mutex // protects ahead
 	ahead []byte     // came behind the handshake, not yet read

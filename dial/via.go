@@ -109,7 +109,7 @@ func (v *Via) Connect(ctx context.Context) (*Conn, error) {
 	raw, err := v.d.net.DialContext(step, "tcp", v.ep.Address())
 	phases := proxy.Phases{Connect: time.Since(start)}
 	if err == nil {
-		return &Conn{Conn: raw, raw: raw, phases: phases}, nil
+		return &Conn{Conn: raw, raw: raw, phases: phases, made: start}, nil
 	}
 	e := &Error{Stage: proxy.StageConnect, Class: Classify(err), Phases: phases, Err: err}
 	if ofResolver(err) {
