@@ -41,19 +41,18 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 }
 
 // admit registers a connection and serves it in its own goroutine. Beyond the
-// limit an idle connection makes room; when there is none the client is told.
+// limit an idle connection makes room; when there is none a client that has less
+// than its share is served nevertheless, and others are told.
 func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	limit := g.set.Load().maxConns
 	c := newClient(g, l, conn)
 	g.mu.Lock()
 	g.clients[c] = struct{}{}
 	g.shares.add(network(c.ip), 1)
-	n, below := len(g.clients), g.shares.below(network(c.ip), len(g.clients), limit)
+	n := len(g.clients) - g.excess
+	below := g.shares.below(network(c.ip), n, limit)
 	g.mu.Unlock()
-	if n > limit {
-		c.excess = !g.makeRoom() && !below
-	}
-	if c.excess && n > limit+spareConn {
+	if n > limit && !g.makeRoom() && !below && !g.tooMany(c) {
 		g.forget(c)
 		return
 	}
@@ -72,6 +71,9 @@ func (g *Gateway) forget(c *client) {
 	g.mu.Lock()
 	delete(g.clients, c)
 	g.shares.add(network(c.ip), -1)
+	if c.excess {
+		g.excess--
+	}
 	g.mu.Unlock()
 	c.release()
 }
@@ -114,6 +116,16 @@ func (g *Gateway) shed(n int, when time.Time) int {
 		}
 	}
 	return done
+}
+
+// tooMany marks a connection for which there is no place. It reports false when
+// there are so many of them that this one is not even told.
+func (g *Gateway) tooMany(c *client) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c.excess = true
+	g.excess++
+	return g.excess <= spareConn
 }
 
 // makeRoom closes one idle connection, of the client that has the most. It

@@ -60,6 +60,7 @@ type Gateway struct {
 	listeners []*listener
 	clients   map[*client]struct{}
 	shares    shares // of clients
+	excess    int    // how many of clients are over the limit and only told so
 	own       ownAddrs
 }
 

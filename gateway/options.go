@@ -97,7 +97,8 @@ func nameEnd(s string, find func(name string) *user) (end int, sep string, st st
 			}
 		}
 	}
-	if end := strings.IndexAny(s, "-~"); end >= 0 {
+	end = strings.IndexAny(s, "-~")
+	if end >= 0 && (find == nil || find(s[:end]) == nil) { // else it is a user with another style
 		return end, s[end : end+1], styleFreeway
 	}
 	return len(s), "", styleFreeway

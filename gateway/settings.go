@@ -32,9 +32,9 @@ type user struct {
 	password proxy.Secret
 	style    style
 	require  Options
-	limits   *gate // nil: those of Config.PerClient
-	daily    int64   // bytes; 0: no limit
-	quota    *quota  // survives Apply
+	limits   *gate  // nil: those of Config.PerClient
+	daily    int64  // bytes; 0: no limit
+	quota    *quota // survives Apply
 }
 
 // newSettings checks cfg and makes it ready. old is what it replaces, nil at the start;
