@@ -37,6 +37,7 @@ type emitter struct {
 	named   bool  // an entry with a protocol was given
 	private bool  // the policy allows more than public addresses
 	seen4   idSet
+	texts   []byte                      // memory of the hosts that were given last; only ever appended to
 	row     tableRow                    // the memory of the row that is being read
 	spare   []*records                  // for documents inside of documents; see nestedRecords
 	nests   int                         // documents inside of documents so far
@@ -72,7 +73,7 @@ func (e *emitter) emit(en *entry) bool {
 		if !public4(en.host.addr.As4()) && !e.allowed(en) {
 			return false
 		}
-		ep.Host = string(en.host.text)
+		ep.Host = e.keep(en.host.text)
 	} else if !e.slowHost(en, &ep) {
 		return false
 	}
@@ -85,6 +86,21 @@ func (e *emitter) emit(en *entry) bool {
 	e.stats.Taken++
 	e.each(en, ep)
 	return true
+}
+
+// keep copies a short text. Several share one piece of memory, which is small,
+// so that one that is kept does not hold much that is not.
+func (e *emitter) keep(b []byte) string {
+	const piece = 128
+	if len(b) > piece/4 {
+		return string(b)
+	}
+	from := len(e.texts)
+	if from+len(b) > cap(e.texts) {
+		e.texts, from = make([]byte, 0, piece), 0
+	}
+	e.texts = append(e.texts, b...)
+	return view(e.texts[from:])
 }
 
 // each yields the entry once for every protocol it may have.

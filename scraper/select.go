@@ -80,6 +80,8 @@ type selection struct {
 	facts *pageFacts
 	pick  map[string]picker
 	lines *liner
+	found []*html.Node // memory of text
+	out   []byte       // memory of text, which is valid until the row ends
 }
 
 // selected reads a page by selectors and reports whether it could: pages that
@@ -111,10 +113,11 @@ func (e *emitter) selected(b []byte) bool {
 	if rows.sel == nil {
 		rows, _ = parsePicker("tr")
 	}
-	doc.FindMatcher(rows.sel).EachWithBreak(func(_ int, row *goquery.Selection) bool {
-		s.row(row)
-		return !e.done
-	})
+	for _, row := range doc.FindMatcher(rows.sel).Nodes {
+		if s.out = s.out[:0]; !e.done {
+			s.row(row)
+		}
+	}
 	return true
 }
 
@@ -130,18 +133,19 @@ func treeable(b []byte) bool {
 		case html.ErrorToken:
 			return true
 		case html.StartTagToken:
-			name, more := z.TagName()
-			if tag := atom.Lookup(name); !isVoid(tag) && !closesItself(tag) {
+			// An attribute takes two bytes at least.
+			raw := z.Raw()
+			tag, more := rawTag(raw)
+			if !isVoid(tag) && !closesItself(tag) {
 				depth++
 			}
-			for n := 0; more; n++ {
+			for n := 0; more && len(raw) > 2*mostAttrs; n++ {
 				if _, _, more = z.TagAttr(); n > mostAttrs {
 					return false
 				}
 			}
 		case html.EndTagToken:
-			name, _ := z.TagName()
-			if !closesItself(atom.Lookup(name)) {
+			if tag, _ := rawTag(z.Raw()); !closesItself(tag) {
 				depth = max(0, depth-1)
 			}
 		}
@@ -161,9 +165,9 @@ func closesItself(tag atom.Atom) bool {
 }
 
 // row reads one row.
-func (s *selection) row(row *goquery.Selection) {
+func (s *selection) row(row *html.Node) {
 	s.e.stats.Rows++
-	if s.concealed(row.Get(0)) {
+	if s.concealed(row) {
 		s.e.reject(nil, "a row that the page does not show")
 		return
 	}
@@ -194,45 +198,55 @@ func (s *selection) row(row *goquery.Selection) {
 }
 
 // text picks a text out of a row.
-func (s *selection) text(p picker, row *goquery.Selection) []byte {
-	sel := row
+func (s *selection) text(p picker, row *html.Node) []byte {
+	s.found = s.found[:0]
 	if p.sel != nil {
-		sel = row.FindMatcher(p.sel)
+		s.within(p.sel, row)
+	} else {
+		s.found = append(s.found, row)
 	}
 	// A row without the cell: a head, an advertisement.
-	if sel.Length() == 0 {
+	if len(s.found) == 0 {
 		return nil
 	}
 	// An attribute is taken from the first element, text from all of them.
-	var out []byte
+	from := len(s.out)
 	if p.attr != "" {
-		out = []byte(sel.AttrOr(p.attr, ""))
-	} else {
-		var ok bool
-		if out, ok = s.visible(nil, sel, 0); !ok {
-			return nil
-		}
+		s.out = append(s.out, attr(s.found[0], p.attr)...)
+	} else if !s.visible() {
+		return nil
 	}
-	out = trimSpace(out)
+	out := trimSpace(s.out[from:])
 	for _, u := range p.undos {
 		if out = u(out); out == nil {
 			return nil
 		}
 	}
-	return bytes.Clone(trimSpace(out))
+	return trimSpace(out)
 }
 
-// visible adds the text that a browser would show, scripts run. ok is false
-// when a script that writes is not understood.
-func (s *selection) visible(out []byte, sel *goquery.Selection, deep int) (_ []byte, ok bool) {
-	ok = true
-	for _, n := range sel.Nodes {
-		if out, ok = s.node(out, n, deep); !ok {
-			return out, false
+// within finds the elements inside of n that a selector is for, in order.
+func (s *selection) within(sel cascadia.Selector, n *html.Node) {
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		if c.Type == html.ElementNode {
+			if sel(c) {
+				s.found = append(s.found, c)
+			}
+			s.within(sel, c)
 		}
-		out = append(out, ' ')
 	}
-	return out, true
+}
+
+// visible adds the text that a browser would show of what was found, scripts
+// run. It reports false when a script that writes is not understood.
+func (s *selection) visible() (ok bool) {
+	for _, n := range s.found {
+		if s.out, ok = s.node(s.out, n, 0); !ok {
+			return false
+		}
+		s.out = append(s.out, ' ')
+	}
+	return true
 }
 
 // node adds the text of a node and what is in it.
