@@ -194,6 +194,9 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 	}
 	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
 		Why: t.lease.Why, Stage: stage, Class: class, Status: status, Took: time.Since(t.began)})
+	if class == proxy.Banned {
+		x.c.g.m.bans.Inc()
+	}
 	x.c.g.m.attempts.WithLabelValues(e.Endpoint.Protocol.String(), class.String()).Inc()
 }
 

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,11 +152,14 @@ func TestCutBodiesOfTheLab(t *testing.T) {
 	}
 }
 
-// TestRandomCancels breaks clients off at random moments; goleak in TestMain
-// sees whether anything stays.
+// TestRandomCancels breaks clients off at random moments, also while hedges are
+// under way; goleak in TestMain sees whether anything stays. FREEWAY_CANCELS is
+// how many, 320 by default.
 func TestRandomCancels(t *testing.T) {
 	t.Parallel()
-	l, r := world(t, gateway.Config{}, lab.Upstream{Behaviour: lab.Refused}, lab.Upstream{Latency: 3 * time.Millisecond}, lab.Upstream{Protocol: proxy.SOCKS5})
+	cancels, _ := strconv.Atoi(os.Getenv("FREEWAY_CANCELS"))
+	cfg := gateway.Config{Hedge: gateway.Hedge{Enabled: true, MinDelay: time.Millisecond, Budget: 1}}
+	l, r := world(t, cfg, lab.Upstream{Behaviour: lab.Refused}, lab.Upstream{Latency: 3 * time.Millisecond}, lab.Upstream{Protocol: proxy.SOCKS5})
 	name := strings.TrimPrefix(l.HTTPName(), "http://")
 	texts := []string{
 		"GET " + l.HTTPName() + "/bytes/100000 HTTP/1.1\r\nHost: " + name + "\r\n\r\n",
@@ -166,7 +171,7 @@ func TestRandomCancels(t *testing.T) {
 	for worker := range 8 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(7, uint64(worker)))
-			for i := range 40 {
+			for i := range max(cancels, 320) / 8 {
 				c, err := net.Dial("tcp", r.addr)
 				if err != nil {
 					t.Error(err)

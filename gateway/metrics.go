@@ -15,6 +15,7 @@ type metrics struct {
 	attempts     *prometheus.CounterVec // by protocol of the upstream and class
 	failovers    prometheus.Counter
 	replays      prometheus.Counter
+	bans         prometheus.Counter
 	hedges       prometheus.Counter
 	hedgesWon    prometheus.Counter
 	bytes        *prometheus.CounterVec // by direction, as the client sees it
@@ -38,6 +39,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		attempts:     vector("attempts_total", "Uses of upstreams.", "protocol", "class"),
 		failovers:    counter("failovers_total", "Requests that went on to another upstream."),
 		replays:      counter("replays_total", "TLS first flights sent to another upstream."),
+		bans:         counter("bans_total", "Answers that mean that a target refuses the exit."),
 		hedges:       counter("hedges_total", "Second set-ups of tunnels beside slow ones."),
 		hedgesWon:    counter("hedges_won_total", "Hedges that were faster than the first."),
 		bytes:        vector("bytes_total", "Payload bytes.", "direction"),
@@ -52,6 +54,7 @@ func (g *Gateway) observe(r prometheus.Registerer) {
 			func() float64 { return float64(value()) })
 	}
 	gauge("open_connections", "Connections of clients now.", func() int { n, _, _ := g.Counts(); return n })
+	gauge("max_connections", "How many there may be.", func() int { return g.set.Load().maxConns })
 	gauge("open_tunnels", "Tunnels now.", func() int { _, n, _ := g.Counts(); return n })
 	gauge("running_requests", "Requests now, tunnels included.", func() int { _, _, n := g.Counts(); return n })
 }

@@ -101,7 +101,8 @@ func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool) {
 		}
 	}
 	maps.DeleteFunc(x.circuits, func(_ spot, c *circuit) bool { return c.idle(now) })
-	idle = len(x.pairs)+len(x.circuits)+len(x.refused) == 0 && !now.Before(x.throttled)
+	x.wake(now)
+	idle = len(x.pairs)+len(x.circuits)+len(x.refused)+len(x.resting) == 0 && !now.Before(x.throttled)
 	return due, idle && now.Sub(x.touched) > agreeTime
 }
 

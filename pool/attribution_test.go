@@ -180,6 +180,28 @@ func TestMinInterval(t *testing.T) {
 	})
 }
 
+// TestLongIntervalIsKept: what is remembered of a domain does not go before its
+// exits have rested.
+func TestLongIntervalIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := livePool(t, pool.Config{Recheck: 24 * time.Hour}, pool.Env{}, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		polite := proxy.Want{Target: target(t, "shop.example"), MinInterval: time.Hour}
+		pick(t, p, polite).Close()
+		time.Sleep(59 * time.Minute)
+		if n := p.Eligible(polite); n != 0 {
+			t.Errorf("%d eligible after 59 of 60 minutes", n)
+		}
+		time.Sleep(time.Minute)
+		pick(t, p, polite).Close()
+		cancel()
+		<-done
+	})
+}
+
 // TestBusyTakesTheLeast: when all have as many uses as they should, the one
 // with the fewest serves, and nobody is refused.
 func TestBusyTakesTheLeast(t *testing.T) {

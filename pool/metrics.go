@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	picks   *prometheus.CounterVec
 	picked  prometheus.Counter // picks with result ok
+	busy    prometheus.Counter
 	checks  [2]prometheus.Counter
 	refused *prometheus.CounterVec
 	news    prometheus.Counter
@@ -29,6 +30,7 @@ func newMetrics(reg prometheus.Registerer, p *Pool) (*metrics, error) {
 	m := &metrics{
 		picks:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freeway_picks_total", Help: "Asked for an upstream, by what came of it."}, []string{"result"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "freeway_pool_refused_total", Help: "Candidates not taken, by reason."}, []string{"reason"}),
+		busy:    counter("freeway_picks_busy_total", "Upstreams given beyond the uses at a time that they should have, because all were busy."),
 		news:    counter("freeway_pool_added_total", "Endpoints that were new."),
 		saves: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "freeway_store_save_seconds", Help: "Time to write a batch.",
 			Buckets: []float64{.001, .005, .02, .05, .1, .25, .5, 1, 5, 20}}),
@@ -40,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, p *Pool) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.picks, checks, m.refused, m.news, m.saves, m.failed, m.written, newCollector(p)} {
+	for _, c := range []prometheus.Collector{m.picks, m.busy, checks, m.refused, m.news, m.saves, m.failed, m.written, newCollector(p)} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

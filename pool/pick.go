@@ -34,6 +34,9 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 		p.rates.misses.add(now, 1)
 		return proxy.Lease{}, err
 	}
+	if it.slot.inflight.Load() >= maxLoad {
+		p.metrics.busy.Inc()
+	}
 	p.metrics.picked.Inc()
 	p.rates.picks.add(now, 1)
 	return p.lease(it, why), nil

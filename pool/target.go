@@ -37,7 +37,7 @@ type target struct {
 	circuits  map[spot]*circuit
 	refused   []suspect                // exits that it refused, in a row
 	throttled time.Time                // until when refusals are nobody's ban
-	used      map[netip.Addr]time.Time // when exits that have to rest were used; nil: none has to
+	resting   map[netip.Addr]time.Time // until when exits are not used; nil: none has to rest
 }
 
 // newTarget returns one that nothing is known of.
@@ -189,36 +189,40 @@ func (x *target) thin(now time.Time) {
 	}
 }
 
-// rested reports whether an exit was not used for so long.
-func (x *target) rested(exit netip.Addr, interval time.Duration, now time.Time) bool {
+// rested reports whether an exit need not rest now.
+func (x *target) rested(exit netip.Addr, now time.Time) bool {
 	if x == nil {
 		return true
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	at, ok := x.used[exit]
-	return !ok || now.Sub(at) >= interval
+	return !now.Before(x.resting[exit])
 }
 
-// take notes a use of an exit that has to rest afterwards, or reports that it
-// does rest.
+// take begins the rest of an exit that is used now, or reports that it rests
+// already.
 func (x *target) take(exit netip.Addr, interval time.Duration, now time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if at, ok := x.used[exit]; ok && now.Sub(at) < interval {
+	if now.Before(x.resting[exit]) {
 		return false
 	}
-	if len(x.used) >= maxPairs {
-		maps.DeleteFunc(x.used, func(_ netip.Addr, at time.Time) bool { return now.Sub(at) >= interval })
+	if x.resting == nil {
+		x.resting = map[netip.Addr]time.Time{}
 	}
-	if x.used == nil {
-		x.used = map[netip.Addr]time.Time{}
+	if len(x.resting) >= maxPairs {
+		x.wake(now)
 	}
-	if len(x.used) < maxPairs*4 {
-		x.used[exit] = now
+	if len(x.resting) < 4*maxPairs { // more exits than that have not been used within the interval
+		x.resting[exit] = now.Add(interval)
 	}
 	x.touched = now
 	return true
+}
+
+// wake forgets exits that have rested.
+func (x *target) wake(now time.Time) {
+	maps.DeleteFunc(x.resting, func(_ netip.Addr, until time.Time) bool { return !now.Before(until) })
 }
 
 // verdict on a pair: whether it may be used, and how much less likely than
