@@ -353,7 +353,16 @@ func (j *jsonReader) isText() bool {
 	if j.end-j.pos < 6 {
 		j.more(j.pos)
 	}
-	return isIPv6Start(j.buf[j.pos:j.end])
+	return j.isMark(j.pos)
+}
+
+// isMark reports whether the bracket at i belongs to text: "[2001:db8::1]:80",
+// "[socks5]".
+func (j *jsonReader) isMark(i int) bool {
+	const enough = 64 // behind the bracket
+	b := j.buf[i:min(j.end, i+enough)]
+	rest := trimSpace(b[1:])
+	return isIPv6Start(b) || len(rest) > 0 && isLetter(rest[0]) && !isJSONStart(b)
 }
 
 // text reads what stands outside of any document as lines, up to the end of
@@ -361,7 +370,7 @@ func (j *jsonReader) isText() bool {
 func (j *jsonReader) text() {
 	i := j.pos + 1
 	for {
-		for i < j.end && j.buf[i] != '\n' && j.buf[i] != '{' && (j.buf[i] != '[' || isIPv6Start(j.buf[i:j.end])) {
+		for i < j.end && j.buf[i] != '\n' && (j.buf[i] != '{' && j.buf[i] != '[' || j.isMark(i)) {
 			i++
 		}
 		if i < j.end || i-j.pos >= lineBuffer {
