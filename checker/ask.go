@@ -118,26 +118,27 @@ func (a answer) encoding() string { return strings.Join(a.header.Values("Content
 const maxHead = 32 << 10
 
 // askOver is ask, with TLS to the page's server first when its address says so.
-func askOver(ctx context.Context, conn net.Conn, q question, roots *x509.CertPool) (answer, *fault) {
+// Either may take as long as limit says.
+func askOver(ctx context.Context, limit time.Duration, conn net.Conn, q question, roots *x509.CertPool) (answer, *fault) {
 	began := time.Now()
 	if q.to.TLS {
-		c, f := secure(ctx, conn, q.page, roots)
+		c, f := secure(ctx, limit, conn, q.page, roots)
 		if f != nil {
 			return answer{}, f
 		}
 		conn = c
 	}
 	before := time.Since(began)
-	a, f := ask(ctx, conn, q)
+	a, f := ask(ctx, limit, conn, q)
 	if a.wait > 0 {
 		a.wait += before
 	}
 	return a, f
 }
 
-// ask sends q over conn and reads the answer. ctx must have a deadline.
-func ask(ctx context.Context, conn net.Conn, q question) (answer, *fault) {
-	defer obey(ctx, conn)()
+// ask sends q over conn and reads the answer.
+func ask(ctx context.Context, limit time.Duration, conn net.Conn, q question) (answer, *fault) {
+	defer obey(ctx, limit, conn)()
 	var a answer
 	began := time.Now()
 	if _, err := conn.Write(q.bytes()); err != nil {
@@ -167,11 +168,9 @@ func ask(ctx context.Context, conn net.Conn, q question) (answer, *fault) {
 	return a, nil
 }
 
-// obey makes conn keep to ctx; the function it returns ends that.
-func obey(ctx context.Context, conn net.Conn) func() {
-	if t, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(t)
-	}
+// obey makes conn keep to ctx and to a limit; the function it returns ends that.
+func obey(ctx context.Context, limit time.Duration, conn net.Conn) func() {
+	conn.SetDeadline(time.Now().Add(limit)) // the end of ctx, when that is sooner, moves it
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	return func() { stop() }
 }
@@ -202,12 +201,10 @@ func readHead(ctx context.Context, br *bufio.Reader) (*http.Response, *fault) {
 
 // secure speaks TLS over conn with the server of p, verified against roots and p's name.
 // A certificate that does not verify is Tampered with its issuer as evidence.
-func secure(ctx context.Context, conn net.Conn, p page, roots *x509.CertPool) (*tls.Conn, *fault) {
-	if t, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(t)
-	}
+func secure(ctx context.Context, limit time.Duration, conn net.Conn, p page, roots *x509.CertPool) (*tls.Conn, *fault) {
+	defer obey(ctx, limit, conn)()
 	c := tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: p.to.Host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
-	err := c.HandshakeContext(ctx)
+	err := c.Handshake() // ends with ctx, by the deadline
 	if err == nil {
 		return c, nil
 	}

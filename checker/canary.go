@@ -101,7 +101,7 @@ func (t *try) canaries(ctx context.Context, r *result, plain step) {
 		return
 	}
 	for _, f := range forms() {
-		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time, as the judge's had
+		t.budget.more() // every page has its own time, as the judge's had
 		s := step{ran: true, judge: e}
 		note := t.fetch(ctx, f, &s)
 		if note != "" {
@@ -130,13 +130,13 @@ func (t *try) fetch(ctx context.Context, f form, s *step) (note string) {
 		return ""
 	}
 	defer conn.Close()
-	ctx, stop := t.budget.start(ctx)
+	ctx, stop := t.budget.start(ctx, t.budget.step)
 	defer stop()
 	q := f.ask(s.judge.page)
 	if t.forwards(q.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
-	a, bad := askOver(ctx, conn, q, t.s.roots)
+	a, bad := askOver(ctx, t.budget.step, conn, q, t.s.roots)
 	s.phases.FirstByte, s.header = a.wait, a.header
 	if bad == nil {
 		note, bad = f.weigh(a)
@@ -156,7 +156,7 @@ func (c *Checker) canariesDirectly(ctx context.Context, s *settings, e *examiner
 			out.canaryWhy = faultOf(ctx, proxy.StageConnect, err).Error()
 			return
 		}
-		a, bad := askOver(ctx, raw, f.ask(e.page), s.roots)
+		a, bad := askOver(ctx, s.cfg.Timeout, raw, f.ask(e.page), s.roots)
 		raw.Close()
 		note := ""
 		if bad == nil {

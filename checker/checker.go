@@ -80,6 +80,7 @@ type Checker struct {
 	pulse    pulse
 	sweeps   sweeps
 	pacer    pacer
+	tempo    tempo
 	paced    func(host string) (netip.Prefix, bool) // networkOf
 	running  atomic.Int64
 	checked  atomic.Int64

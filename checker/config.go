@@ -17,9 +17,10 @@ import (
 type Config struct {
 	Concurrency    int           `yaml:"concurrency"`     // addresses tested at the same time, at most 10,000; 0: a third of the file limit, 16 to 1000
 	Rate           float64       `yaml:"rate"`            // connections a second, 0: no limit; the configuration's default is DefaultRate
-	PerNetwork     int           `yaml:"-"`               // per_network, not a key of the file: connects to one public /24 (IPv6: /48) under way at the same time, 1 to 10,000; default 16
+	PerNetwork     int           `yaml:"per_network"`     // connects to one public /24 (IPv6: /48) under way at the same time, 1 to 10,000; default 16
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // TCP to the proxy, 1ms to 5m; default 5s
-	Timeout        time.Duration `yaml:"timeout"`         // for all the steps of one protocol together, 1ms to 10m; default 10s
+	Timeout        time.Duration `yaml:"timeout"`         // for one step: TLS to the proxy, its answer, TLS to a judge, the judge's answer; all of one protocol together may take three times as long. 1ms to 10m; default 10s
+	FixedTimeouts  bool          `yaml:"fixed_timeouts"`  // wait for every candidate as long as the two say; default: less, as live proxies need less
 	Judges         []Judge       `yaml:"judges"`          // none: PublicJudges
 	JudgeCA        string        `yaml:"judge_ca"`        // PEM file of authorities trusted for judges and targets besides the system's
 	OwnIPs         []netip.Addr  `yaml:"own_ips"`         // addresses that we are known by, besides those found out

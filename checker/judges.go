@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"freeway/dial"
 	"freeway/internal/judge"
 	"freeway/proxy"
 )
@@ -192,7 +191,7 @@ func (c *Checker) askDirectly(ctx context.Context, s *settings, e *examiner) (si
 	q := question{page: e.page, path: e.with(nonce), canary: newNonce(), maxBody: judge.MaxAnswer}
 	var seen judge.Seen
 	var kind judge.Kind
-	a, f := askOver(ctx, raw, q, s.roots)
+	a, f := askOver(ctx, s.cfg.Timeout, raw, q, s.roots)
 	if f == nil {
 		seen, kind, f = weigh(a, q, nonce, 0, e.key)
 	}
@@ -252,7 +251,7 @@ type settings struct {
 	roots    *x509.CertPool // nil: the system's
 	judges   []*examiner
 	targets  []target
-	dialer   *dial.Dialer
+	full     limits        // the configured time-outs
 	connects *rate.Limiter // nil: no limit
 }
 

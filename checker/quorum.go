@@ -45,7 +45,7 @@ func (t *try) second(ctx context.Context, r *result, tunnel, plain step) {
 		if len(others) == 0 {
 			continue
 		}
-		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // the first one's turn may have cost much
+		t.budget.more() // the first one's turn may have cost much
 		r.second(t.own, s, t.ask(ctx, others))
 		return
 	}

@@ -23,7 +23,7 @@ func (t *try) sixth(ctx context.Context, r *result) {
 	if e == nil {
 		return
 	}
-	t.budget.left = max(t.budget.left, t.s.cfg.Timeout)
+	t.budget.more()
 	s := t.askOne(ctx, e)
 	switch s.class() {
 	case proxy.OK:
@@ -77,7 +77,7 @@ func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
 // where it does.
 func (t *try) reachTargets(ctx context.Context, r *result) {
 	for _, want := range t.s.targets {
-		t.budget.left = max(t.budget.left, t.s.cfg.Timeout) // every page has its own time
+		t.budget.more() // every page has its own time
 		f := t.reach(ctx, want)
 		if f == nil {
 			r.notes = append(r.notes, "target "+want.Name+": ok")
@@ -104,13 +104,13 @@ func (t *try) reach(ctx context.Context, want target) *fault {
 		return s.fault
 	}
 	defer conn.Close()
-	ctx, stop := t.budget.start(ctx)
+	ctx, stop := t.budget.start(ctx, 2*t.budget.step)
 	defer stop()
 	q := question{page: want.page, path: want.path, maxBody: judge.MaxAnswer}
 	if t.forwards(want.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
-	a, f := askOver(ctx, conn, q, t.s.roots)
+	a, f := askOver(ctx, t.budget.step, conn, q, t.s.roots)
 	if f == nil {
 		return want.weigh(a)
 	}

@@ -14,7 +14,7 @@ func (t *try) run(ctx context.Context) *result {
 	tunnel := t.ask(ctx, t.s.pick(true, ""))
 	var plain step
 	if tunnel.ok() { // a slow tunnel must not spare it the look at plain HTTP
-		t.budget.left = max(t.budget.left, t.s.cfg.Timeout)
+		t.budget.more()
 	}
 	if t.worthPlain(&tunnel) {
 		avoid := ""
@@ -24,7 +24,9 @@ func (t *try) run(ctx context.Context) *result {
 		plain = t.ask(ctx, t.s.pick(false, avoid))
 	}
 	r := t.conclude(tunnel, plain)
-	t.finish(ctx, r, tunnel, plain)
+	if r.passed() {
+		apart(func() { t.finish(ctx, r, tunnel, plain) })
+	}
 	return r
 }
 
@@ -51,9 +53,6 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain step) {
 
 // worthPlain reports whether a plain request can still say something after the tunnel.
 func (t *try) worthPlain(tunnel *step) bool {
-	if t.budget.left <= 0 {
-		return false
-	}
 	switch f := tunnel.fault; {
 	case f == nil:
 		return true // worked, or there was no judge for it
@@ -61,7 +60,7 @@ func (t *try) worthPlain(tunnel *step) bool {
 		return false
 	default:
 		switch f.class {
-		case proxy.Canceled, proxy.Tampered, proxy.AuthRequired:
+		case proxy.Canceled, proxy.Tampered, proxy.AuthRequired, proxy.Timeout: // who was waited for once is not waited for again
 			return false
 		}
 		return true

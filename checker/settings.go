@@ -23,7 +23,8 @@ func prepare(cfg Config, env Env, old *settings) (*settings, error) {
 		return nil, err
 	}
 	s := &settings{cfg: cfg.withDefaults(), roots: env.Roots}
-	s.dialer = env.Dialer.WithTimeouts(dial.Config{Connect: s.cfg.ConnectTimeout, Handshake: s.cfg.Timeout})
+	s.full = limits{connect: s.cfg.ConnectTimeout, answer: s.cfg.Timeout,
+		dialer: env.Dialer.WithTimeouts(dial.Config{Connect: s.cfg.ConnectTimeout, Handshake: s.cfg.Timeout})}
 	if s.cfg.JudgeCA != "" {
 		roots, err := withAuthorities(env.Roots, s.cfg.JudgeCA)
 		if err != nil {

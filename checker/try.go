@@ -23,23 +23,39 @@ type try struct {
 	known  proxy.Traits // what earlier checks found
 	live   bool         // it is in use: this check only confirms it
 	fresh  bool         // it is time to look at its treatment of pages
+	spoke  bool         // it has answered something already
 	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
+	limits *limits // of via
 	budget budget
 }
 
-// budget is the time that is left for the steps of one protocol. Waiting for our own limits costs nothing of it.
-type budget struct{ left time.Duration }
+// maxSteps is how many times the time of a step all the steps of one protocol may
+// take together: slow and honest is fine, slower in every step is not.
+const maxSteps = 3
 
-// start returns a context that ends when the budget is spent; the function it returns stops the clock.
-func (b *budget) start(ctx context.Context) (context.Context, func()) {
+// budget is the time that is left for the steps of one protocol. Waiting for our own limits costs nothing of it.
+type budget struct {
+	left time.Duration
+	step time.Duration // for a single one
+}
+
+// start returns a context that ends when the budget is spent, or does not end
+// before limit when that is less; the function it returns stops the clock.
+func (b *budget) start(ctx context.Context, limit time.Duration) (context.Context, func()) {
 	began := time.Now()
+	if b.left >= limit { // whoever is called keeps to the limit
+		return ctx, func() { b.left -= time.Since(began) }
+	}
 	ctx, cancel := context.WithTimeout(ctx, b.left)
 	return ctx, func() {
 		cancel()
 		b.left -= time.Since(began)
 	}
 }
+
+// more grants at least the time of another step.
+func (b *budget) more() { b.left = max(b.left, b.step) }
 
 // step is one use of the proxy: opening a way to a judge and asking it.
 type step struct {
@@ -109,7 +125,7 @@ func (t *try) askOne(ctx context.Context, e *examiner) step {
 	}
 	defer conn.Close()
 	if s.fault == nil {
-		t.exchange(ctx, conn, &s)
+		apart(func() { t.exchange(ctx, conn, &s) })
 	}
 	return s
 }
@@ -141,9 +157,13 @@ func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
 		return nil
 	}
 	if t.unsure && t.ep.Protocol.IsSOCKS() {
-		defer spy.nudgeAfter(t.budget.left * 2 / 3)()
+		defer spy.nudgeAfter(min(t.budget.left, t.limits.answer) * 2 / 3)()
 	}
-	ctx, stop := t.budget.start(ctx)
+	steps := t.limits.answer
+	if t.ep.Protocol == proxy.HTTPS {
+		steps *= 2 // TLS, then the handshake
+	}
+	ctx, stop := t.budget.start(ctx, steps)
 	defer stop()
 	var conn *dial.Conn
 	var err error
@@ -168,6 +188,7 @@ func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
 	}
 	s.phases = conn.Phases()
 	s.granted = !t.forwards(p)
+	t.spoke = t.spoke || s.granted
 	return conn
 }
 
@@ -184,7 +205,7 @@ func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
 		return nil, nil
 	}
-	ctx, stop := t.budget.start(ctx)
+	ctx, stop := t.budget.start(ctx, t.limits.connect)
 	defer stop()
 	t.c.metrics.dials.Inc()
 	conn, err := t.via.Connect(ctx)
@@ -207,7 +228,11 @@ func phasesOf(err error) proxy.Phases {
 
 // exchange asks the judge over an open way and weighs the answer.
 func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
-	ctx, stop := t.budget.start(ctx)
+	limit := t.budget.step
+	if t.forwards(s.judge.page) && !t.spoke { // it has not said a word yet
+		limit = t.limits.answer
+	}
+	ctx, stop := t.budget.start(ctx, 2*limit)
 	defer stop()
 	e := s.judge
 	nonce := newNonce()
@@ -215,7 +240,7 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	if t.forwards(e.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
-	a, f := askOver(ctx, conn, q, t.s.roots)
+	a, f := askOver(ctx, limit, conn, q, t.s.roots)
 	s.phases.FirstByte, s.header = a.wait, a.header
 	if f == nil {
 		s.seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
@@ -226,12 +251,34 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	s.fault = f
 	if f == nil {
 		s.granted = true
+		t.learnTempo(s)
 		return
 	}
 	if spy, ok := conn.Conn.(*spyConn); ok && t.forwards(e.page) {
 		s.reveal = spy.reveal(f.class)
 		s.granted = s.reveal == revealHTTP
 	}
+}
+
+// learnTempo counts how long a step took that worked.
+func (t *try) learnTempo(s *step) {
+	var proxied time.Duration
+	if t.forwards(s.judge.page) && !t.spoke {
+		proxied = s.phases.FirstByte
+	}
+	t.spoke = true
+	t.c.tempo.learn(s.phases, proxied)
+}
+
+// apart does something in a goroutine of its own and waits for it. Verifying
+// certificates takes a large stack, which the many that only wait must not keep.
+func apart(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	<-done
 }
 
 // sleep waits for d; false when ctx ended before.

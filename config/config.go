@@ -69,7 +69,7 @@ func Default() Config {
 			Timeout: scraper.DefaultTimeout, MaxBytes: scraper.DefaultMaxBytes},
 		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},
 		Checker: checker.Config{Rate: checker.DefaultRate, ConnectTimeout: checker.DefaultConnectTimeout, Timeout: checker.DefaultTimeout,
-			Recheck: checker.DefaultRecheck},
+			Recheck: checker.DefaultRecheck, PerNetwork: checker.DefaultPerNetwork},
 		Log: Log{Level: "info", Format: "text"},
 	}
 }

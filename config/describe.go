@@ -83,7 +83,9 @@ checker                          How entries are tested.
 checker.concurrency              addresses tested at the same time; 0: as the file limit allows, at most 1000
 checker.rate                     connections a second; 0: no limit
 checker.connect_timeout          TCP to the proxy
-checker.timeout                  for all steps of one protocol together
+checker.timeout                  for one step: the proxy's answer, the judge's; all steps of one protocol together may take three times as long
+checker.fixed_timeouts           true: wait for every candidate as long as the two above say; else less, once it is known what live proxies need
+checker.per_network              connects to one public /24 (IPv6: /48) under way at the same time, 1 to 10000
 checker.judges                   empty: public ones. Yours, for example [{url: "https://judge.example.com/", key_file: /run/secrets/judge}]
 checker.judge_ca                 PEM file of authorities to trust for judges, targets and proxies behind TLS, besides the system's
 checker.own_ips                  your public addresses; empty: found out with the judges

@@ -65,11 +65,16 @@ func newScanned(tb testing.TB, n int) *scanned {
 	return s
 }
 
+// args is the command line without the list.
+func (s *scanned) args(timeout time.Duration, concurrency int, more ...string) []string {
+	return append([]string{"scan", "--judge", s.lab.JudgeHTTP(), "--judge", s.lab.JudgeHTTPS(), "--judge-ca", s.ca, "--allow-upstreams", "127.0.0.0/8", "--rate", "0",
+		"--timeout", timeout.String(), "--connect-timeout", timeout.String(), "--concurrency", fmt.Sprint(concurrency)}, more...)
+}
+
 // scan runs the command and returns its standard output.
 func (s *scanned) scan(tb testing.TB, timeout time.Duration, concurrency int, args ...string) []byte {
 	tb.Helper()
-	args = append([]string{"scan", "--judge", s.lab.JudgeHTTP(), "--judge", s.lab.JudgeHTTPS(), "--judge-ca", s.ca, "--allow-upstreams", "127.0.0.0/8", "--rate", "0",
-		"--timeout", timeout.String(), "--connect-timeout", timeout.String(), "--concurrency", fmt.Sprint(concurrency)}, args...)
+	args = s.args(timeout, concurrency, args...)
 	cmd := exec.CommandContext(tb.Context(), binary, append(args, s.list)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -23,6 +23,7 @@ type scanFlags struct {
 	targets        []string
 	timeout        time.Duration
 	connectTimeout time.Duration
+	fixed          bool
 	concurrency    int
 	rate           float64
 	limit, minLive int
@@ -67,8 +68,9 @@ func (f *scanFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.judges, "judge", nil, "`URL` of a judge (repeatable; default: those of the configuration, else public ones)")
 	flags.StringVar(&f.judgeCA, "judge-ca", "", "PEM `FILE` of authorities to trust for judges and for proxies behind TLS, besides the system's")
 	flags.StringArrayVar(&f.targets, "target", nil, "`URL` that must also be reached (repeatable)")
-	flags.DurationVar(&f.timeout, "timeout", 0, "for all steps of one protocol together (default 10s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "for one step: the proxy's answer, the judge's; all of one protocol together may take three times as long (default 10s)")
 	flags.DurationVar(&f.connectTimeout, "connect-timeout", 0, "for the connection to the proxy (default 5s)")
+	flags.BoolVar(&f.fixed, "fixed-timeouts", false, "wait for every candidate as long as that; else less, once it is known what live proxies need")
 	flags.IntVar(&f.concurrency, "concurrency", 0, "addresses checked at the same time; 0: as the file limit allows")
 	flags.Float64Var(&f.rate, "rate", 1000, "connections a second; 0: no limit")
 	flags.IntVar(&f.limit, "limit", 0, "stop after this many live ones; 0: no limit")
@@ -113,6 +115,9 @@ func (f *scanFlags) config(cfg *config.Config) error {
 		c.ConnectTimeout = f.connectTimeout
 	case f.timeout > 0 && c.ConnectTimeout > f.timeout:
 		c.ConnectTimeout = f.timeout
+	}
+	if f.fixed {
+		c.FixedTimeouts = true
 	}
 	if f.changed("concurrency") {
 		c.Concurrency = f.concurrency
