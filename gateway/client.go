@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	headTime  = 10 * time.Second       // for a request head, a SOCKS handshake, a TLS handshake, and the first byte at all
+	headTime  = 8 * time.Second        // for a request head, a SOCKS handshake, a TLS handshake, and the first byte at all
 	stallTime = 60 * time.Second       // without a byte moving in a body, either way
+	leastBody = 4 << 10                // bytes of a request body that must come in each stallTime
 	lastCall  = 250 * time.Millisecond // how long idle connections may still begin a request when the gateway ends
 	headLimit = 64 << 10               // bytes of a request head
 	readSize  = 4 << 10                // of the buffer in front of a client

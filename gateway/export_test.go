@@ -51,3 +51,16 @@ func (g *Gateway) SetAnswerTime(d time.Duration) {
 	l.answer, l.until = d, time.Now().Add(time.Hour)
 	g.pace.now.Store(&l)
 }
+
+// Drips tells for each stallTime in which that many bytes of a request body come
+// whether the body is ended behind it.
+func Drips(counts ...int) (out []bool) {
+	s, now := &stallReader{}, time.Unix(0, 0)
+	s.dripping(now)
+	for _, n := range counts {
+		s.n += n
+		now = now.Add(stallTime)
+		out = append(out, s.dripping(now))
+	}
+	return out
+}

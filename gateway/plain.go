@@ -197,7 +197,7 @@ func (x *exchange) hold(o *outgoing) *refusal {
 		return errGone
 	}
 	var buf bytes.Buffer
-	_, err := io.CopyN(&buf, &stallReader{x.c, o.body, nil}, most+1)
+	_, err := io.CopyN(&buf, &stallReader{c: x.c, r: o.body, until: x.until}, most+1)
 	switch {
 	case errors.Is(err, io.EOF):
 		o.held, o.whole = buf.Bytes(), true
@@ -230,20 +230,45 @@ func (o *outgoing) proceed(c *client) error {
 	return c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
 }
 
-// stallReader reads from the client with a deadline for each read.
+// stallReader reads from the client with a deadline for each read, and ends a
+// body that comes in drips.
 type stallReader struct {
-	c    *client
-	r    io.Reader
-	stop *atomic.Bool // once set, reads end at once; nil: never
+	c     *client
+	r     io.Reader
+	stop  *atomic.Bool // once set, reads end at once; nil: never
+	until time.Time    // the body must be here by then; zero: no such limit
+
+	since time.Time // when the present stallTime began
+	n     int       // bytes that came in it
 }
 
 // Read implements io.Reader. A read that can be served from the buffer sets no deadline.
 func (s *stallReader) Read(p []byte) (int, error) {
 	if s.c.r.Buffered() == 0 {
-		_ = s.c.raw.SetReadDeadline(time.Now().Add(stallTime))
+		now := time.Now()
+		if s.dripping(now) {
+			return 0, os.ErrDeadlineExceeded
+		}
+		limit := now.Add(stallTime)
+		if !s.until.IsZero() && s.until.Before(limit) {
+			limit = s.until
+		}
+		_ = s.c.raw.SetReadDeadline(limit)
 		if s.stop != nil && s.stop.Load() {
 			_ = s.c.raw.SetReadDeadline(longAgo)
 		}
 	}
-	return s.r.Read(p)
+	n, err := s.r.Read(p)
+	s.n += n
+	return n, err
+}
+
+// dripping reports whether less than leastBody came in the last stallTime.
+func (s *stallReader) dripping(now time.Time) bool {
+	if !s.since.IsZero() && now.Sub(s.since) < stallTime {
+		return false
+	}
+	drips := !s.since.IsZero() && s.n < leastBody
+	s.since, s.n = now, 0
+	return drips
 }

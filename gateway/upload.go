@@ -50,7 +50,7 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 	}
 	buf := large.Get().(*[]byte)
 	defer large.Put(buf)
-	in := io.MultiReader(bytes.NewReader(o.held), &stallReader{u.c, o.body, &u.ended})
+	in := io.MultiReader(bytes.NewReader(o.held), &stallReader{c: u.c, r: o.body, stop: &u.ended})
 	for {
 		n, err := in.Read(*buf)
 		if _, werr := out.Write((*buf)[:n]); werr != nil {

@@ -51,7 +51,10 @@ func (p AddrPolicy) CheckHost(host string) error {
 		}
 		return fmt.Errorf("%s is this machine", clip(host))
 	}
-	for _, suffix := range []string{".local", ".internal", ".home.arpa", ".lan"} { // RFC 6762, ICANN 2024, RFC 8375
+	if len(p.allow) == 0 && strings.IndexByte(h, '.') < 0 { // no such name is public: ICANN forbids dotless domains (RFC 7085)
+		return fmt.Errorf("%s is a name without a domain", clip(host))
+	}
+	for _, suffix := range []string{".localdomain", ".local", ".internal", ".home.arpa", ".lan"} { // RFC 6762, ICANN 2024, RFC 8375
 		if strings.HasSuffix(h, suffix) && len(p.allow) == 0 {
 			return fmt.Errorf("%s is a name of a private network", clip(host))
 		}
