@@ -212,8 +212,13 @@ func (p *Pool) reachedBy(r *row) []string {
 // function, not from judges.
 func (p *Pool) learn(n uint32, t proxy.Traits) {
 	l := p.livedOf(n)
+	moved := t.ExitIP.IsValid() && t.ExitIP != l.traits.ExitIP
 	l.traits = l.traits.Merge(t)
-	if t.ExitIP.IsValid() && p.env.Geo != nil && l.traits.Country == "" && l.traits.ASN == 0 {
-		l.traits.Country, l.traits.ASN, l.traits.Org = p.env.Geo(t.ExitIP)
+	if !t.ExitIP.IsValid() || p.env.Geo == nil || t.Country != "" || t.ASN != 0 {
+		return
+	}
+	country, asn, org := p.env.Geo(t.ExitIP)
+	if moved || country != "" || asn != 0 { // a table that knows less now takes nothing away
+		l.traits.Country, l.traits.ASN, l.traits.Org = country, asn, org
 	}
 }
