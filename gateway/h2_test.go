@@ -244,3 +244,47 @@ type tlsDialer struct {
 }
 
 func (d tlsDialer) Dial(_, addr string) (net.Conn, error) { return dialTLS(d.t, addr, d.roots), nil }
+
+// TestH2Drain: at the end streams that run finish and no new ones begin.
+func TestH2Drain(t *testing.T) {
+	t.Parallel()
+	echo := serve(t, func(c *wire) { _, _ = io.Copy(c.Conn, c.r) }).String()
+	r, addr, roots := secured(t, gateway.Config{}, honest(t))
+	cc := overH2(t, addr, roots)
+	p, in := connectH2(t, cc, echo, nil)
+	r.stop()
+	until(t, "the connection takes no new streams", func() bool { return !cc.CanTakeNewRequest() })
+	go func() { _, _ = io.WriteString(in, "still here") }()
+	got := make([]byte, len("still here"))
+	if _, err := io.ReadFull(p.Body, got); err != nil || string(got) != "still here" {
+		t.Errorf("the stream that ran: %q, %v", got, err)
+	}
+	_ = in.Close()
+	if _, err := io.ReadAll(p.Body); err != nil {
+		t.Errorf("its end: %v", err)
+	}
+	r.end()
+}
+
+// TestH2StreamsAreBounded: a client cannot have more streams than the settings say.
+func TestH2StreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	r, addr, roots := secured(t, gateway.Config{MaxConnections: 4}, granting(t, func(c *wire) { _, _ = io.Copy(io.Discard, c.r) }))
+	cc := overH2(t, addr, roots)
+	if got := cc.State().MaxConcurrentStreams; got == 0 || got > 128 {
+		until(t, "the settings have come", func() bool { n := cc.State().MaxConcurrentStreams; return n > 0 && n <= 128 })
+	}
+	refused := 0
+	for range 6 {
+		if p, _ := connectH2(t, cc, "example.com:443", nil); p.StatusCode == 503 && p.Header.Get("Freeway-Error") == "overload" {
+			refused++
+		}
+	}
+	if refused != 3 { // the connection itself counts as well
+		t.Errorf("%d of 6 streams refused over the limit of 4 connections, want 3", refused)
+	}
+	conns, _, _ := r.g.Counts()
+	if conns > 5 {
+		t.Errorf("%d connections", conns)
+	}
+}

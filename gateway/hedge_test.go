@@ -78,7 +78,7 @@ func TestHedge(t *testing.T) {
 			t.Parallel()
 			p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(slow, 1), entry(honest(t), 2)}}
 			cfg := hedging(1)
-			cfg.Timeouts = gateway.Timeouts{}          // so long that only the hedge can be in time
+			cfg.Timeouts = gateway.Timeouts{}           // so long that only the hedge can be in time
 			cfg.Hedge.MinDelay = 200 * time.Millisecond // so that the set-up that is fast has none
 			r, value := counted(t, cfg, p)
 			began := time.Now()
