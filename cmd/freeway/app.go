@@ -9,12 +9,14 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"freeway/config"
+	"freeway/internal/loopback"
 )
 
 // version is set by the linker; see the Makefile.
@@ -49,6 +51,18 @@ func (a *app) variables() []string {
 		out = append(out, name)
 	}
 	return out
+}
+
+// loopbackOnly is the variable that keeps every command from reaching anything
+// but this machine: for tests, and for trying things out.
+const loopbackOnly = "FREEWAY_LOOPBACK_ONLY"
+
+// control has the last word on every connection; nil: there is no restriction.
+func (a *app) control() func(network, address string, c syscall.RawConn) error {
+	if v, ok := a.lookup(loopbackOnly); ok && v != "" && v != "0" && v != "false" {
+		return loopback.Control
+	}
+	return nil
 }
 
 // note tells people what is going on; --quiet silences it.

@@ -161,7 +161,7 @@ func (r *reader) fetch(ctx context.Context, src scraper.Source, yield func(proxy
 
 // fetcher makes a scraper that only fetches.
 func (a *app) fetcher(cfg config.Config, policy proxy.AddrPolicy) (*scraper.Scraper, error) {
-	return scraper.Open(cfg.Scraper, scraper.Sources{}, scraper.Env{Policy: policy, UserAgent: userAgent()})
+	return scraper.Open(cfg.Scraper, scraper.Sources{}, scraper.Env{Policy: policy, Control: a.control(), UserAgent: userAgent()})
 }
 
 // userAgent is the honest name with which lists are fetched.

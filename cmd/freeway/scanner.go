@@ -238,8 +238,8 @@ func (s *scan) check(ctx context.Context, total int) error {
 	if s.app.logLevel == "" {
 		logCfg.Level = "warn"
 	}
-	dialer := dial.New(dial.Config{Connect: s.cfg.Checker.ConnectTimeout, Handshake: s.cfg.Checker.Timeout}, dial.Env{Policy: s.policy, Roots: roots})
-	c, err := checker.Open(s.cfg.Checker, checker.Env{Queue: s, Dialer: dialer, Log: s.app.logger(logCfg, level), Roots: roots})
+	dialer := dial.New(dial.Config{Connect: s.cfg.Checker.ConnectTimeout, Handshake: s.cfg.Checker.Timeout}, dial.Env{Policy: s.policy, Control: s.app.control(), Roots: roots})
+	c, err := checker.Open(s.cfg.Checker, checker.Env{Queue: s, Dialer: dialer, Control: s.app.control(), Log: s.app.logger(logCfg, level), Roots: roots})
 	if err != nil {
 		return err
 	}

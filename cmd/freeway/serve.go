@@ -59,7 +59,7 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	log := a.logger(cfg.Log, level)
 	_, err = os.Stat(cfg.Store.Path)
 	first := errors.Is(err, fs.ErrNotExist)
-	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, from: from, watch: from.Path, since: since,
+	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, control: a.control(), from: from, watch: from.Path, since: since,
 		load: func() (config.Config, error) { return loadChecked(from) }})
 	if err != nil {
 		return lockedHint(err, cfg)
