@@ -101,3 +101,6 @@ type IDSet struct{ s idSet }
 
 // Add reports whether id is new.
 func (s *IDSet) Add(id uint64) bool { return s.s.add(id) }
+
+// ParseTree makes the tree that selectors look at.
+var ParseTree = parseTree

@@ -72,6 +72,10 @@ func parsePicker(s string) (picker, error) {
 	return p, nil
 }
 
+// maxSelected is how many elements of a page are looked at, those that stand in
+// several rows once for each. A page of 8 MiB has a million.
+const maxSelected = 10_000_000
+
 // selection reads a page by the selectors of its source. It is the one reader
 // that builds a tree; scripts that write and classes that get a text work as in
 // htmlReader, and rows that the page does not show are refused likewise.
@@ -80,13 +84,13 @@ type selection struct {
 	facts *pageFacts
 	pick  map[string]picker
 	lines *liner
+	steps int          // elements looked at
 	found []*html.Node // memory of text
 	out   []byte       // memory of text, which is valid until the row ends
 }
 
-// selected reads a page by selectors and reports whether it could: pages that
-// are made to cost time, and mistakes in the selectors, are left to the reader
-// that needs no tree.
+// selected reads a page by selectors and reports whether it could: mistakes in
+// the selectors are left to the reader that needs no tree.
 func (e *emitter) selected(b []byte) bool {
 	s := &selection{e: e, pick: map[string]picker{}, lines: newLiner(e)}
 	// Parse has refused mistakes before; this is for those who come another way.
@@ -98,70 +102,26 @@ func (e *emitter) selected(b []byte) bool {
 		}
 		s.pick[key] = p
 	}
-	// Building a tree of a hostile page takes seconds.
-	if !treeable(b) {
+	root := parseTree(b)
+	if root == nil {
 		e.reject(nil, "a page too deep for selectors")
 		return false
 	}
-	doc, err := goquery.NewDocumentFromReader(bytes.NewReader(b))
-	if err != nil {
-		e.reject(nil, "a page that cannot be read by selectors")
-		return false
-	}
+	doc := goquery.NewDocumentFromNode(root)
 	s.facts = readPageFacts(b)
 	rows := s.pick[selectRow]
 	if rows.sel == nil {
 		rows, _ = parsePicker("tr")
 	}
 	for _, row := range doc.FindMatcher(rows.sel).Nodes {
-		if s.out = s.out[:0]; !e.done {
+		if s.out = s.out[:0]; !e.done && s.steps < maxSelected {
 			s.row(row)
 		}
 	}
+	if s.steps >= maxSelected {
+		e.reject(nil, "a page whose rows are in each other; the rest is not read")
+	}
 	return true
-}
-
-// treeable reports whether building a tree of the page is cheap: no element
-// with very many attributes, and few inside each other.
-func treeable(b []byte) bool {
-	// Real pages stay below 100 and 60.
-	const mostAttrs, deepest = 256, 200
-	z := html.NewTokenizer(bytes.NewReader(b))
-	z.SetMaxBuf(maxPage + 1)
-	for depth := 0; ; {
-		switch z.Next() {
-		case html.ErrorToken:
-			return true
-		case html.StartTagToken:
-			// An attribute takes two bytes at least.
-			raw := z.Raw()
-			tag, more := rawTag(raw)
-			if !isVoid(tag) && !closesItself(tag) {
-				depth++
-			}
-			for n := 0; more && len(raw) > 2*mostAttrs; n++ {
-				if _, _, more = z.TagAttr(); n > mostAttrs {
-					return false
-				}
-			}
-		case html.EndTagToken:
-			if tag, _ := rawTag(z.Raw()); !closesItself(tag) {
-				depth = max(0, depth-1)
-			}
-		}
-		if depth > deepest {
-			return false
-		}
-	}
-}
-
-// closesItself knows the elements whose end tag is often left out.
-func closesItself(tag atom.Atom) bool {
-	switch tag {
-	case atom.P, atom.Li, atom.Td, atom.Th, atom.Tr, atom.Dd, atom.Dt, atom.Option, atom.Tbody, atom.Thead:
-		return true
-	}
-	return false
 }
 
 // row reads one row.
@@ -228,7 +188,7 @@ func (s *selection) text(p picker, row *html.Node) []byte {
 // within finds the elements inside of n that a selector is for, in order.
 func (s *selection) within(sel cascadia.Selector, n *html.Node) {
 	for c := n.FirstChild; c != nil; c = c.NextSibling {
-		if c.Type == html.ElementNode {
+		if s.steps++; c.Type == html.ElementNode && s.steps < maxSelected {
 			if sel(c) {
 				s.found = append(s.found, c)
 			}
@@ -251,6 +211,9 @@ func (s *selection) visible() (ok bool) {
 
 // node adds the text of a node and what is in it.
 func (s *selection) node(out []byte, n *html.Node, deep int) ([]byte, bool) {
+	if s.steps++; s.steps > maxSelected {
+		return out, false
+	}
 	switch {
 	// no-break spaces are spaces
 	case n.Type == html.TextNode:
