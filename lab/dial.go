@@ -11,15 +11,15 @@ func (l *Lab) dial(exit netip.Addr, to netip.AddrPort) (*link, error) {
 	end := l.exits.begin()
 	c, err := l.dialer(exit, to).DialContext(l.scope, "tcp", to.String())
 	if err != nil {
-		end(netip.AddrPort{}, exit)
+		end(path{}, exit)
 		return nil, err
 	}
 	tc := c.(*net.TCPConn)
-	local := netip.AddrPort{}
+	p := path{}
 	if l.servers.own(to) {
-		local = unmap(tc.LocalAddr().(*net.TCPAddr).AddrPort())
+		p = path{unmap(tc.LocalAddr().(*net.TCPAddr).AddrPort()), to}
 	}
-	end(local, exit)
+	end(p, exit)
 	if !l.scope.keep(tc) {
 		return nil, net.ErrClosed
 	}

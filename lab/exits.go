@@ -10,39 +10,43 @@ import (
 // registered after; a server that sees a connection in between waits for it.
 type exits struct {
 	mu    sync.Mutex // protects the fields below
-	known map[netip.AddrPort]netip.Addr
+	known map[path]netip.Addr
 	dials map[chan struct{}]bool
 }
 
+// path is a connection of an upstream to one of the lab's servers. One port of an exit
+// may be in use for several servers at a time.
+type path struct{ from, to netip.AddrPort }
+
 // newExits knows of no connection yet.
 func newExits() *exits {
-	return &exits{known: map[netip.AddrPort]netip.Addr{}, dials: map[chan struct{}]bool{}}
+	return &exits{known: map[path]netip.Addr{}, dials: map[chan struct{}]bool{}}
 }
 
-// begin announces a dial; the function it returns ends it. local is the zero value when the dial failed.
-func (x *exits) begin() (end func(local netip.AddrPort, exit netip.Addr)) {
+// begin announces a dial; the function it returns ends it. It is not valid when the dial failed or does not lead to a server of the lab.
+func (x *exits) begin() (end func(p path, exit netip.Addr)) {
 	ch := make(chan struct{})
 	x.mu.Lock()
 	x.dials[ch] = true
 	x.mu.Unlock()
-	return func(local netip.AddrPort, exit netip.Addr) {
+	return func(p path, exit netip.Addr) {
 		x.mu.Lock()
 		delete(x.dials, ch)
-		if local.IsValid() {
-			x.known[local] = exit
+		if p.from.IsValid() {
+			x.known[p] = exit
 		}
 		x.mu.Unlock()
 		close(ch)
 	}
 }
 
-// take returns the exit of the connection from remote, once. When it is not
+// take returns the exit of a connection, once. When it is not
 // known, pending are the dials that may still turn out to be it.
-func (x *exits) take(remote netip.AddrPort) (exit netip.Addr, ok bool, pending []chan struct{}) {
+func (x *exits) take(p path) (exit netip.Addr, ok bool, pending []chan struct{}) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if exit, ok = x.known[remote]; ok {
-		delete(x.known, remote)
+	if exit, ok = x.known[p]; ok {
+		delete(x.known, p)
 		return exit, true, nil
 	}
 	for ch := range x.dials {
@@ -52,7 +56,7 @@ func (x *exits) take(remote netip.AddrPort) (exit netip.Addr, ok bool, pending [
 }
 
 // await is take after all pending dials have ended; done gives up.
-func (x *exits) await(remote netip.AddrPort, pending []chan struct{}, done <-chan struct{}) (netip.Addr, bool) {
+func (x *exits) await(p path, pending []chan struct{}, done <-chan struct{}) (netip.Addr, bool) {
 	for _, ch := range pending {
 		select {
 		case <-ch:
@@ -60,6 +64,6 @@ func (x *exits) await(remote netip.AddrPort, pending []chan struct{}, done <-cha
 			return netip.Addr{}, false
 		}
 	}
-	exit, ok, _ := x.take(remote)
+	exit, ok, _ := x.take(p)
 	return exit, ok
 }

@@ -42,8 +42,12 @@ func (l *Lab) visit(ctx context.Context, c net.Conn, count *counter) context.Con
 	if count != nil {
 		count.unsettled()
 	}
-	exit, ok, pending := l.exits.take(v.remote)
-	if ok || len(pending) == 0 || !l.scope.spawn(func() { settle(l.exits.await(v.remote, pending, l.scope.done)) }) {
+	p := path{from: v.remote}
+	if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		p.to = unmap(a.AddrPort())
+	}
+	exit, ok, pending := l.exits.take(p)
+	if ok || len(pending) == 0 || !l.scope.spawn(func() { settle(l.exits.await(p, pending, l.scope.done)) }) {
 		settle(exit, ok)
 	}
 	return context.WithValue(ctx, visitorKey{}, v)
