@@ -224,6 +224,7 @@ func (s *server) openGateway(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.recallUsage()
 	return s.gateway.Listen()
 }
 
@@ -313,7 +314,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.audit != nil {
 		keep = append(keep, part{"audit", s.audit.run})
 	}
-	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}, {"compat", s.serveCompat}}, keep)
+	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}, {"compat", s.serveCompat}, {"usage", s.keepUsage}}, keep)
 }
 
 // announceStop turns /readyz to 503.
