@@ -30,6 +30,7 @@ type Env struct {
 	Pools     func() []string                     // labels that the gateway draws from, in order
 	Dashboard http.Handler                        // answers everything outside the API; nil: 404
 	Ready     func() (ok bool, reasons []string)  // whether traffic should come, and why not
+	Parts     func() []Part                       // what /readyz?verbose lists; nil: nothing
 	Config    func() any                          // the effective configuration, secrets masked
 	Reload    func(context.Context) error         // reads the configuration again
 	Explain   func(user, url string) (any, error) // what a request with that user name would get

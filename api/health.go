@@ -49,18 +49,45 @@ func forbiddenCmdline(w http.ResponseWriter, r *http.Request) { notFound(w, r) }
 // livez says that the process serves; it depends on nothing.
 func livez(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") }
 
-// readyz says whether traffic should come, and the reasons when not.
-func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
-	if a.env.Ready == nil {
-		plain(w, http.StatusOK, "ok\n")
-		return
+// Part is one line of /readyz?verbose.
+type Part struct {
+	Name string // one word
+	OK   bool
+	Says string // how it is
+	Info bool   // it does not decide whether traffic should come
+}
+
+// readyz says whether traffic should come, and the reasons when not;
+// ?verbose lists the parts.
+func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
+	ok, reasons := true, []string(nil)
+	if a.env.Ready != nil {
+		ok, reasons = a.env.Ready()
 	}
-	ok, reasons := a.env.Ready()
+	var b strings.Builder
+	if r.URL.Query().Has("verbose") && a.env.Parts != nil {
+		for _, p := range a.env.Parts() {
+			b.WriteString(p.line())
+		}
+	}
 	if ok {
-		plain(w, http.StatusOK, "ok\n")
+		plain(w, http.StatusOK, b.String()+"ok\n")
 		return
 	}
-	plain(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(reasons, "; ")+"\n")
+	plain(w, http.StatusServiceUnavailable, b.String()+"not ready: "+strings.Join(reasons, "; ")+"\n")
+}
+
+// line is the part in the manner of Kubernetes: [+] good, [-] not, [ ] for the
+// reader's information.
+func (p Part) line() string {
+	mark := "[-]"
+	switch {
+	case p.OK:
+		mark = "[+]"
+	case p.Info:
+		mark = "[ ]"
+	}
+	return mark + p.Name + ": " + strings.Join(strings.Fields(p.Says), " ") + "\n"
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -36,6 +36,10 @@ func (p *Pool) Flush(ctx context.Context) error {
 	return p.save(ctx)
 }
 
+// ReadOnly reports whether the latest write to the store failed: what is
+// learnt is in memory only until one succeeds.
+func (p *Pool) ReadOnly() bool { return p.unwritable.Load() }
+
 // save returns when everything that had changed before the call is on disk.
 // Calls that come while one is writing share the next write.
 func (p *Pool) save(ctx context.Context) error {
@@ -49,7 +53,9 @@ func (p *Pool) save(ctx context.Context) error {
 		return nil // somebody else's write had it
 	}
 	upto := p.tickets.Load()
-	if err := p.write(ctx); err != nil {
+	err := p.write(ctx)
+	p.unwritable.Store(err != nil && ctx.Err() == nil)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrReadOnly, err)
 	}
 	p.saved = upto

@@ -25,14 +25,15 @@ type Pool struct {
 	lead    chan struct{} // holds a token while somebody waits in Next
 	wake    chan struct{} // holds a token when Next should look again
 
-	settings  atomic.Pointer[settings] // what Pick needs of the configuration
-	snap      atomic.Pointer[snapshot]
-	stale     atomic.Bool  // the snapshot does not show everything
-	ejections atomic.Int64 // by traffic, ever
-	round     atomic.Uint64
-	version   atomic.Uint64   // grows with every change of an entry
-	states    [5]atomic.Int64 // rows by state; written with mu held
-	building  sync.Mutex      // held while a snapshot is made
+	settings   atomic.Pointer[settings] // what Pick needs of the configuration
+	snap       atomic.Pointer[snapshot]
+	stale      atomic.Bool  // the snapshot does not show everything
+	ejections  atomic.Int64 // by traffic, ever
+	round      atomic.Uint64
+	unwritable atomic.Bool     // the latest write to the store failed
+	version    atomic.Uint64   // grows with every change of an entry
+	states     [5]atomic.Int64 // rows by state; written with mu held
+	building   sync.Mutex      // held while a snapshot is made
 
 	targets  targets
 	sessions sessions

@@ -111,6 +111,7 @@ type answerError struct {
 	status int
 	text   string // of the status: "404 Not Found"
 	detail string // what the server says; may be empty
+	body   string // as it came
 }
 
 // Error says what the server answered.
@@ -127,5 +128,5 @@ func problem(resp *http.Response, body []byte) error {
 	if json.Unmarshal(body, &doc) != nil {
 		doc.Detail = ""
 	}
-	return &answerError{status: resp.StatusCode, text: resp.Status, detail: doc.Detail}
+	return &answerError{status: resp.StatusCode, text: resp.Status, detail: doc.Detail, body: string(body)}
 }

@@ -117,7 +117,7 @@ Free proxies are run by strangers: they see everything that is not encrypted.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(a.serveCommand(), a.demoCommand(), a.scanCommand(), a.scrapeCommand(), a.getCommand(), a.sourcesCommand(),
 		a.explainCommand(), a.judgeCommand(), a.labCommand(), a.configCommand(), a.storeCommand(), a.geoCommand(), a.doctorCommand(),
-		a.topCommand(), a.envCommand(), a.manCommand(), a.versionCommand(), a.completionCommand())
+		a.healthcheckCommand(), a.topCommand(), a.envCommand(), a.manCommand(), a.versionCommand(), a.completionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	a.complete(root)
 	return root

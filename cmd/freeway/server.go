@@ -235,7 +235,7 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 			return nil, err
 		}
 	}
-	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Explain: s.explain,
+	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Parts: s.parts, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
 		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub}
 	if s.opt.load != nil {
@@ -280,18 +280,6 @@ func (s *server) current() config.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cfg
-}
-
-// ready says whether traffic should come.
-func (s *server) ready() (bool, []string) {
-	var reasons []string
-	if s.stopping.Load() {
-		reasons = append(reasons, "stopping")
-	}
-	if s.pool.Stats().Live == 0 {
-		reasons = append(reasons, "no proxy is live yet")
-	}
-	return len(reasons) == 0, reasons
 }
 
 // readinessGrace is how long a server in reach of others goes on after it has

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"freeway/api"
+	"freeway/proxy"
+)
+
+// ready says whether traffic should come: not while stopping, and not without
+// an upstream. Sources and judges do not count: what is in the pool still works
+// without them.
+func (s *server) ready() (bool, []string) {
+	var reasons []string
+	for _, p := range s.parts() {
+		if !p.OK && !p.Info {
+			reasons = append(reasons, p.Says)
+		}
+	}
+	return len(reasons) == 0, reasons
+}
+
+// parts are what /readyz?verbose lists.
+func (s *server) parts() []api.Part {
+	cfg := s.current()
+	serving := api.Part{Name: "serving", OK: !s.stopping.Load(), Says: "requests are taken"}
+	if !serving.OK {
+		serving.Says = "stopping"
+	}
+	usable := s.pool.Eligible(proxy.Want{Pools: cfg.Gateway.Pools})
+	upstreams := api.Part{Name: "upstreams", OK: usable > 0, Says: fmt.Sprintf("%d can be used", usable)}
+	if usable == 0 {
+		upstreams.Says = "no proxy is live yet"
+	}
+	return append([]api.Part{serving, upstreams, {Name: "configuration", OK: true, Says: "loaded"}}, s.remarks()...)
+}
+
+// remarks are the parts that do not decide.
+func (s *server) remarks() []api.Part {
+	out := []api.Part{{Name: "store", OK: true, Info: true, Says: "open"}}
+	if s.pool.ReadOnly() {
+		out[0] = api.Part{Name: "store", Info: true, Says: "cannot be written; serving from memory"}
+	}
+	st := s.checker.Status()
+	checks := api.Part{Name: "checks", OK: true, Info: true, Says: fmt.Sprintf("%d under way", st.Running)}
+	switch {
+	case st.Frozen:
+		checks.OK, checks.Says = false, "scores are frozen: "+st.Reason
+	case st.Doubt != "":
+		checks.OK, checks.Says = false, "failures do not count at present: "+st.Doubt
+	}
+	up := 0
+	for _, j := range st.Judges {
+		if j.Up {
+			up++
+		}
+	}
+	judges := api.Part{Name: "judges", OK: up > 0, Info: true, Says: fmt.Sprintf("%d of %d answer", up, len(st.Judges))}
+	on, failing := 0, 0
+	for _, r := range s.scraper.Results() {
+		if r.Enabled {
+			on++
+			if r.Err != "" {
+				failing++
+			}
+		}
+	}
+	lists := api.Part{Name: "sources", OK: failing == 0, Info: true, Says: fmt.Sprintf("%d on, %d failed the last time", on, failing)}
+	return append(out, checks, judges, lists)
+}
+
+// healthcheckCommand makes "freeway healthcheck".
+func (a *app) healthcheckCommand() *cobra.Command {
+	var server string
+	var live bool
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask a running server whether traffic should come: exit code 0 yes, 1 no",
+		Long: `Ask a running server for /readyz and print what it says; --live asks only whether the
+process serves. It is meant for containers and scripts.`,
+		Example: "  freeway healthcheck\n  freeway healthcheck --live --server http://127.0.0.1:8081",
+		Args:    cobra.NoArgs,
+	}
+	serverFlag(cmd, &server)
+	cmd.Flags().BoolVar(&live, "live", false, "only whether the process serves")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return a.healthcheck(cmd.Context(), server, live) }
+	return cmd
+}
+
+// healthcheck prints what the server says of itself.
+func (a *app) healthcheck(ctx context.Context, server string, live bool) error {
+	cfg, err := a.load(nil)
+	if err != nil {
+		return err
+	}
+	c, err := a.client(server, cfg)
+	if err != nil {
+		return err
+	}
+	path, query := "/readyz", url.Values{"verbose": {""}}
+	if live {
+		path, query = "/livez", nil
+	}
+	body, err := c.get(ctx, path, query)
+	var answer *answerError
+	if errors.As(err, &answer) && answer.status == http.StatusServiceUnavailable {
+		fmt.Fprint(a.stdout, clean(answer.body))
+		return errQuiet
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.stdout, clean(string(body)))
+	return err
+}
+
+// clean keeps the lines of foreign text, and nothing that moves the cursor.
+func clean(s string) string {
+	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.Map(printable, lines[i])
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
