@@ -25,7 +25,7 @@ type exchange struct {
 	most    int       // upstreams that may be tried
 	pending int       // tries that are over but not reported yet
 	http    bool      // plain HTTP, not a tunnel
-	late    *lateTry  // a try that was cut short; its blame waits for the next
+	late    []lateTry // tries that were cut short; their blame waits for what others need
 	faults  []string  // what went wrong, in order, for the client
 	leave   func()    // gives back what the user's limits hold; nil: nothing
 
@@ -59,7 +59,7 @@ func (x *exchange) end(r *refusal) {
 	g := x.c.g
 	x.c.x = nil
 	g.running.Add(-1)
-	x.settleLate(proxy.OK, 0)
+	x.endLate()
 	if x.leave != nil {
 		x.leave()
 	}
@@ -89,9 +89,10 @@ type try struct {
 	lease   proxy.Lease
 	began   time.Time
 	phases  proxy.Phases
-	settled bool // it was reported
-	hurried bool // the answer has less time than is configured
-	slower  bool // a hedge was faster, or it was a hedge and the first was
+	settled bool  // it was reported
+	full    bool  // it has all the time that is configured
+	hurried uint8 // steps, a bit each, that have less
+	slower  bool  // a hedge was faster, or it was a hedge and the first was
 }
 
 // next picks the upstream of the next try.
@@ -108,7 +109,7 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	lease, err := x.pick(ctx)
 	switch {
 	case err == nil:
-		return &try{x: x, lease: lease, began: time.Now()}, nil
+		return &try{x: x, lease: lease, began: time.Now(), full: x.mustDo(0)}, nil
 	case errors.Is(err, proxy.ErrNone) && len(x.trace.Attempts) > 0:
 		return nil, x.exhausted()
 	}
@@ -185,10 +186,9 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 	if t.lease.Report != nil {
 		o := proxy.Outcome{Endpoint: e.Endpoint, Target: x.want.Target, At: x.c.g.env.Now(), Stage: stage, Class: class,
 			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic, Overtaken: t.slower}
-		if t.hurried && class == proxy.Timeout && stage == proxy.StageRequest {
-			x.late = &lateTry{limit: t.phases.FirstByte, report: func(c proxy.Class) { o.Class = c; t.lease.Report(o) }}
+		if t.waits(stage, class) {
+			t.wait(o)
 		} else {
-			x.settleLate(class, t.phases.FirstByte)
 			t.lease.Report(o)
 		}
 	}

@@ -84,9 +84,9 @@ func (c *contest) wait(ctx context.Context) (int, proxy.Class, tlsAnswer) {
 	case o := <-second.opening:
 		return c.judge(1, o)
 	case <-first.late:
-		return 0, proxy.Timeout, notTLS
+		return first.timedOut(0)
 	case <-second.late:
-		return 1, proxy.Timeout, notTLS
+		return second.timedOut(1)
 	case <-c.ready:
 		return hedgeEnded, proxy.OK, notTLS
 	case <-ctx.Done():
@@ -99,6 +99,12 @@ func (c *contest) wait(ctx context.Context) (int, proxy.Class, tlsAnswer) {
 		return hedgeEnded, proxy.OK, notTLS
 	}
 	return 0, proxy.Timeout, notTLS
+}
+
+// timedOut is the end of a leg's time.
+func (a *asking) timedOut(i int) (int, proxy.Class, tlsAnswer) {
+	a.l.t.phases.FirstByte = time.Since(a.sent)
+	return i, proxy.Timeout, notTLS
 }
 
 // judge says what a leg's first answer is.
@@ -115,6 +121,7 @@ func (c *contest) judge(i int, first opening) (int, proxy.Class, tlsAnswer) {
 		return i, proxy.BadTLS, notTLS
 	}
 	c.f.x.c.g.pace.worked(stepHello, a.l.t.phases.FirstByte)
+	c.f.x.settleLate(stepHello, a.l.t.phases.FirstByte)
 	c.f.lastMoved.Store(time.Now().UnixNano())
 	if i == 1 {
 		c.f.x.c.g.m.hedgesWon.Inc()

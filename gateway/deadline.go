@@ -177,48 +177,71 @@ func (t *try) own(limit, most time.Duration) time.Duration {
 
 // via is the way through this try's upstream, with the deadlines that hold now.
 func (t *try) via() *dial.Via {
-	l := t.x.c.g.pace.limits(t.x.s)
-	d, e := l.dialer, &t.lease.Entry
-	if own := t.own(l.handshake, t.x.s.cfg.Timeouts.Handshake); own > l.handshake {
-		d = d.WithTimeouts(dial.Config{Connect: l.connect, Handshake: own})
+	l, e := t.x.c.g.pace.limits(t.x.s), &t.lease.Entry
+	d := l.dialer
+	if limit := t.limit(stepHandshake, l.handshake, t.x.s.cfg.Timeouts.Handshake); limit > l.handshake {
+		d = d.WithTimeouts(dial.Config{Connect: l.connect, Handshake: limit})
 	}
 	return d.Via(e.Endpoint, e.Password)
 }
 
-// helloTime is how long the answer to a ClientHello may take.
-func (t *try) helloTime() time.Duration {
-	return t.own(t.x.c.g.pace.limits(t.x.s).hello, t.x.s.cfg.Timeouts.FirstByte)
-}
-
-// answerTime is how long the head of a plain answer may take. It is less than
-// the configured time only when another upstream can be tried, and for one try:
-// a target may be slow, too.
-func (t *try) answerTime(again bool) time.Duration {
-	x, most := t.x, t.x.s.cfg.Timeouts.FirstByte
-	if !again || x.late != nil || x.want.Session != (proxy.SessionKey{}) || len(x.trace.Attempts)+x.pending+1 >= x.most {
+// limit is how long a step may take in which the target has a part: less than the
+// configured time only when another upstream can be tried. A target may be slow, too.
+func (t *try) limit(s step, limit, most time.Duration) time.Duration {
+	limit = t.own(limit, most)
+	if t.full || limit >= most {
 		return most
 	}
-	limit := t.own(x.c.g.pace.limits(x.s).answer, most)
-	t.hurried = limit < most
+	t.hurried |= 1 << s
 	return limit
+}
+
+// helloTime is how long the answer to a ClientHello may take.
+func (t *try) helloTime() time.Duration {
+	return t.limit(stepHello, t.x.c.g.pace.limits(t.x.s).hello, t.x.s.cfg.Timeouts.FirstByte)
+}
+
+// answerTime is how long the head of a plain answer may take. It is cut short
+// once for a request, and where the request can be sent again.
+func (t *try) answerTime(again bool) time.Duration {
+	most := t.x.s.cfg.Timeouts.FirstByte
+	if !again || len(t.x.late) > 0 {
+		return most
+	}
+	return t.limit(stepAnswer, t.x.c.g.pace.limits(t.x.s).answer, most)
+}
+
+// mustDo reports whether a try that begins now, or one after it, is the last:
+// it has all the time that is configured. In a session there is no other exit.
+func (x *exchange) mustDo(after int) bool {
+	return x.want.Session != (proxy.SessionKey{}) || len(x.trace.Attempts)+x.pending+after+1 >= x.most
+}
+
+// stepOf names the step at which the time of a try was up.
+func stepOf(s proxy.Stage) (step, bool) {
+	switch s {
+	case proxy.StageConnect:
+		return stepConnect, true
+	case proxy.StageTLS, proxy.StageHandshake:
+		return stepHandshake, true
+	case proxy.StageTunnel:
+		return stepHello, true
+	case proxy.StageRequest:
+		return stepAnswer, true
+	}
+	return 0, false
 }
 
 // paced takes down what a finished try says about the pace.
 func (t *try) paced(stage proxy.Stage, class proxy.Class) {
 	p := &t.x.c.g.pace
-	switch {
-	case class == proxy.OK && t.x.http:
+	if class == proxy.OK && t.x.http {
 		p.worked(stepConnect, t.phases.Connect)
 		p.worked(stepAnswer, t.phases.FirstByte)
-	case class != proxy.Timeout:
-	case stage == proxy.StageConnect:
-		p.stalled(stepConnect)
-	case stage == proxy.StageTLS || stage == proxy.StageHandshake:
-		p.stalled(stepHandshake)
-	case stage == proxy.StageTunnel:
-		p.stalled(stepHello)
-	case stage == proxy.StageRequest:
-		p.stalled(stepAnswer)
+		t.x.settleLate(stepAnswer, t.phases.FirstByte)
+	}
+	if s, ok := stepOf(stage); ok && class == proxy.Timeout {
+		p.stalled(s)
 	}
 }
 
@@ -229,27 +252,61 @@ func (t *try) pacedTunnel() {
 	p.worked(stepHandshake, t.phases.TLS)
 	p.worked(stepHandshake, t.phases.Handshake)
 	p.worked(stepSetUp, t.phases.Connect+t.phases.TLS+t.phases.Handshake)
+	t.x.settleLate(stepHandshake, t.phases.Handshake)
 }
 
 // lateTry is a try whose time was up earlier than configured. Whose fault that
 // is shows in what the next upstream needs.
 type lateTry struct {
+	step   step
 	limit  time.Duration
 	report func(proxy.Class)
 }
 
-// settleLate reports a try that was cut short, once the next one is known: a
-// target that takes as long through another upstream is slow itself.
-func (x *exchange) settleLate(class proxy.Class, firstByte time.Duration) {
-	late := x.late
-	if late == nil || late.report == nil {
-		return
+// waits reports whether the blame for a try that was cut short has to wait until
+// more is known.
+func (t *try) waits(stage proxy.Stage, class proxy.Class) bool {
+	s, ok := stepOf(stage)
+	return ok && class == proxy.Timeout && stage != proxy.StageTLS && t.hurried&(1<<s) != 0
+}
+
+// wait keeps an outcome back.
+func (t *try) wait(o proxy.Outcome) {
+	s, _ := stepOf(o.Stage)
+	limit := o.Phases.FirstByte
+	if s == stepHandshake {
+		limit = o.Phases.Handshake
 	}
-	switch {
-	case class == proxy.OK && firstByte >= late.limit, class == proxy.Canceled:
-		late.report(proxy.Canceled)
-	case class == proxy.OK, firstByte == 0:
-		late.report(proxy.Timeout)
+	t.x.late = append(t.x.late, lateTry{s, limit, func(c proxy.Class) {
+		o.Class = c
+		t.lease.Report(o)
+	}})
+}
+
+// settleLate reports the tries that were cut short at a step, now that one took
+// so long and worked: a target that takes as long through another upstream is
+// slow itself, and nobody is blamed.
+func (x *exchange) settleLate(s step, took time.Duration) {
+	for i := range x.late {
+		late := &x.late[i]
+		switch {
+		case late.step != s || late.report == nil:
+			continue
+		case took >= late.limit:
+			late.report(proxy.Canceled)
+		default:
+			late.report(proxy.Timeout)
+		}
+		late.report = nil
 	}
-	late.report = nil
+}
+
+// endLate reports the tries that were cut short and of which nothing more was heard.
+func (x *exchange) endLate() {
+	for _, late := range x.late {
+		if late.report != nil {
+			late.report(proxy.Timeout)
+		}
+	}
+	x.late = nil
 }

@@ -60,46 +60,84 @@ func TestSlowUpstreamHasItsTime(t *testing.T) {
 	}
 }
 
-// TestSlowTargetIsNobodysFault: an answer that comes late through two upstreams
-// is the target's own time, and it is waited for.
+// TestSlowTargetIsNobodysFault: what takes long through two upstreams is the
+// target's own time, and it is waited for.
 func TestSlowTargetIsNobodysFault(t *testing.T) {
 	t.Parallel()
-	o := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(150 * time.Millisecond)
-		_, _ = io.WriteString(w, "late")
-	}))
-	t.Cleanup(o.Close)
-	r := newRig(t, gateway.Config{}, honest(t), honest(t))
-	r.g.SetAnswerTime(100 * time.Millisecond)
-	p, err := r.client("").Get(o.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(p.Body)
-	p.Body.Close()
-	if string(body) != "late" {
-		t.Errorf("%v %q", p.Status, body)
-	}
-	for _, out := range r.p.outcomes(t, 2) {
-		if own, _, _ := out.Blame(); own > 0 {
-			t.Errorf("blamed: %v %v", out.Stage, out.Class)
-		}
+	const slow = 300 * time.Millisecond
+	pause := func() { <-time.After(slow) }
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { pause() }))
+	t.Cleanup(plain.Close)
+	for name, c := range map[string]struct {
+		up  func(c *wire)
+		url string
+	}{
+		"answer":    {func(c *wire) { forwardTo(c, "") }, plain.URL},
+		"handshake": {func(c *wire) { pause(); forwardTo(c, "") }, secure.URL},
+		"hello": {func(c *wire) {
+			target := strings.Fields(c.head()[0])[1]
+			_, _ = io.WriteString(c.Conn, "HTTP/1.1 200 OK\r\n\r\n")
+			_, _ = c.r.Peek(1)
+			pause()
+			splice(c, target, "", "")
+		}, secure.URL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ups := []proxy.Endpoint{upstream(t, proxy.HTTP, c.up), upstream(t, proxy.HTTP, c.up)}
+			r := newRig(t, gateway.Config{Retry: gateway.Retry{Attempts: 2}}, ups...)
+			r.g.SetAnswerTime(slow / 2)
+			client := r.client("")
+			client.Transport.(*http.Transport).TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
+			p, err := client.Get(c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Body.Close()
+			client.CloseIdleConnections()
+			outs := r.p.outcomes(t, 2)
+			if p.Header.Get("Freeway-Error") != "" || outs[0].Class != proxy.Canceled || outs[1].Class != proxy.OK {
+				t.Errorf("%v, outcomes %v %v, %v %v; want canceled and ok", p.Status, outs[0].Stage, outs[0].Class, outs[1].Stage, outs[1].Class)
+			}
+			if tr := r.p.trace(t, 1); len(tr.Attempts) != 2 || tr.Attempts[0].Class != proxy.Timeout {
+				t.Errorf("attempts %+v", tr.Attempts)
+			}
+		})
 	}
 }
 
-// TestSilentUpstreamIsToBlame where the next one answers at once.
+// TestSilentUpstreamIsToBlame where the next one is fast.
 func TestSilentUpstreamIsToBlame(t *testing.T) {
 	t.Parallel()
-	o := origin(t)
-	r := newRig(t, gateway.Config{}, mute(t), honest(t))
-	r.g.SetAnswerTime(20 * time.Millisecond)
-	p, err := r.client("").Get(o.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Body.Close()
-	outs := r.p.outcomes(t, 2)
-	if outs[0].Class != proxy.Timeout || outs[0].Stage != proxy.StageRequest || outs[1].Class != proxy.OK {
-		t.Errorf("outcomes %v %v, %v", outs[0].Stage, outs[0].Class, outs[1].Class)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	for name, c := range map[string]struct {
+		up    proxy.Endpoint
+		url   string
+		stage proxy.Stage
+	}{
+		"answer":    {mute(t), origin(t).URL, proxy.StageRequest},
+		"handshake": {mute(t), secure.URL, proxy.StageHandshake},
+		"hello":     {granting(t, func(c *wire) { _, _ = io.Copy(io.Discard, c.r) }), secure.URL, proxy.StageTunnel},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, gateway.Config{Retry: gateway.Retry{Attempts: 2}}, c.up, honest(t))
+			r.g.SetAnswerTime(time.Second)
+			client := r.client("")
+			client.Transport.(*http.Transport).TLSClientConfig = secure.Client().Transport.(*http.Transport).TLSClientConfig
+			p, err := client.Get(c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Body.Close()
+			client.CloseIdleConnections()
+			outs := r.p.outcomes(t, 2)
+			if outs[0].Class != proxy.Timeout || outs[0].Stage != c.stage || outs[1].Class != proxy.OK {
+				t.Errorf("outcomes %v %v, %v %v", outs[0].Stage, outs[0].Class, outs[1].Stage, outs[1].Class)
+			}
+		})
 	}
 }

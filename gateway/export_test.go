@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"freeway/dial"
 	"freeway/proxy"
 )
 
@@ -45,10 +46,11 @@ func (g *Gateway) OwnTime(e proxy.Entry) time.Duration {
 	return t.own(g.pace.limits(s).handshake, s.cfg.Timeouts.Handshake)
 }
 
-// SetAnswerTime makes the deadline for answers short.
+// SetAnswerTime makes the deadlines for handshakes and answers short.
 func (g *Gateway) SetAnswerTime(d time.Duration) {
 	l := *g.pace.limits(g.set.Load())
-	l.answer, l.until = d, time.Now().Add(time.Hour)
+	l.handshake, l.hello, l.answer, l.until = d, d, d, time.Now().Add(time.Hour)
+	l.dialer = l.s.dialer.WithTimeouts(dial.Config{Connect: l.connect, Handshake: d})
 	g.pace.now.Store(&l)
 }
 

@@ -65,6 +65,7 @@ type hedge struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
 	won    func()        // called when it is up; nil: nobody
+	full   bool          // it has all the time that is configured
 
 	t   *try // after done; nil: there was none
 	up  *dial.Conn
@@ -77,7 +78,7 @@ func (x *exchange) hedge(ctx context.Context, first *try, delay time.Duration, w
 	if !x.mayHedge(first) {
 		return nil
 	}
-	h := &hedge{first: first, want: x.want, done: make(chan struct{}), won: won}
+	h := &hedge{first: first, want: x.want, done: make(chan struct{}), won: won, full: x.mustDo(1)}
 	ctx, h.cancel = context.WithCancel(ctx)
 	h.timer = time.AfterFunc(max(delay, x.s.cfg.Hedge.MinDelay), func() {
 		defer close(h.done)
@@ -121,7 +122,7 @@ func (h *hedge) run(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	t := &try{x: x, lease: lease, began: time.Now()}
+	t := &try{x: x, lease: lease, began: time.Now(), full: h.full}
 	if t.lease.Why = "hedge: " + lease.Why; x.metered(t) {
 		lease.Close()
 		return

@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"freeway/dial"
 	"freeway/gateway"
 	"freeway/internal/loopback"
+	"freeway/lab"
 	"freeway/proxy"
 )
 
@@ -187,5 +190,48 @@ func TestHedgeBudget(t *testing.T) {
 	}
 	if got := value("hedges_total"); got < 1 || got > 0.2*requests {
 		t.Errorf("%v hedges of %d requests, want at most a fifth", got, requests)
+	}
+}
+
+// TestHedgesAmongFailures: with hedges all the time, over upstreams that fail in
+// every way, each answer is right and nothing stays behind.
+func TestHedgesAmongFailures(t *testing.T) {
+	t.Parallel()
+	cfg := gateway.Config{Hedge: gateway.Hedge{Enabled: true, MinDelay: 2 * time.Millisecond, Budget: 1}, Retry: gateway.Retry{Attempts: 16},
+		Timeouts: gateway.Timeouts{Handshake: 500 * time.Millisecond, FirstByte: 500 * time.Millisecond, Total: patience}}
+	var ups []lab.Upstream
+	for _, b := range []lab.Behaviour{lab.Silent, lab.HTMLAfter200, lab.Refused, lab.Garbage, lab.ConnectNotAllowed, lab.LoginPage} {
+		ups = append(ups, lab.Upstream{Behaviour: b, Latency: 3 * time.Millisecond, Spread: 1}, lab.Upstream{Latency: 3 * time.Millisecond, Spread: 1})
+	}
+	l, r := world(t, cfg, ups...)
+	r.p.shuffle = true
+	var wg sync.WaitGroup
+	for range 8 {
+		c := r.client("")
+		c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: l.Roots()}
+		c.Transport.(*http.Transport).DisableKeepAlives = true
+		wg.Go(func() {
+			for i := range 25 {
+				if err := bytesOf(c, l.HTTPSName(), 1000+i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	until(t, "everything has ended", func() bool {
+		conns, tunnels, requests := r.g.Counts()
+		r.p.mu.Lock()
+		defer r.p.mu.Unlock()
+		return conns+tunnels+requests+r.p.leased == 0
+	})
+	overtaken := 0
+	for _, o := range r.p.outcomes(t, 200) {
+		if o.Overtaken {
+			overtaken++
+		}
+	}
+	if overtaken == 0 {
+		t.Error("no attempt was overtaken")
 	}
 }

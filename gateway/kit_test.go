@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -35,6 +36,7 @@ type picker struct {
 	outs    []proxy.Outcome
 	traces  []proxy.Trace
 	leased  int
+	shuffle bool          // any order
 	changed chan struct{} // closed and replaced at every change
 }
 
@@ -45,7 +47,12 @@ func (p *picker) Pick(_ context.Context, want proxy.Want) (proxy.Lease, error) {
 	if p.err != nil {
 		return proxy.Lease{}, p.err
 	}
-	for _, e := range p.entries {
+	entries := p.entries
+	if p.shuffle {
+		entries = slices.Clone(entries)
+		rand.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
+	}
+	for _, e := range entries {
 		if slices.Contains(want.Avoid, e.Endpoint) || slices.Contains(want.AvoidExits, e.Traits.ExitIP) || !want.Filter.Match(&e) {
 			continue
 		}
