@@ -34,7 +34,7 @@ var errPanic = errors.New("the reader panicked")
 func (s *Scraper) read(ctx context.Context, src Source, m memo, samples int) (o outcome) {
 	began := time.Now()
 	o.LastRun = s.now()
-	o.haul = newHaul(samples, src.Pages != Pages{})
+	o.haul = newHaul(samples, src.Pages != Pages{} || src.Days > 1)
 	o.Format = src.As
 	defer func() {
 		if r := recover(); r != nil {
@@ -91,34 +91,52 @@ func (s *Scraper) limits() (Config, chan struct{}) {
 }
 
 // readPages fetches the pages of a source one after the other, until one gives
-// nothing new. The first one is asked for conditionally and speaks for all:
-// the others could not be left out of the set that the Sink gets.
+// nothing new; then it goes on with the day before, if there is one. The first
+// page is asked for conditionally and speaks for all: the others could not be
+// left out of the set that the Sink gets.
 func (s *Scraper) readPages(ctx context.Context, src Source, m memo, o *outcome) error {
 	targets, err := src.targets(s.now())
 	if err != nil {
 		return err
 	}
+	var missing error // the answer to a day that has no list
+	read, over := 0, -1
 	for i, t := range targets {
+		if t.day == over {
+			continue
+		}
 		before := len(o.haul.found)
 		q := request{url: t.url, method: src.method(), body: t.body, via: src.viaPool(), header: src.Headers, cost: &o.cost}
 		if i == 0 && !src.posts() {
 			q.etag, q.modified = m.ETag, m.Modified
 		}
-		if err := s.readPage(ctx, src, q, o); err != nil {
-			var status *statusError
-			if i > 0 && errors.As(err, &status) && (status.status == http.StatusNotFound || status.status == http.StatusGone) {
-				return nil // a page behind the last one
-			}
-			if o.cut = i > 0; o.cut {
-				return fmt.Errorf("page %d: %w", i+1, err)
-			}
+		err := s.readPage(ctx, src, q, o)
+		switch {
+		case isMissing(err) && (read > 0 || src.Days > 1): // a page behind the last one, or a day without a list
+			missing, over = err, t.day
+			continue
+		case err != nil && read > 0:
+			o.cut = true
+			return fmt.Errorf("page %d: %w", i+1, err)
+		case err != nil:
 			return err
-		}
-		if o.NotModified || len(o.haul.found) == before {
+		case o.NotModified:
 			return nil
 		}
+		if read++; len(o.haul.found) == before {
+			over = t.day
+		}
+	}
+	if read == 0 {
+		return missing
 	}
 	return nil
+}
+
+// isMissing reports whether err is the answer of a server that has no such page.
+func isMissing(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && (status.status == http.StatusNotFound || status.status == http.StatusGone)
 }
 
 // readPage fetches and parses one page. The time limit covers both, so a page

@@ -19,9 +19,9 @@ import (
 // Source is one list: where it is and how to read it.
 type Source struct {
 	Name      string            `yaml:"name" json:"name"`                               // 1 to 64 of a-z A-Z 0-9 . _ -; the key of everything that is remembered about it
-	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https; {page} is replaced, see Pages; {date} and {ymd} are today in UTC, 2006-01-02 and 20060102. Either URL or File
+	URL       string            `yaml:"url,omitempty" json:"url,omitempty"`             // http or https. {page} and {offset} are replaced, see Pages; {date} and {ymd} are today in UTC, 2006-01-02 and 20060102, {date-1} and {ymd-1} yesterday, {date:02.01.2006} and {date-1:02.01.2006} in another format, written as package time does. Any other braces are a mistake. Either URL or File
 	Method    string            `yaml:"method,omitempty" json:"method,omitempty"`       // GET or POST; "": GET. Answers to POST are always read whole: they have no validators
-	Body      proxy.Secret      `yaml:"body,omitempty" json:"body,omitzero"`            // what POST sends, with {page}, {date} and {ymd}; to URL's own host only; may hold keys, so never printed. Unless Headers say otherwise its type is JSON when it looks so, else a form
+	Body      proxy.Secret      `yaml:"body,omitempty" json:"body,omitzero"`            // what POST sends, with the placeholders of URL; other braces are left alone; to URL's own host only; may hold keys, so never printed. Unless Headers say otherwise its type is JSON when it looks so, else a form
 	File      string            `yaml:"file,omitempty" json:"file,omitempty"`           // a path, read again at every run
 	As        string            `yaml:"as,omitempty" json:"as,omitempty"`               // the format, one of Formats; "" and auto: found out
 	Protocols []string          `yaml:"protocols,omitempty" json:"protocols,omitempty"` // what entries are that do not say; several give one candidate each
@@ -29,6 +29,7 @@ type Source struct {
 	Schedule  string            `yaml:"schedule,omitempty" json:"schedule,omitempty"`   // "": Config.Schedule
 	Headers   map[string]string `yaml:"headers,omitempty" json:"-"`                     // sent to URL's own host only; may hold keys, so never printed
 	Pages     Pages             `yaml:"pages,omitempty" json:"pages,omitzero"`
+	Days      int               `yaml:"days,omitempty" json:"days,omitempty"`           // read the lists of that many days, today's first; URL or Body has {date} or {ymd}; 0: 1; at most 60. A day without a list is passed over
 	HTML      map[string]string `yaml:"html,omitempty" json:"html,omitempty"`           // selectors, attributes and decoders: row, host, port, protocol; "td.ip @data-ip | base64"
 	JSON      map[string]string `yaml:"json,omitempty" json:"json,omitempty"`           // names of keys: host, port, protocol; or jq: a program that picks the entries
 	MinYield  int               `yaml:"min_yield,omitempty" json:"min_yield,omitempty"` // endpoints below which a run is an alarm, which changes nothing; 0: only what is usual counts
@@ -40,9 +41,10 @@ type Source struct {
 // Freeway's own pool.
 const ViaPool = "pool"
 
-// Pages expands {page} in a URL or Body: From, From+Step, ... up to To, at most 200
-// requests. Reading stops early at a page that gives nothing new. Zero: one
-// request, and {page} is not expanded.
+// Pages expands {page} in a URL or Body to From, From+Step, ... up to To, at most
+// 200 requests with those of Source.Days; {offset} is how far that is behind From.
+// Reading stops early at a page that gives nothing new. Zero: one request, and
+// a URL with {page} or {offset} is a mistake.
 type Pages struct {
 	From int `yaml:"from" json:"from"`
 	To   int `yaml:"to" json:"to"`
@@ -142,7 +144,7 @@ const readerVersion = 2
 // fingerprint changes when what is fetched or how it is read changes, so that
 // a remembered ETag of another list is never used.
 func (s Source) fingerprint() string {
-	text, err := json.Marshal([]any{readerVersion, s.URL, s.method(), s.Body.Reveal(), s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.HTML, s.JSON})
+	text, err := json.Marshal([]any{readerVersion, s.URL, s.method(), s.Body.Reveal(), s.File, s.As, s.Protocols, s.Pool, s.Headers, s.Pages, s.Days, s.HTML, s.JSON})
 	if err != nil {
 		return "" // strings, numbers and maps of strings always marshal
 	}

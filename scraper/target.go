@@ -6,22 +6,20 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
 const (
-	pageMark = "{page}"
 	maxPages = 200
 	maxBody  = 64 << 10 // bytes that a POST sends
-
-	dateMark, dateLayout = "{date}", "2006-01-02"
-	ymdMark, ymdLayout   = "{ymd}", "20060102"
 )
 
-// target is one request of a source: a page.
-type target struct{ url, body string }
+// target is one request of a source: a page, of today or of an earlier day.
+type target struct {
+	url, body string
+	day       int // days before today
+}
 
 // method returns how the list is asked for.
 func (s Source) method() string {
@@ -75,7 +73,7 @@ func (s Source) validateFile() error {
 	for _, x := range []struct {
 		key string
 		set bool
-	}{{"pages", s.Pages != Pages{}}, {"method", s.Method != ""}, {"body", !s.Body.IsZero()}, {"via", s.viaPool()}} {
+	}{{"pages", s.Pages != Pages{}}, {"days", s.Days != 0}, {"method", s.Method != ""}, {"body", !s.Body.IsZero()}, {"via", s.viaPool()}} {
 		if x.set {
 			return fmt.Errorf("%s: only a url has %s", x.key, x.key)
 		}
@@ -108,39 +106,6 @@ func (s Source) validateVia() error {
 		return errors.New("via: upstreams of the pool could read the login, keys, headers or body of an http address; use https or fetch it directly")
 	}
 	return nil
-}
-
-// dated reports whether the address or the body is another one every day.
-func (s Source) dated() bool {
-	text := s.URL + s.Body.Reveal()
-	return strings.Contains(text, dateMark) || strings.Contains(text, ymdMark)
-}
-
-// targets expands the dates and pages.
-func (s Source) targets(now time.Time) ([]target, error) {
-	now = now.UTC()
-	today := strings.NewReplacer(dateMark, now.Format(dateLayout), ymdMark, now.Format(ymdLayout))
-	first := target{today.Replace(s.URL), today.Replace(s.Body.Reveal())}
-	if s.Pages == (Pages{}) {
-		return []target{first}, nil
-	}
-	step := s.Pages.Step
-	if step == 0 {
-		step = 1
-	}
-	n := (s.Pages.To-s.Pages.From)/max(step, 1) + 1
-	if step < 1 || s.Pages.From < 0 || s.Pages.To < s.Pages.From || n > maxPages {
-		return nil, fmt.Errorf("pages: from %d to %d by %d is not 1 to %d pages", s.Pages.From, s.Pages.To, step, maxPages)
-	}
-	if !strings.Contains(first.url+first.body, pageMark) {
-		return nil, fmt.Errorf("pages: the url holds no %s", pageMark)
-	}
-	var out []target
-	for p := s.Pages.From; p <= s.Pages.To; p += step {
-		number := strconv.Itoa(p)
-		out = append(out, target{strings.ReplaceAll(first.url, pageMark, number), strings.ReplaceAll(first.body, pageMark, number)})
-	}
-	return out, nil
 }
 
 // bodyType guesses what a body is: JSON, or else a form.

@@ -158,7 +158,7 @@ func (l *liner) shown(line []byte, cont bool) {
 // that have no width, which pages that are copied leave in addresses.
 func (l *liner) spaced(line []byte) []byte {
 	const wide = 3 // bytes of all but the no-break space
-	if bytes.Index(line, []byte("\u00a0")) < 0 && bytes.Index(line, []byte("\u3000")) < 0 && bytes.Index(line, []byte("\u200b")[:2]) < 0 && bytes.Index(line, []byte("\ufeff")) < 0 {
+	if !bytes.Contains(line, []byte("\u00a0")) && !bytes.Contains(line, []byte("\u3000")) && !bytes.Contains(line, []byte("\u200b")[:2]) && !bytes.Contains(line, []byte("\ufeff")) {
 		return line
 	}
 	l.clean = l.clean[:0]
