@@ -63,7 +63,7 @@ func TestTemplates(t *testing.T) {
 	} {
 		var a asked
 		n := 0
-		url := a.serve(t, func(string) (int, string) { n += 2; return 200, entries(n-2, n) })
+		url := a.serve(t, func(string) (int, string) { n += 2; return 200, entries(n, 2) })
 		c.src.URL, c.src.Name = url+c.src.URL, "a"
 		r := open(t, scraper.Config{}, scraper.Sources{}, func(e *scraper.Env) { e.Now = func() time.Time { return now } })
 		if _, err := r.Fetch(t.Context(), c.src); err != nil {
@@ -100,7 +100,7 @@ func TestDaysWithoutAList(t *testing.T) {
 				return s, "none"
 			}
 			n++
-			return 200, entries(n-1, n)
+			return 200, entries(n, 1)
 		})
 		r := open(t, scraper.Config{}, scraper.Sources{}, func(e *scraper.Env) { e.Now = func() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) } })
 		res, err := r.Fetch(t.Context(), scraper.Source{URL: url + "/{date:02}/{page}", Days: 3, Pages: scraper.Pages{From: 1, To: 2}})
