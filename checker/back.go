@@ -82,8 +82,8 @@ func (t *try) cookies(r *result, s *step) {
 	}
 	s.fault = &fault{stage: proxy.StageVerify, class: proxy.Tampered, why: "a cookie was added on the way back",
 		tampers: fmt.Sprintf("headers: Set-Cookie added: %q", judge.Printable(set[0], 40))}
-	r.note("plain HTTP", *s)
-	r.fail(*s)
+	r.note("plain HTTP", s)
+	r.fail(s)
 	e.doubted.Store(true)
 	r.unless(func() bool { return !nobodyElse() })
 }

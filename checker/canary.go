@@ -92,7 +92,7 @@ func (s *settings) canaryJudge(last *examiner) *examiner {
 
 // canaries asks for the canary pages by plain HTTP. One that comes changed, or
 // not at all, fails the check; not if it is the judge that is out of reach.
-func (t *try) canaries(ctx context.Context, r *result, plain step) {
+func (t *try) canaries(ctx context.Context, r *result, plain *step) {
 	if !t.fresh || !plain.ok() {
 		return // plain HTTP does not work, so nobody will send pages this way
 	}
@@ -108,11 +108,11 @@ func (t *try) canaries(ctx context.Context, r *result, plain step) {
 			r.notes = append(r.notes, "canary: "+f.name()+": "+note)
 		}
 		if s.fault != nil {
-			r.note("canary", s)
+			r.note("canary", &s)
 			if c := s.class(); e != plain.judge && (c == proxy.Banned || c == proxy.TargetFailed || c == proxy.BadGateway) {
 				return
 			}
-			r.fail(s)
+			r.fail(&s)
 			e.doubted.Store(true)
 			r.unless(func() bool { return !e.known().canary })
 			return
@@ -133,7 +133,7 @@ func (t *try) fetch(ctx context.Context, f form, s *step) (note string) {
 	ctx, stop := t.budget.start(ctx, t.budget.step)
 	defer stop()
 	q := f.ask(s.judge.page)
-	if t.forwards(q.page) {
+	if t.forwards(&q.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
 	a, bad := askOver(ctx, t.budget.step, conn, q, t.s.roots)

@@ -216,8 +216,8 @@ func (k *check) forwardOnly(ctx context.Context, r *result) {
 	if !s.ran || s.fault != nil && s.reveal == revealClosed {
 		return
 	}
-	*r = *t.conclude(step{}, s)
-	t.finish(ctx, r, step{}, s)
+	*r = *t.conclude(&step{}, &s)
+	t.finish(ctx, r, &step{}, &s)
 }
 
 // try prepares the test of one protocol.

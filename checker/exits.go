@@ -8,7 +8,7 @@ import (
 // exits notes when a proxy was seen to leave from several addresses: in this
 // check, or now and at the latest one before. It rotates, or plain HTTP lies
 // about it. Traits keep one exit, the one that verified TLS says when there is any.
-func (t *try) exits(r *result, tunnel, plain step) {
+func (t *try) exits(r *result, tunnel, plain *step) {
 	var inTunnel, inPlain, now netip.Addr
 	if tunnel.ok() {
 		inTunnel = tunnel.seen.Remote

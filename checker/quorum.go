@@ -15,10 +15,9 @@ import (
 const soleNote = "only one operator of judges can be asked this way: its word alone counts"
 
 // agreed reports whether the steps that worked are enough to call the proxy live.
-func (t *try) agreed(steps ...step) bool {
+func (t *try) agreed(steps ...*step) bool {
 	first := ""
-	for i := range steps {
-		s := &steps[i]
+	for _, s := range steps {
 		if !s.ok() {
 			continue
 		}
@@ -33,11 +32,11 @@ func (t *try) agreed(steps ...step) bool {
 
 // second asks another operator where the first is not enough, in a way that has
 // worked. A proxy that does not reach it fails, as it would have with that one alone.
-func (t *try) second(ctx context.Context, r *result, tunnel, plain step) {
+func (t *try) second(ctx context.Context, r *result, tunnel, plain *step) {
 	if t.agreed(tunnel, plain) {
 		return
 	}
-	for _, s := range []step{tunnel, plain} {
+	for _, s := range []*step{tunnel, plain} {
 		if !s.ok() {
 			continue
 		}
@@ -46,14 +45,15 @@ func (t *try) second(ctx context.Context, r *result, tunnel, plain step) {
 			continue
 		}
 		t.budget.more() // the first one's turn may have cost much
-		r.second(t.own, s, t.ask(ctx, others))
+		other := t.ask(ctx, others)
+		r.second(t.own, s, &other)
 		return
 	}
 	r.notes = append(r.notes, soleNote)
 }
 
 // second adds to a result what the second operator made of it.
-func (r *result) second(own *ownAddrs, first, other step) {
+func (r *result) second(own *ownAddrs, first, other *step) {
 	if other.ok() && own.has(other.seen.Remote) {
 		other.fault = &fault{stage: proxy.StageVerify, class: proxy.SelfExit, why: "it leaves from our own address"}
 	}
@@ -66,7 +66,7 @@ func (r *result) second(own *ownAddrs, first, other step) {
 }
 
 // fail makes a result that had passed one that failed at a later step.
-func (r *result) fail(s step) {
+func (r *result) fail(s *step) {
 	f := s.fault
 	r.fault, r.phases = f, s.phases
 	if s.judge != nil {

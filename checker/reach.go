@@ -24,7 +24,8 @@ func (t *try) sixth(ctx context.Context, r *result) {
 		return
 	}
 	t.budget.more()
-	s := t.askOne(ctx, e)
+	s := step{ran: true, judge: e}
+	t.askOne(ctx, e, &s)
 	switch s.class() {
 	case proxy.OK:
 		r.learned.IPv6 = proxy.Yes
@@ -33,9 +34,9 @@ func (t *try) sixth(ctx context.Context, r *result) {
 	case proxy.Canceled:
 		r.canceled = true
 	case proxy.Tampered:
-		r.fail(s)
+		r.fail(&s)
 	}
-	r.note("IPv6", s)
+	r.note("IPv6", &s)
 }
 
 // sixthJudge returns a judge that is up and named by an IPv6 address, rather by TLS or plain.
@@ -51,7 +52,7 @@ func (s *settings) sixthJudge(tls bool) *examiner {
 
 // otherPorts finds out whether an HTTP proxy tunnels to other ports than 443,
 // unless that is known. The judge is not asked anything.
-func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
+func (t *try) otherPorts(ctx context.Context, r *result, tunnel *step) {
 	if !tunnel.ok() || r.learned.TunnelAny != proxy.Unknown || t.known.TunnelAny != proxy.Unknown || t.budget.left <= 0 {
 		return
 	}
@@ -62,7 +63,7 @@ func (t *try) otherPorts(ctx context.Context, r *result, tunnel step) {
 		p := e.page
 		p.to.TLS = true // by CONNECT, though no TLS follows
 		var s step
-		if conn := t.openTo(ctx, p, &s); conn != nil {
+		if conn := t.openTo(ctx, &p, &s); conn != nil {
 			conn.Close()
 			r.learned.TunnelAny = proxy.Yes
 		} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
@@ -99,7 +100,7 @@ func (t *try) reachTargets(ctx context.Context, r *result) {
 // reach gets one page through the proxy.
 func (t *try) reach(ctx context.Context, want target) *fault {
 	var s step
-	conn := t.openTo(ctx, want.page, &s)
+	conn := t.openTo(ctx, &want.page, &s)
 	if conn == nil {
 		return s.fault
 	}
@@ -107,7 +108,7 @@ func (t *try) reach(ctx context.Context, want target) *fault {
 	ctx, stop := t.budget.start(ctx, 2*t.budget.step)
 	defer stop()
 	q := question{page: want.page, path: want.path, maxBody: judge.MaxAnswer}
-	if t.forwards(want.page) {
+	if t.forwards(&want.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
 	a, f := askOver(ctx, t.budget.step, conn, q, t.s.roots)

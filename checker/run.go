@@ -23,22 +23,22 @@ func (t *try) run(ctx context.Context) *result {
 		}
 		plain = t.ask(ctx, t.s.pick(false, avoid))
 	}
-	r := t.conclude(tunnel, plain)
+	r := t.conclude(&tunnel, &plain)
 	if r.passed() {
-		apart(func() { t.finish(ctx, r, tunnel, plain) })
+		apart(func() { t.finish(ctx, r, &tunnel, &plain) })
 	}
 	return r
 }
 
 // finish does what is worth doing only with a proxy that has passed so far; each
 // step may find that it has not.
-func (t *try) finish(ctx context.Context, r *result, tunnel, plain step) {
+func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step) {
 	if !r.passed() {
 		return
 	}
 	t.exits(r, tunnel, plain)
 	for _, more := range []func(){
-		func() { t.wayBack(r, &plain) },
+		func() { t.wayBack(r, plain) },
 		func() { t.second(ctx, r, tunnel, plain) },
 		func() { t.canaries(ctx, r, plain) },
 		func() { t.otherPorts(ctx, r, tunnel) },
@@ -68,11 +68,11 @@ func (t *try) worthPlain(tunnel *step) bool {
 }
 
 // conclude makes one result of both steps.
-func (t *try) conclude(tunnel, plain step) *result {
+func (t *try) conclude(tunnel, plain *step) *result {
 	r := &result{ep: t.ep, judge: t.lastJudge(tunnel, plain)}
-	r.speaks = t.spoken(&tunnel) || plain.granted
+	r.speaks = t.spoken(tunnel) || plain.granted
 	r.reveal = max(tunnel.reveal, plain.reveal)
-	main, f := tunnel, t.blame(&tunnel, &plain)
+	main, f := tunnel, t.blame(tunnel, plain)
 	if f == nil && !tunnel.ok() || f != nil && f == plain.fault {
 		main = plain
 	}
@@ -83,11 +83,11 @@ func (t *try) conclude(tunnel, plain step) *result {
 	r.note("tunnel", tunnel)
 	r.note("plain HTTP", plain)
 	if f == nil {
-		r.learned = t.learn(&tunnel, &plain)
+		r.learned = t.learn(tunnel, plain)
 		return r
 	}
 	r.canceled = f.class == proxy.Canceled
-	if traits := t.lost(&tunnel, &plain); traits != (proxy.Traits{}) {
+	if traits := t.lost(tunnel, plain); traits != (proxy.Traits{}) {
 		r.learned = &traits
 	}
 	r.suspect(tunnel, plain)
@@ -111,7 +111,7 @@ func (t *try) spoken(s *step) bool {
 }
 
 // lastJudge returns who was asked last, nil for nobody.
-func (t *try) lastJudge(steps ...step) *examiner {
+func (t *try) lastJudge(steps ...*step) *examiner {
 	var last *examiner
 	for _, s := range steps {
 		if s.judge != nil {
@@ -147,7 +147,7 @@ func (t *try) blame(tunnel, plain *step) *fault {
 
 // suspect notes who besides the proxy may be at fault: judges for everything
 // behind the handshake and for what a proxy says of them; the own network for silence.
-func (r *result) suspect(steps ...step) {
+func (r *result) suspect(steps ...*step) {
 	for _, s := range steps {
 		if s.fault == nil {
 			continue
@@ -191,7 +191,7 @@ func (t *try) learn(tunnel, plain *step) *proxy.Traits {
 		t.unseen(&l)
 	}
 	if plain.ok() {
-		l.Anonymity = grade(plain.seen, plain.judge.known().base, t.own)
+		l.Anonymity = grade(*plain.seen, plain.judge.known().base, t.own)
 		if t.ep.Protocol.IsSOCKS() {
 			l.TunnelAny = proxy.Yes
 		} else {
@@ -254,7 +254,7 @@ func (t *try) denied(l *proxy.Traits, port uint16) {
 func (r *result) unless(excuse func() bool) { r.excuses = append(r.excuses, excuse) }
 
 // note says for people how a step went.
-func (r *result) note(name string, s step) {
+func (r *result) note(name string, s *step) {
 	if !s.ran {
 		return
 	}

@@ -65,7 +65,7 @@ type step struct {
 	granted bool   // the tunnel was granted, or for forwarding, something answered
 	literal bool   // the name was refused and the judge's address taken instead
 	phases  proxy.Phases
-	seen    judge.Seen
+	seen    *judge.Seen // what the judge saw, when it worked
 	header  http.Header // of the answer
 	reveal  reveal      // what the peer's bytes look like, when it does not speak the protocol
 }
@@ -83,13 +83,13 @@ func (s *step) class() proxy.Class {
 
 // ask asks one of the judges, the next one when the proxy says that it cannot
 // reach the first or that one does not want its exit.
-func (t *try) ask(ctx context.Context, judges []*examiner) step {
-	var s step
+func (t *try) ask(ctx context.Context, judges []*examiner) (s step) {
 	for _, e := range judges {
 		if s.ran && t.budget.left <= 0 {
 			break
 		}
-		s = t.askOne(ctx, e)
+		s = step{ran: true, judge: e}
+		t.askOne(ctx, e, &s)
 		if c := s.class(); c != proxy.BadGateway && c != proxy.Banned && c != proxy.TargetFailed {
 			break
 		}
@@ -101,11 +101,10 @@ func (t *try) ask(ctx context.Context, judges []*examiner) step {
 const patience = time.Second
 
 // askOne asks one judge: connect, open a way, wait for a turn, ask, weigh.
-func (t *try) askOne(ctx context.Context, e *examiner) step {
-	s := step{ran: true, judge: e}
-	conn := t.open(ctx, e, &s)
+func (t *try) askOne(ctx context.Context, e *examiner, s *step) {
+	conn := t.open(ctx, e, s)
 	if conn == nil {
-		return s
+		return
 	}
 	// Only what opened a way is worth a turn. A long queue is waited out without
 	// the connection, which would not live that long.
@@ -117,41 +116,49 @@ func (t *try) askOne(ctx context.Context, e *examiner) step {
 		if !sleep(ctx, wait) {
 			s.fault = &fault{stage: proxy.StageRequest, class: proxy.Canceled}
 		} else if conn == nil {
-			conn = t.open(ctx, e, &s)
+			conn = t.open(ctx, e, s)
 		}
 	}
 	if conn == nil {
-		return s
+		return
 	}
 	defer conn.Close()
 	if s.fault == nil {
-		apart(func() { t.exchange(ctx, conn, &s) })
+		apart(func() { t.exchange(ctx, conn, s) })
 	}
-	return s
 }
 
 // forwards reports whether requests to a page go in absolute form.
-func (t *try) forwards(p page) bool { return !t.ep.Protocol.IsSOCKS() && !p.to.TLS }
+func (t *try) forwards(p *page) bool { return !t.ep.Protocol.IsSOCKS() && !p.to.TLS }
 
 // open connects and opens a way to the judge; nil with s.fault set when that does not work.
 func (t *try) open(ctx context.Context, e *examiner, s *step) *dial.Conn {
-	conn := t.openTo(ctx, e.page, s)
+	conn := t.openTo(ctx, &e.page, s)
 	// A server that cannot resolve names refuses them like any unreachable target.
 	if c := s.class(); conn == nil && t.ep.Protocol.IsSOCKS() && (c == proxy.BadGateway || c == proxy.Rejected) && !e.to.Addr().IsValid() {
-		if addr := e.known().addr; addr.IsValid() && t.budget.left > 0 {
-			p := e.page
-			p.to.Host, p.to.Domain = addr.String(), addr.String()
-			var again step
-			if conn = t.openTo(ctx, p, &again); conn != nil {
-				s.fault, s.granted, s.literal = nil, true, true
-			}
-		}
+		return t.openLiteral(ctx, e, s)
+	}
+	return conn
+}
+
+// openLiteral is open by the judge's address where its name was refused.
+func (t *try) openLiteral(ctx context.Context, e *examiner, s *step) *dial.Conn {
+	addr := e.known().addr
+	if !addr.IsValid() || t.budget.left <= 0 {
+		return nil
+	}
+	p := e.page
+	p.to.Host, p.to.Domain = addr.String(), addr.String()
+	var again step
+	conn := t.openTo(ctx, &p, &again)
+	if conn != nil {
+		s.fault, s.granted, s.literal = nil, true, true
 	}
 	return conn
 }
 
 // openTo is open for one form of the judge's address.
-func (t *try) openTo(ctx context.Context, p page, s *step) *dial.Conn {
+func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 	raw, spy := t.connect(ctx, s)
 	if raw == nil {
 		return nil
@@ -229,7 +236,7 @@ func phasesOf(err error) proxy.Phases {
 // exchange asks the judge over an open way and weighs the answer.
 func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	limit := t.budget.step
-	if t.forwards(s.judge.page) && !t.spoke { // it has not said a word yet
+	if t.forwards(&s.judge.page) && !t.spoke { // it has not said a word yet
 		limit = t.limits.answer
 	}
 	ctx, stop := t.budget.start(ctx, 2*limit)
@@ -237,13 +244,15 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	e := s.judge
 	nonce := newNonce()
 	q := question{page: e.page, path: e.with(nonce), canary: newNonce(), maxBody: judge.MaxAnswer}
-	if t.forwards(e.page) {
+	if t.forwards(&e.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
 	a, f := askOver(ctx, limit, conn, q, t.s.roots)
 	s.phases.FirstByte, s.header = a.wait, a.header
 	if f == nil {
-		s.seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
+		var seen judge.Seen
+		seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)
+		s.seen = &seen
 	}
 	if f == nil && !e.to.TLS && e.known().mac && !s.seen.Signed {
 		f = &fault{stage: proxy.StageVerify, class: proxy.Tampered, status: a.status, tampers: "content: the signature was taken off", why: "the signature was taken off"}
@@ -254,7 +263,7 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 		t.learnTempo(s)
 		return
 	}
-	if spy, ok := conn.Conn.(*spyConn); ok && t.forwards(e.page) {
+	if spy, ok := conn.Conn.(*spyConn); ok && t.forwards(&e.page) {
 		s.reveal = spy.reveal(f.class)
 		s.granted = s.reveal == revealHTTP
 	}
@@ -263,7 +272,7 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 // learnTempo counts how long a step took that worked.
 func (t *try) learnTempo(s *step) {
 	var proxied time.Duration
-	if t.forwards(s.judge.page) && !t.spoke {
+	if t.forwards(&s.judge.page) && !t.spoke {
 		proxied = s.phases.FirstByte
 	}
 	t.spoke = true
