@@ -33,6 +33,10 @@ const (
 
 	// goodYield is the best tenth of public lists.
 	goodYield = 0.086
+
+	// A source that alone names this many live endpoints is read more often: what
+	// it finds is found nowhere else.
+	enoughOnly = 5
 )
 
 // isAlarm reports whether found is suspiciously little. What alarms never
@@ -61,14 +65,15 @@ const (
 )
 
 // paceOf weighs what came of a source. Nobody is judged before enough of its
-// endpoints were checked; a mirror gives nothing that its original does not.
+// endpoints were checked; a mirror gives nothing that its original does not. A
+// source that alone names something live is never worthless.
 func paceOf(w proxy.Worth, mirror bool) pace {
 	known := w.Checked >= enoughChecked
 	share := float64(w.EverLive) / float64(max(w.Checked, 1))
 	switch {
-	case mirror, known && share < worthlessYield:
+	case mirror, known && share < worthlessYield && w.OnlyLive == 0:
 		return paceSlow
-	case known && share >= goodYield:
+	case known && (share >= goodYield || w.OnlyLive >= enoughOnly):
 		return paceFast
 	}
 	return paceNormal

@@ -90,6 +90,10 @@ func TestPace(t *testing.T) {
 		{"worthless", proxy.Worth{Checked: 1000, EverLive: 1}, false, scraper.PaceSlow},
 		{"median", proxy.Worth{Checked: 1000, EverLive: 17}, false, scraper.PaceNormal},
 		{"good", proxy.Worth{Checked: 1000, EverLive: 100}, false, scraper.PaceFast},
+		{"alone with live ones", proxy.Worth{Checked: 1000, EverLive: 17, OnlyLive: 5}, false, scraper.PaceFast},
+		{"alone with few", proxy.Worth{Checked: 1000, EverLive: 17, OnlyLive: 4}, false, scraper.PaceNormal},
+		{"little, but nobody else has it", proxy.Worth{Checked: 1000, EverLive: 1, OnlyLive: 1}, false, scraper.PaceNormal},
+		{"mirror with some of its own", proxy.Worth{Checked: 1000, EverLive: 100, OnlyLive: 5}, true, scraper.PaceSlow},
 	} {
 		if got := any(scraper.PaceOf(c.worth, c.mirror)); got != c.want {
 			t.Errorf("%s: paceOf(%+v, %v) = %v, want %v", c.name, c.worth, c.mirror, got, c.want)
