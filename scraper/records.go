@@ -39,7 +39,12 @@ type records struct {
 	heads columns // of the rows that arrays are, when an array named them
 	whose *frame  // whose wholes are being read
 	waits *frame  // which gets the entries of the object that is being read
-	same  int     // ports of it that a whole named as well
+
+	cell    bool   // an element of an array is being read
+	pending entry  // of an element, whose protocol may be the element behind it
+	pend    bool   // pending is set
+	text    []byte // memory of pending
+	same    int    // ports of it that a whole named as well
 }
 
 const (
@@ -118,7 +123,7 @@ func (e *emitter) nestedRecords() *records {
 
 // reset forgets what is open.
 func (r *records) reset() {
-	r.n, r.over, r.heads = 0, 0, nil
+	r.n, r.over, r.heads, r.pend = 0, 0, nil, false
 	r.noKey()
 	r.push(true)
 }
@@ -199,6 +204,7 @@ func (r *records) noKey() { r.next, r.nextAs, r.label = roleNone, 0, r.label[:0]
 
 // enter opens an object or array.
 func (r *records) enter(array bool) {
+	r.settle()
 	if r.n == maxNesting {
 		r.over++
 		return
@@ -229,6 +235,7 @@ func (r *records) enter(array bool) {
 
 // leave closes what was opened last.
 func (r *records) leave() {
+	r.settle()
 	// Closing more than was opened is a mistake of the input.
 	if r.over > 0 {
 		r.over--
@@ -257,6 +264,7 @@ func (r *records) leave() {
 
 // close closes everything; the document may be cut short.
 func (r *records) close() {
+	r.settle()
 	r.over = 0
 	for r.n > 1 {
 		r.leave()
@@ -303,7 +311,14 @@ func (r *records) element(f *frame, b []byte) {
 		if b[0] == '<' && !bytes.Contains(b, []byte("<t")) && !bytes.Contains(b, []byte("<li")) {
 			b = stripTags(b) // a cell with its tags, not a row of them
 		}
-		if len(b) > 0 && !r.entries(b, f.under) && len(f.cells) < maxCells && len(b) <= maxCellText {
+		if r.pend && protocolCell(b) != 0 { // ["1.2.3.4:80", "US", "HTTP"]
+			r.pending.protos |= protocolCell(b)
+			return
+		}
+		r.cell = true
+		taken := len(b) > 0 && r.entries(b, f.under)
+		r.cell = false
+		if len(b) > 0 && !taken && len(f.cells) < maxCells && len(b) <= maxCellText {
 			f.cells = append(f.cells, f.keep(b))
 		}
 	}
@@ -394,6 +409,14 @@ func (r *records) flag(f *frame, role role, b []byte) {
 	case isNo(b):
 		f.denied |= role.set()
 	default:
+		// "ports": {"http": 80, "socks5": 1080}
+		if p, ok := wholePort(b); ok && f.role == rolePort && r.n > 1 {
+			a := &r.stack[r.n-2]
+			if len(a.kids) < maxWholes {
+				a.kids = append(a.kids, kid{p, role.set()})
+			}
+			return
+		}
 		r.entries(b, role.set())
 	}
 }

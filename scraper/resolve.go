@@ -93,6 +93,13 @@ func (r *records) patron(f *frame) *frame {
 // give emits an entry, or lets it wait for its protocol.
 func (r *records) give(en *entry) {
 	a := r.waits
+	if r.cell && a == nil {
+		r.settle()
+		if en.protos == 0 {
+			r.hold(en)
+			return
+		}
+	}
 	if a == nil || en.protos != 0 {
 		r.e.emit(en)
 		return
@@ -102,6 +109,24 @@ func (r *records) give(en *entry) {
 		text = []byte(en.host.addr.String())
 	}
 	a.late = append(a.late, late{a.keep(text), a.keep(en.user), a.keep(en.pass), en.port, en.claims})
+}
+
+// hold keeps the entry of an element until the next one has come.
+func (r *records) hold(en *entry) {
+	r.pending, r.pend, r.text = *en, true, r.text[:0]
+	for _, p := range []*[]byte{&r.pending.host.text, &r.pending.user, &r.pending.pass} {
+		from := len(r.text)
+		r.text = append(r.text, *p...)
+		*p = r.text[from:len(r.text):len(r.text)]
+	}
+}
+
+// settle gives the entry that is held.
+func (r *records) settle() {
+	if r.pend {
+		r.pend = false
+		r.e.emit(&r.pending)
+	}
 }
 
 // overdue gives the entries that waited for the protocol of f.

@@ -146,6 +146,13 @@ func heading(line []byte) protoSet {
 		if p == 0 && w != "" && !headingWord(w) && strings.Trim(w, "0123456789") != "" {
 			return 0
 		}
+		// "SOCKS 5"
+		if (w == "4" || w == "5") && all == setSOCKS4|setSOCKS5 && i > 5 && strings.EqualFold(view(line[i-6:i-1]), "socks") {
+			all = setSOCKS4
+			if w == "5" {
+				all = setSOCKS5
+			}
+		}
 		all |= p
 		i = j
 	}
