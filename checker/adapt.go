@@ -125,7 +125,7 @@ func (t *tempo) limits(s *settings) *limits {
 	if l != nil && l.of == s && l.connect == next.connect && l.answer == next.answer {
 		next.dialer = l.dialer
 	} else {
-		next.dialer = s.full.dialer.WithTimeouts(dial.Config{Connect: next.connect, Handshake: next.answer})
+		next.dialer = s.full.dialer.WithTimeouts(dial.Config{Connect: next.connect, Handshake: next.answer, Short: true})
 	}
 	t.now.Store(next)
 	return next

@@ -89,11 +89,11 @@ func (d *doubt) wants(s *settings) []*examiner {
 // hold keeps doubts until they are decided. Its zero value is empty.
 type hold struct {
 	mu    sync.Mutex // protects the field below
-	queue []doubt
+	queue []*doubt
 }
 
 // add takes a doubt in; control must be woken afterwards.
-func (h *hold) add(d doubt) {
+func (h *hold) add(d *doubt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.queue = append(h.queue, d)
@@ -113,7 +113,7 @@ func (h *hold) wanted(s *settings) map[*examiner]bool {
 	out := map[*examiner]bool{}
 	var network *doubt
 	for i := range h.queue {
-		if d := &h.queue[i]; len(d.judges) == 0 {
+		if d := h.queue[i]; len(d.judges) == 0 {
 			network = d
 		} else {
 			for _, e := range d.judges {
@@ -130,7 +130,7 @@ func (h *hold) wanted(s *settings) map[*examiner]bool {
 }
 
 // take removes and returns the doubts that are decided.
-func (h *hold) take(s *settings) (good, bad []doubt) {
+func (h *hold) take(s *settings) (good, bad []*doubt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	rest := h.queue[:0]
@@ -150,7 +150,7 @@ func (h *hold) take(s *settings) (good, bad []doubt) {
 }
 
 // empty removes and returns everything.
-func (h *hold) empty() []doubt {
+func (h *hold) empty() []*doubt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := h.queue

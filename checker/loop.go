@@ -91,7 +91,7 @@ func (c *Checker) work(ctx context.Context, id int) error {
 			c.giveBack(job, v.Notes...)
 			sleep(ctx, rest) // we may lack files or memory, which haste does not cure
 		case d != nil:
-			c.hold.add(*d)
+			c.hold.add(d)
 			c.wake()
 		default:
 			c.conclude(v)
@@ -130,7 +130,7 @@ func (c *Checker) giveBack(job proxy.Job, notes ...string) {
 }
 
 // flush waits until nothing is held any more; what is left when ctx ends it returns.
-func (c *Checker) flush(ctx context.Context) []doubt {
+func (c *Checker) flush(ctx context.Context) []*doubt {
 	for ctx.Err() == nil && c.hold.len() > 0 {
 		changed := c.changed()
 		c.wake()

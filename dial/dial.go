@@ -19,6 +19,7 @@ import (
 type Config struct {
 	Connect   time.Duration // finding the proxy's address and TCP to it, together; default 3 s
 	Handshake time.Duration // TLS to the proxy, and again the handshake with it; default 5 s
+	Short     bool          // connections live for seconds only: the system need not look whether the peer is still there
 }
 
 // The deadlines that hold when Config does not say otherwise.
@@ -28,7 +29,7 @@ const (
 )
 
 func (c Config) withDefaults() Config {
-	return Config{cmp.Or(max(c.Connect, 0), defaultConnect), cmp.Or(max(c.Handshake, 0), defaultHandshake)}
+	return Config{cmp.Or(max(c.Connect, 0), defaultConnect), cmp.Or(max(c.Handshake, 0), defaultHandshake), c.Short}
 }
 
 // Env is what a Dialer works with that is not data. The zero value is usable:
@@ -63,10 +64,14 @@ func New(cfg Config, env Env) *Dialer {
 	return d
 }
 
-// WithTimeouts returns a Dialer that differs in its deadlines only.
+// WithTimeouts returns a Dialer that differs in what Config says only.
 func (d *Dialer) WithTimeouts(cfg Config) *Dialer {
 	c := *d
 	c.cfg = cfg.withDefaults()
+	c.net.KeepAlive = 0 // the usual
+	if cfg.Short {
+		c.net.KeepAlive = -1
+	}
 	return &c
 }
 
