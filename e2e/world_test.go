@@ -42,7 +42,7 @@ func worldScale() scale {
 		return scale{upstreams: 200, workers: 50, warm: 5 * time.Second, steady: time.Minute, churn: 2 * time.Minute, every: 30 * time.Second,
 			rightWarm: 0.995, rightDead: 0.99, timed: true, timeout: 6 * time.Second}
 	}
-	return scale{upstreams: 60, workers: 8, warm: 2 * time.Second, steady: 3 * time.Second, churn: 2 * time.Second, every: time.Minute,
+	return scale{upstreams: 60, workers: 8, warm: time.Second, steady: 2 * time.Second, churn: 1500 * time.Millisecond, every: time.Minute,
 		rightWarm: 0.97, rightDead: 0.9, timeout: 3 * time.Second} // too few requests for more
 }
 
@@ -227,15 +227,21 @@ func (w *world) load(workers int, d time.Duration, base string, client func(i in
 	return r
 }
 
-// direct loads the healthy HTTP upstreams themselves.
-func (w *world) direct(t *testing.T, base string) *tally {
+// direct loads the healthy HTTP upstreams themselves, for plain pages and others.
+func (w *world) direct(t *testing.T) map[string]*tally {
 	var healthy []string
 	for _, x := range w.lab.Truth() {
 		if x.Behaviour == lab.Healthy && x.Protocol == proxy.HTTP {
 			healthy = append(healthy, x.Endpoint.String())
 		}
 	}
-	return w.load(len(healthy), min(w.size.steady/2, 10*time.Second), base, func(i int) *http.Client { return w.client(t, healthy[i]) })
+	d, client := min(w.size.steady/2, 10*time.Second), func(i int) *http.Client { return w.client(t, healthy[i]) }
+	var plain, secure *tally
+	var wg sync.WaitGroup
+	wg.Go(func() { plain = w.load(len(healthy), d, w.lab.HTTPName(), client) })
+	wg.Go(func() { secure = w.load(len(healthy), d, w.lab.HTTPSName(), client) })
+	wg.Wait()
+	return map[string]*tally{"http": plain, "https": secure}
 }
 
 // both loads the gateway with plain requests and with tunnels at once, and holds
@@ -315,7 +321,7 @@ func TestWorld(t *testing.T) {
 	w := newWorld(t, size)
 	w.checked(t)
 	t.Logf("checked after %v", time.Since(began).Round(time.Millisecond))
-	base := map[string]*tally{"http": w.direct(t, w.lab.HTTPName()), "https": w.direct(t, w.lab.HTTPSName())}
+	base := w.direct(t)
 	w.both(t, "warm-up", size.warm, 0)
 	plain, secure := w.both(t, "steady", size.steady, size.rightWarm)
 	for kind, r := range map[string]*tally{"http": plain, "https": secure} {

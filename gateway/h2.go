@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 http.Server takes no connection whose first bytes were read, and does not tell :scheme apart
+
 package gateway
 
 import (
@@ -6,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,7 +38,7 @@ type h2 struct {
 func newH2(idle time.Duration) (*h2, error) {
 	h := &h2{
 		server: &http2.Server{MaxConcurrentStreams: h2Streams, MaxUploadBufferPerStream: h2Upload, MaxUploadBufferPerConnection: 4 * h2Upload, IdleTimeout: idle},
-		base:   &http.Server{MaxHeaderBytes: headLimit},
+		base:   &http.Server{MaxHeaderBytes: headLimit, ErrorLog: log.New(io.Discard, "", 0)},
 	}
 	return h, http2.ConfigureServer(h.base, h.server)
 }

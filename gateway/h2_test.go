@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 only this package lets a test send any stream over a connection of its own
+
 package gateway_test
 
 import (
