@@ -21,7 +21,7 @@ import (
 // sourcesCommand makes "freeway sources".
 func (a *app) sourcesCommand() *cobra.Command {
 	var server string
-	var all bool
+	var show sourcesView
 	cmd := &cobra.Command{
 		Use:   "sources",
 		Short: "Show the lists and what each is worth",
@@ -33,18 +33,29 @@ show those of the configuration.
   ONLY     that no other list names now        EVER     live at any time
   LATENCY  median of those live                CHANGED  when the list was last another
   COST     bytes received, requests and time of all runs`,
-		Example: "  freeway sources\n  freeway sources --all\n  freeway sources test https://example.com/list.txt",
+		Example: "  freeway sources\n  freeway sources --all --wide\n  freeway sources test https://example.com/list.txt",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server, all) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server, show) },
 	}
 	serverFlag(cmd, &server)
-	cmd.Flags().BoolVar(&all, "all", false, "those that are off, too")
+	cmd.Flags().BoolVar(&show.all, "all", false, "those that are off, too")
+	cmd.Flags().BoolVar(&show.wide, "wide", false, "what went wrong in full length")
+	cmd.Flags().StringVar(&show.format, "format", "table", "table, or json: all that GET /api/sources knows")
 	cmd.AddCommand(a.sourcesTest())
 	return cmd
 }
 
+// sourcesView is what "freeway sources" shows and how.
+type sourcesView struct {
+	all, wide bool
+	format    string
+}
+
 // sources prints what the server says, else what is configured.
-func (a *app) sources(ctx context.Context, server string, all bool) error {
+func (a *app) sources(ctx context.Context, server string, show sourcesView) error {
+	if show.format != "table" && show.format != "json" {
+		return usagef("--format %q is neither table nor json", show.format)
+	}
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
@@ -54,9 +65,9 @@ func (a *app) sources(ctx context.Context, server string, all bool) error {
 		return err
 	}
 	body, err := c.get(ctx, "/api/sources", nil)
-	if errors.Is(err, errNoServer) && server == "" {
+	if errors.Is(err, errNoServer) && server == "" && show.format == "table" {
 		a.note("no server is running at %s: these are the sources of the configuration", c.base.Host)
-		return a.configuredSources(cfg, all)
+		return a.configuredSources(cfg, show.all)
 	}
 	if err != nil {
 		return err
@@ -65,17 +76,44 @@ func (a *app) sources(ctx context.Context, server string, all bool) error {
 	if err := json.Unmarshal(body, &page); err != nil {
 		return fmt.Errorf("the server's answer: %w", err)
 	}
+	if show.format == "json" {
+		return a.sourcesJSON(page.Items, show.all)
+	}
 	slices.SortStableFunc(page.Items, byWorth)
 	rows := [][]string{{"NAME", "OFFERS", "NEW", "ONLY", "LIVE", "FIRST", "EVER", "LATENCY", "COST", "CHANGED", "READ", "RESULT"}}
 	off := 0
 	for _, r := range page.Items {
-		if !r.Enabled && !all {
+		if !r.Enabled && !show.all {
 			off++
 			continue
 		}
-		rows = append(rows, worthRow(r))
+		rows = append(rows, worthRow(r, show.wide))
 	}
 	return a.sourceTable(rows, off)
+}
+
+// sourcesJSON prints what the server says, as JSON, with escapes escaped.
+func (a *app) sourcesJSON(items []scraper.Result, all bool) error {
+	shown := make([]scraper.Result, 0, len(items))
+	for _, r := range items {
+		if r.Enabled || all {
+			shown = append(shown, r)
+		}
+	}
+	text, err := json.MarshalIndent(shown, "", "  ")
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, r := range string(text) {
+		if r >= 0x7f && r < 0xa0 { // JSON need not escape these; terminals obey them
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	_, err = fmt.Fprintln(a.stdout, b.String())
+	return err
 }
 
 // sourceTable prints the rows and how many were left out.
@@ -103,13 +141,13 @@ func byWorth(a, b scraper.Result) int {
 }
 
 // worthRow is a source in the table.
-func worthRow(r scraper.Result) []string {
+func worthRow(r scraper.Result, wide bool) []string {
 	w := r.Worth
 	if r.LastRun.IsZero() {
-		return []string{r.Name, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", outcome(r)}
+		return []string{r.Name, "-", "-", "-", "-", "-", "-", "-", "-", "-", "-", outcome(r, wide)}
 	}
 	return []string{r.Name, strconv.Itoa(r.Candidates), strconv.Itoa(r.Total.New), strconv.Itoa(w.Exclusive), strconv.Itoa(w.Live),
-		share(w.FirstLive, w), share(w.EverLive, w), latency(w.Latency), costs(r.Total), ago(r.Changed), ago(r.LastRun), outcome(r)}
+		share(w.FirstLive, w), share(w.EverLive, w), latency(w.Latency), costs(r.Total), ago(r.Changed), ago(r.LastRun), outcome(r, wide)}
 }
 
 // configuredSources prints the sources without what became of them.
@@ -221,13 +259,14 @@ func ago(t time.Time) string {
 	return short(max(time.Since(t), 0))
 }
 
-// outcome is the latest run in a few words that fit into a table.
-func outcome(r scraper.Result) string {
+// outcome is the latest run in a few words that fit into a table, or, if wide,
+// in all that is known of an error.
+func outcome(r scraper.Result, wide bool) string {
 	const longest = 48
 	text := "ok"
 	switch {
 	case r.Err != "":
-		if text = strings.Map(printable, r.Err); len(text) > longest {
+		if text = strings.Map(printable, r.Err); len(text) > longest && !wide {
 			text = strings.ToValidUTF8(text[:longest], "") + "..."
 		}
 	case r.LastRun.IsZero():

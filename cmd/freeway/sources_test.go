@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +54,18 @@ func TestSourcesFromTheServer(t *testing.T) {
 	}
 	_, out, _ = command(t, nil, "sources", "--server", url, "--all")
 	check(out, head, a, []string{"b", "-"}, []string{"c", "0"}, []string{"off", "-"})
+	_, out, _ = command(t, nil, "sources", "--server", url, "--wide")
+	if !strings.Contains(out, "a long story about it that nobody reads to the end") || strings.ContainsAny(out, "\x1b\u009b") {
+		t.Errorf("sources --wide does not print the whole error, and nothing else:\n%q", out)
+	}
+	var items []scraper.Result
+	_, out, _ = command(t, nil, "sources", "--server", url, "--format", "json")
+	if err := json.Unmarshal([]byte(out), &items); err != nil || len(items) != 3 || strings.ContainsAny(out, "\x1b\u009b") || !strings.Contains(out, "nobody reads to the end") {
+		t.Errorf("sources --format json = %d items, %v, want 3:\n%q", len(items), err, out)
+	}
+	if code, _, errs := command(t, nil, "sources", "--format", "xml"); code != 2 || !strings.Contains(errs, "neither table nor json") {
+		t.Errorf("sources --format xml = %d, %q", code, errs)
+	}
 	url, _ = adminServer(t, 200, "[")
 	if code, _, errs := command(t, nil, "sources", "--server", url); code != 1 || !strings.Contains(errs, "the server's answer") {
 		t.Errorf("sources of a broken answer = %d, %q", code, errs)
