@@ -71,7 +71,7 @@ func nothingIn(refused []scraper.Rejection) error {
 }
 
 func (a *API) parseOptions(in *addInput) (scraper.ParseOptions, error) {
-	o := scraper.ParseOptions{As: in.As, Pool: in.Pool, Policy: a.env.Policy, ContentType: in.ContentType}
+	o := scraper.ParseOptions{As: in.As, Pool: in.Pool, Policy: a.env.Policy, ContentType: in.ContentType, MaxBytes: 2 * maxList}
 	src := scraper.Source{Name: "api", File: "-", As: in.As, Pool: in.Pool}
 	if in.Protocol != "" {
 		src.Protocols = strings.Split(strings.ToLower(in.Protocol), ",")
