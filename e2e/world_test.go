@@ -43,7 +43,7 @@ func worldScale() scale {
 			rightWarm: 0.995, rightDead: 0.99, timed: true, timeout: 6 * time.Second}
 	}
 	return scale{upstreams: 60, workers: 8, warm: time.Second, steady: 2 * time.Second, churn: 1500 * time.Millisecond, every: time.Minute,
-		rightWarm: 0.97, rightDead: 0.9, timeout: 3 * time.Second} // too few requests for more
+		rightWarm: 0.93, rightDead: 0.8, timeout: 3 * time.Second} // too few requests for more
 }
 
 // worldMix is a bad list: 15 % work.

@@ -211,7 +211,7 @@ func TestHedgesAmongFailures(t *testing.T) {
 		c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: l.Roots()}
 		c.Transport.(*http.Transport).DisableKeepAlives = true
 		wg.Go(func() {
-			for i := range 25 {
+			for i := range 12 {
 				if err := bytesOf(c, l.HTTPSName(), 1000+i); err != nil {
 					t.Error(err)
 				}
@@ -226,7 +226,7 @@ func TestHedgesAmongFailures(t *testing.T) {
 		return conns+tunnels+requests+r.p.leased == 0
 	})
 	overtaken := 0
-	for _, o := range r.p.outcomes(t, 200) {
+	for _, o := range r.p.outcomes(t, 90) {
 		if o.Overtaken {
 			overtaken++
 		}
