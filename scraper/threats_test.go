@@ -20,8 +20,11 @@ import (
 
 // The tests of this file have a list's server misbehave and look at what comes
 // out at the other end: an error of one source, bounded in time and memory,
-// and nothing in the pool. Dripping and endless pages, redirects, panics and
-// overlapping runs are in fetch_test.go, run_test.go and schedule_test.go.
+// and nothing in the pool. Others of the kind are elsewhere in this package:
+// TestTimeLimit (dripping), TestSizeLimit (endless), TestRedirects (many, to
+// files, to private addresses), TestAPanicStaysInItsSource,
+// TestOneNetworkCannotFloodASource, TestTextOfServersIsEscaped, TestNoOverlap and
+// TestTheClockIsSetBack; the end-to-end tests look at exports and terminals.
 
 // TestBombsOfAServer: bodies that are small on the wire and huge when they are
 // unpacked.
