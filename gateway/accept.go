@@ -57,11 +57,27 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 		return
 	}
 	g.m.connections.Inc()
-	g.wg.Go(func() {
-		defer g.forget(c)
+	g.wg.Go(func() { g.serve(ctx, c) })
+}
+
+// serve serves the connection. A tunnel goes on in a fresh goroutine, because
+// the stack of this one has grown and tunnels are many and last long.
+func (g *Gateway) serve(ctx context.Context, c *client) {
+	guarded := func(do func()) {
 		defer c.afterPanic()
 		defer g.recover()
-		c.serve(ctx)
+		do()
+	}
+	guarded(func() { c.serve(ctx) })
+	if c.then == nil {
+		g.forget(c)
+		return
+	}
+	then := c.then
+	g.wg.Go(func() {
+		defer g.forget(c)
+		c.then = nil
+		guarded(then)
 	})
 }
 
@@ -87,10 +103,10 @@ func (g *Gateway) recover() {
 }
 
 // afterPanic ends the request that was being served, if there is one: only a
-// panic leaves it behind.
+// panic leaves it behind, or a tunnel that is yet to be carried.
 func (c *client) afterPanic() {
 	x := c.x
-	if x == nil {
+	if x == nil || c.then != nil {
 		return
 	}
 	r := refusef(codeInternal, "the request could not be served")

@@ -14,7 +14,7 @@ import (
 )
 
 // BenchmarkKeepAliveGET is one request over a kept client connection through a
-// loopback upstream that is dialled for it.
+// kept connection of a loopback upstream.
 func BenchmarkKeepAliveGET(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,10 +31,12 @@ func BenchmarkKeepAliveGET(b *testing.B) {
 			go func() {
 				defer c.Close()
 				buf := make([]byte, 4096)
-				if n, _ := c.Read(buf); n > 0 {
+				for {
+					if n, _ := c.Read(buf); n == 0 {
+						return
+					}
 					_, _ = c.Write(answer)
 				}
-				_, _ = c.Read(buf)
 			}()
 		}
 	}()

@@ -38,6 +38,7 @@ type client struct {
 	http   bool        // it speaks HTTP
 	excess bool        // over the connection limit: told so and closed
 	idle   atomic.Bool // waits for a request
+	then   func()      // carries the tunnel that the connection has become, in a goroutine of its own
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}

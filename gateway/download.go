@@ -13,14 +13,14 @@ import (
 
 // download is the upstream's side of a leg.
 func (f *flow) download(l *leg) {
-	buf := small.Get().(*[]byte)
-	defer small.Put(buf)
+	from := newSource(f.x.c.g, l.up)
 	_ = l.up.SetReadDeadline(time.Now().Add(f.idle))
-	n, err := f.readFirst(l, *buf)
-	first := opening{data: (*buf)[:n], err: err}
+	data, err := f.readFirst(l, from)
+	first := opening{data: data, err: err}
+	defer func() { from.done(0) }()
 	if l.state.Load() == waiting {
-		first.early = n > 0
-		f.awaitClient(l, n > 0)
+		first.early = len(data) > 0
+		f.awaitClient(l, len(data) > 0)
 	}
 	l.odd.Store(first.early && plausibleTLS(first.data) == notTLS)
 	if !l.state.CompareAndSwap(waiting, open) {
@@ -28,7 +28,9 @@ func (f *flow) download(l *leg) {
 		case shut:
 			return
 		case held:
-			l.fill(*buf, &first)
+			if from.buf != nil {
+				l.fill(*from.buf, &first)
+			}
 			l.opening <- first
 			if !<-l.verdict {
 				return
@@ -36,7 +38,7 @@ func (f *flow) download(l *leg) {
 		}
 	}
 	f.judge(l, first)
-	f.deliver(l, first)
+	f.deliver(l, first, from)
 }
 
 // awaitClient gives a client the time to speak before it gets what the
@@ -63,12 +65,13 @@ func (f *flow) awaitClient(l *leg, bytes bool) {
 }
 
 // readFirst waits for the first bytes, for as long as the tunnel is not idle.
-func (f *flow) readFirst(l *leg, buf []byte) (int, error) {
+func (f *flow) readFirst(l *leg, from *source) ([]byte, error) {
 	for {
-		n, err := l.up.Read(buf)
-		if n > 0 || err == nil || !f.restIdle(l.up, err, nil) {
-			return n, err
+		data, err := from.read()
+		if len(data) > 0 || err == nil || !f.restIdle(l.up, err, nil) {
+			return data, err
 		}
+		from.done(0)
 	}
 }
 
@@ -121,12 +124,13 @@ func (f *flow) credit(l *leg) time.Duration {
 }
 
 // deliver gives the client what came first and everything behind it.
-func (f *flow) deliver(l *leg, first opening) {
+func (f *flow) deliver(l *leg, first opening, from *source) {
 	c, source := f.x.c, first.err
 	var sink error
 	if len(first.data) > 0 {
 		l.records.feed(first.data)
 		sink = f.send(c.conn, first.data, &f.down)
+		from.done(0) // the data is used up
 	}
 	if sink == nil && source == nil {
 		source, sink = f.copy(c.conn, l.up, &f.down, l)

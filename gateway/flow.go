@@ -15,19 +15,12 @@ import (
 )
 
 const (
-	smallSize = 2 << 10                // buffer of a direction that is idle
-	largeSize = 32 << 10               // of one that filled its small buffer
 	halfGrace = 60 * time.Second       // how long one direction may be silent once the other has ended
 	hangupLag = 500 * time.Millisecond // how long a client may take to speak into a tunnel that ended without a word
 	greetHold = 300 * time.Millisecond // how long what an upstream sends first is kept from a client that may be about to speak TLS
 
 	creditBytes = 64 << 10         // after this much has come down, a tunnel counts as a success
 	creditAfter = 10 * time.Second // or after this long, so that tunnels that stay up for hours count early
-)
-
-var (
-	small = sync.Pool{New: func() any { b := make([]byte, smallSize); return &b }}
-	large = sync.Pool{New: func() any { b := make([]byte, largeSize); return &b }}
 )
 
 // flow is a tunnel that is up: the client on one side and, one after the other
@@ -252,31 +245,25 @@ func (f *flow) patience() time.Duration {
 // copy moves bytes until the source ends or either side fails. l is the leg
 // that they come from, nil when they come from the client.
 func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sink error) {
-	pool := &small
-	buf := pool.Get().(*[]byte)
-	defer func() { pool.Put(buf) }()
+	from := newSource(f.x.c.g, src)
 	for {
-		n, err := src.Read(*buf)
+		data, err := from.read()
+		n := len(data)
 		if n > 0 {
-			if sink = f.send(dst, (*buf)[:n], count); sink != nil {
-				return nil, sink
-			}
-			if l != nil {
-				l.records.feed((*buf)[:n])
+			if sink = f.send(dst, data, count); sink == nil && l != nil {
+				l.records.feed(data)
 				f.credit(l)
 			}
 		}
+		from.done(n)
 		switch {
+		case sink != nil:
+			return nil, sink
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			return nil, nil
 		case !f.restIdle(src, err, l):
 			return err, nil
-		}
-		if n == smallSize && pool == &small {
-			pool.Put(buf)
-			pool = &large
-			buf = pool.Get().(*[]byte)
 		}
 	}
 }

@@ -52,6 +52,7 @@ type Gateway struct {
 	creditAfter time.Duration // of tunnels; tests make it short
 	ending      atomic.Bool   // no new connections or requests
 	tunnels     atomic.Int64
+	hugeBuffers atomic.Int64
 	running     atomic.Int64 // requests
 
 	wg sync.WaitGroup // accept loops and clients

@@ -24,11 +24,12 @@ func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) 
 }
 
 // tunnel serves one CONNECT or SOCKS request. succeed tells the client that
-// the tunnel is up, refuse that it is not. The connection is used up afterwards.
+// the tunnel is up, refuse that it is not. The connection is used up: what is left
+// to do is in client.then.
 func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse func(*refusal)) {
-	ctx, cancel := context.WithCancel(ctx)
+	until, cancel := context.WithCancel(ctx)
 	defer cancel()
-	timed, stopTimer := context.WithDeadline(ctx, x.until)
+	timed, stopTimer := context.WithDeadline(until, x.until)
 	defer stopTimer()
 	unwatch := x.c.watch(cancel, true)
 	defer unwatch()
@@ -46,8 +47,10 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 		x.end(errGone)
 		return
 	}
-	x.carry(ctx, t, up, waiting)
-	x.end(nil)
+	x.c.then = func() {
+		x.carry(ctx, t, up, waiting)
+		x.end(nil)
+	}
 }
 
 // carry runs a tunnel that is up until its end.
