@@ -40,6 +40,7 @@ type scan struct {
 	printed map[proxy.Endpoint]bool
 	live    int
 	checked int
+	summary summary
 	unread  bool  // an input could not be read
 	broken  error // the output cannot be written any more
 }
@@ -263,7 +264,15 @@ func (s *scan) announce(total int, c *checker.Checker) {
 	if r := s.cfg.Checker.Rate; r > 0 {
 		rate = fmt.Sprintf("at most %g connections a second", r)
 	}
-	s.app.note("scanning %d proxies with %s, %s, timeout %v", total, judges, rate, s.cfg.Checker.Timeout)
+	s.app.note("scanning %d proxies with %s, %s, %s", total, judges, rate, timeouts(s.cfg.Checker))
+}
+
+// timeouts says how long is waited.
+func timeouts(c checker.Config) string {
+	if c.FixedTimeouts {
+		return fmt.Sprintf("time-outs %v to connect and %v a step", c.ConnectTimeout, c.Timeout)
+	}
+	return fmt.Sprintf("time-outs as live ones need, at most %v to connect and %v a step", c.ConnectTimeout, c.Timeout)
 }
 
 // watchJudges ends a scan that cannot begin because no judge can be reached.
@@ -305,6 +314,7 @@ func (s *scan) Report(v proxy.Verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.checked += len(v.Job.Entries)
+	s.summary.verdict(&v)
 	for _, o := range v.Outcomes {
 		if e, ok := s.pool.Find(o.Endpoint); ok {
 			s.show(e)
@@ -328,6 +338,7 @@ func (s *scan) show(e proxy.Entry) {
 	s.printed[e.Endpoint] = true
 	if good {
 		s.live++
+		s.summary.live(&e)
 	}
 	s.broken = s.printer.print(e)
 }
@@ -344,6 +355,9 @@ func (s *scan) finish(ctx context.Context) error {
 		ended = ", interrupted"
 	}
 	s.app.note("%d live of %d checked%s", s.live, s.checked, ended)
+	if text := s.summary.text(); text != "" {
+		s.app.note("%s", strings.TrimSuffix(text, "\n"))
+	}
 	if s.live < s.flags.minLive {
 		return fmt.Errorf("%d live, fewer than the %d of --min-live", s.live, s.flags.minLive)
 	}

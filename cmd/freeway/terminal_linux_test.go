@@ -90,6 +90,34 @@ func TestTableOnATerminal(t *testing.T) {
 	}
 }
 
+// TestTerminalWithoutASize: some terminals say that they have no rows and no
+// columns; the progress is shown all the same, and nothing else is lost.
+func TestTerminalWithoutASize(t *testing.T) {
+	t.Parallel()
+	screen, tty := terminal(t)
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{}); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string, 1)
+	go func() {
+		var all bytes.Buffer
+		io.Copy(&all, screen) //nolint:errcheck // it fails when the terminal is closed
+		read <- all.String()
+	}()
+	args := scanLab(t, 3, 0)
+	code := run(t.Context(), append(args[:1:1], args[3:]...), []string{"TERM=xterm"}, strings.NewReader(""), tty, tty)
+	tty.Close()
+	seen := <-read
+	for _, want := range []string{"of 3 checked", " a second", "PROXY ", "3 live of 3 checked", "latency"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("scan = %d, %q is not on the screen:\n%q", code, want, seen)
+		}
+	}
+	if n := strings.Count(seen, "http://127."); code != 0 || n != 3 {
+		t.Errorf("scan = %d with %d rows, want 0 with 3:\n%q", code, n, seen)
+	}
+}
+
 // TestDumbTerminal: there nothing moves the cursor.
 func TestDumbTerminal(t *testing.T) {
 	t.Parallel()
