@@ -51,8 +51,7 @@ func (h *h2) drain() {
 }
 
 // beginsH2 reports whether the client begins with the preface of HTTP/2, which it
-// may do only when both sides agreed to in the TLS handshake. Some clients agree
-// and then speak HTTP/1.1.
+// may do only when both sides agreed to in the TLS handshake.
 func (c *client) beginsH2() bool {
 	t, ok := c.conn.(*tls.Conn)
 	if !ok || t.ConnectionState().NegotiatedProtocol != h2Name {

@@ -215,7 +215,7 @@ func TestH2Cut(t *testing.T) {
 }
 
 // TestInsideTLS: SOCKS and HTTP/1.1 are served there too, also when the client
-// agreed to HTTP/2 and then speaks HTTP/1.1.
+// offers HTTP/2 as well.
 func TestInsideTLS(t *testing.T) {
 	t.Parallel()
 	echo := serve(t, func(c *wire) { _, _ = io.Copy(c.Conn, c.r) }).String()
@@ -288,5 +288,34 @@ func TestH2StreamsAreBounded(t *testing.T) {
 	conns, _, _ := r.g.Counts()
 	if conns > 5 {
 		t.Errorf("%d connections", conns)
+	}
+}
+
+// TestGoClientOverTLS: net/http offers HTTP/2 to a proxy inside TLS, but cannot
+// speak it there; it is served all the same.
+func TestGoClientOverTLS(t *testing.T) {
+	t.Parallel()
+	hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
+	plain, secure := httptest.NewServer(hello), httptest.NewTLSServer(hello)
+	t.Cleanup(plain.Close)
+	t.Cleanup(secure.Close)
+	_, addr, roots := secured(t, gateway.Config{}, honest(t))
+	roots.AddCert(secure.Certificate())
+	_, port, _ := net.SplitHostPort(addr)
+	for _, force := range []bool{false, true} {
+		tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "https", Host: "localhost:" + port}), ForceAttemptHTTP2: force, TLSClientConfig: &tls.Config{RootCAs: roots}}
+		t.Cleanup(tr.CloseIdleConnections)
+		for _, target := range []string{plain.URL, secure.URL, plain.URL} {
+			p, err := (&http.Client{Transport: tr, Timeout: patience}).Get(target)
+			if err != nil {
+				t.Errorf("HTTP/2 offered %v, %s: %v", force, target, err)
+				continue
+			}
+			body, err := io.ReadAll(p.Body)
+			p.Body.Close()
+			if err != nil || string(body) != "hello" {
+				t.Errorf("HTTP/2 offered %v, %s: %v %q, %v", force, target, p.Status, body, err)
+			}
+		}
 	}
 }

@@ -26,13 +26,15 @@ type fileState struct {
 
 const certEvery = time.Second // how often the files are looked at, at most
 
-// serverTLS loads the pair once and follows its files.
+// serverTLS loads the pair once and follows its files. Whoever offers HTTP/1.1 as
+// well gets that: net/http offers HTTP/2 to every proxy inside TLS, and cannot
+// speak it there.
 func serverTLS(cfg TLS) (*tls.Config, error) {
 	f := &certFiles{cert: cfg.Cert, key: cfg.Key}
 	if err := f.load(); err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{h2Name, "http/1.1"},
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1", h2Name},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(time.Now()), nil }}, nil
 }
 
