@@ -1,0 +1,114 @@
+package gateway_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"freeway/gateway"
+	"freeway/proxy"
+)
+
+// statusItem is one member of Proxy-Status: a list of items with parameters (RFC
+// 8941 sections 3.1 and 3.3), of which RFC 9209 section 2 allows a token in front.
+var statusItem = regexp.MustCompile(`^[A-Za-z*][A-Za-z0-9!#$%&'*+.^_|~:/` + "`" + `-]*((; *[a-z*][a-z0-9_.*-]*)(=([A-Za-z*][A-Za-z0-9!#$%&'*+.^_|~:/` + "`" + `-]*|"([ !#-\[\]-~]|\\["\\])*"|-?[0-9]{1,15}|\?[01]))?)*$`)
+
+// errorTypes are those of RFC 9209 section 2.3.
+var errorTypes = []string{"dns_timeout", "dns_error", "destination_not_found", "destination_unavailable", "destination_ip_prohibited", "destination_ip_unroutable",
+	"connection_refused", "connection_terminated", "connection_timeout", "connection_read_timeout", "connection_write_timeout", "connection_limit_reached",
+	"tls_protocol_error", "tls_certificate_error", "tls_alert_received", "http_request_error", "http_request_denied", "http_response_incomplete",
+	"http_response_header_section_size", "http_response_header_size", "http_response_body_size", "http_response_trailer_section_size", "http_response_trailer_size",
+	"http_response_transfer_coding", "http_response_content_coding", "http_response_timeout", "http_upgrade_failed", "http_protocol_error",
+	"proxy_internal_response", "proxy_internal_error", "proxy_configuration_error", "proxy_loop_detected"}
+
+// TestEveryAnswer: each answer of the gateway's own says by the rules what is
+// wrong, and nothing of who was tried or which version this is.
+func TestEveryAnswer(t *testing.T) {
+	t.Parallel()
+	users := []gateway.User{{Name: "bob", Password: password(""), Rate: 0.001, Burst: 1, Require: "country-de"}}
+	const get = "GET http://example.com/ HTTP/1.1\r\nHost: x\r\n"
+	const bob = "Proxy-Authorization: Basic Ym9iOg==\r\n"
+	dead := refused(t)
+	none := &picker{changed: make(chan struct{})}
+	for _, tt := range []struct {
+		name   string
+		cfg    gateway.Config
+		p      *picker
+		ups    []proxy.Endpoint
+		send   string
+		status int
+		code   string
+	}{
+		{"auth", gateway.Config{Users: users}, nil, nil, get + "\r\n", 407, "auth_required"},
+		{"options", gateway.Config{}, nil, nil, get + "Freeway-Options: x-1\r\n\r\n", 400, "bad_options"},
+		{"forbidden options", gateway.Config{Users: users}, nil, nil, get + bob + "Freeway-Options: country-us\r\n\r\n", 403, "forbidden_options"},
+		{"head", gateway.Config{}, nil, nil, "GET / HTTP/1.1\r\n\r\n", 400, "bad_request"},
+		{"version", gateway.Config{}, nil, nil, "GET http://a/ HTTP/2.0\r\n\r\n", 505, "bad_request"},
+		{"large", gateway.Config{}, nil, nil, get + strings.Repeat("A: b\r\n", 20_000), 431, "bad_request"},
+		{"expectation", gateway.Config{}, nil, nil, "POST http://a.example/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nExpect: x\r\n\r\n", 417, "expectation_failed"},
+		{"target", gateway.Config{}, nil, nil, "GET http://10.0.0.1/ HTTP/1.1\r\nHost: x\r\n\r\n", 403, "forbidden_target"},
+		{"port", gateway.Config{}, nil, nil, "CONNECT example.com:25 HTTP/1.1\r\nHost: x\r\n\r\n", 403, "forbidden_target"},
+		{"credentials", gateway.Config{}, nil, nil, get + "Authorization: Basic x\r\n\r\n", 403, "plaintext_credentials"},
+		{"plain", gateway.Config{PlainHTTP: "refuse"}, nil, nil, get + "\r\n", 403, "plain_http"},
+		{"quota", gateway.Config{Users: users}, none, nil, get + bob + "\r\n" + get + bob + "\r\n", 429, "quota"},
+		{"busy target", gateway.Config{Targets: []gateway.TargetRule{{Domain: "example.com", Rate: 0.001}}}, none, nil, get + "\r\n" + get + "\r\n", 503, "overload"},
+		{"nobody", gateway.Config{}, none, nil, get + "\r\n", 503, "no_upstream"},
+		{"failed", gateway.Config{}, nil, []proxy.Endpoint{dead}, get + "\r\n", 502, "upstreams_failed"},
+		{"failed tunnel", gateway.Config{}, nil, []proxy.Endpoint{dead}, "CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", 502, "upstreams_failed"},
+		{"deadline", gateway.Config{Timeouts: gateway.Timeouts{Total: 50 * time.Millisecond}}, nil, []proxy.Endpoint{silent(t)}, get + "\r\n", 504, "deadline"},
+		{"session", gateway.Config{}, &picker{err: proxy.ErrSessionLost, changed: make(chan struct{})}, nil, get + "\r\n", 502, "session_lost"},
+		{"down", gateway.Config{}, &picker{err: proxy.ErrTargetDown, changed: make(chan struct{})}, nil, get + "\r\n", 502, "target_down"},
+	} {
+		r := (*rig)(nil)
+		if tt.p != nil {
+			r = startRig(t, tt.cfg, tt.p)
+		} else {
+			r = newRig(t, tt.cfg, tt.ups...)
+		}
+		w := r.conn()
+		go func() { _, _ = w.Write([]byte(tt.send)) }()
+		p, body := w.answer("GET")
+		for n := strings.Count(tt.send, "GET http"); n > 1; n-- { // the first is served
+			p, body = w.answer("GET")
+		}
+		status := p.Header.Values("Proxy-Status")
+		kind := ""
+		if len(status) == 1 {
+			_, kind, _ = strings.Cut(status[0], "; error=")
+			kind, _, _ = strings.Cut(kind, ";")
+		}
+		if p.StatusCode != tt.status || p.Header.Get("Freeway-Error") != tt.code || p.Header.Get("Freeway-Request-Id") == "" || p.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %v %v, want %d %s", tt.name, p.Status, p.Header, tt.status, tt.code)
+		}
+		if len(status) != 1 || !statusItem.MatchString(status[0]) || !strings.HasPrefix(status[0], "freeway;") || !slices.Contains(errorTypes, kind) {
+			t.Errorf("%s: Proxy-Status %q", tt.name, status)
+		}
+		if wait := p.Header.Get("Retry-After"); (wait != "") != (p.StatusCode == 429 || p.StatusCode == 503) || wait != "" && strings.Trim(wait, "0123456789") != "" {
+			t.Errorf("%s: Retry-After %q", tt.name, wait)
+		}
+		if all := p.Header.Get("Via") + p.Header.Get("Server") + body; strings.Contains(all, dead.Host) || strings.Contains(all, "go1") || strings.Contains(all, "Ym9i") {
+			t.Errorf("%s: the answer tells too much: %v %q", tt.name, p.Header, body)
+		}
+	}
+}
+
+// FuzzStyles: nothing of the other spellings panics, and what is accepted is possible.
+func FuzzStyles(f *testing.F) {
+	for _, s := range []string{"x__cr.fr;sessttl.60", "x-us-1234", "x-us-rotate", "x_country-us_session-a1_lifetime-10m", "x__;", "x--", "x__cr.;."} {
+		f.Add(s)
+	}
+	var cfgs []gateway.Config
+	for _, style := range []string{"", "freeway", "dataimpulse", "iproyal", "webshare"} {
+		cfgs = append(cfgs, gateway.Config{Users: []gateway.User{{Name: "x", Password: password(""), Style: style}}})
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, cfg := range cfgs {
+			w, err := gateway.Want(cfg, s, "http://example.com/")
+			if err == nil && (!strings.HasPrefix(s, "x") && !strings.HasPrefix(s, "%78") || len(w.Session.ID) > 64 || w.SessionTTL < 0 || w.SessionTTL > 24*time.Hour || w.Strict && w.Soft) {
+				t.Errorf("%q in style %q: %+v", s, cfg.Users[0].Style, w)
+			}
+		}
+	})
+}
