@@ -172,6 +172,13 @@ func TestMinInterval(t *testing.T) {
 			if _, err := p.Pick(context.Background(), polite); !errors.Is(err, proxy.ErrNone) {
 				t.Errorf("round %d: Pick = %v, want that all rest", round, err)
 			}
+			held := polite
+			held.Session = proxy.SessionKey{User: "bob", ID: "a"}
+			held.Target = target(t, "held.example")
+			first := pick(t, p, held)
+			if again := pick(t, p, held); again.Entry.Endpoint != first.Entry.Endpoint {
+				t.Errorf("round %d: the session moved because its exit rests", round)
+			}
 			other := polite
 			other.Target = target(t, "else.example")
 			pick(t, p, other).Close()
