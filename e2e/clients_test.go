@@ -37,8 +37,9 @@ type bench struct {
 // unproxied keeps the environment from having a say.
 var unproxied = []string{"no_proxy=", "NO_PROXY=", "http_proxy=", "https_proxy=", "all_proxy="}
 
-// newBench starts everything and waits until all upstreams are live.
-func newBench(t *testing.T) *bench {
+// newBench starts everything and waits until all upstreams are live. more is
+// added to the configuration of the gateway.
+func newBench(t *testing.T, more string) *bench {
 	t.Helper()
 	l, err := lab.Start(context.Background(), lab.Config{Seed: 3, AllowLoopback: true})
 	if err != nil {
@@ -64,11 +65,11 @@ func newBench(t *testing.T) *bench {
 	site := newSite(t)
 	b.plain, b.tls = b.o.serve(t, site, false), b.o.serve(t, site, true)
 	b.server = serve(t, fmt.Sprintf(`
-gateway: {listen: "GATEWAY", rotation: round-robin}
+gateway: {listen: "GATEWAY", rotation: round-robin%s}
 sources: {builtin: false, list: [{name: lab, file: %q}]}
 checker: {judges: [{url: %q, key_file: %q}, {url: %q, key_file: %q}], judge_ca: %q, own_ips: [127.0.0.1]}
 network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
-`, dir+"/list.txt", l.JudgeHTTP()+"/", dir+"/judge.key", l.JudgeHTTPS()+"/", dir+"/judge.key", dir+"/ca.pem"))
+`, more, dir+"/list.txt", l.JudgeHTTP()+"/", dir+"/judge.key", l.JudgeHTTPS()+"/", dir+"/judge.key", dir+"/ca.pem"))
 	b.proxy = "http://" + b.gateway
 	eventually(t, "all upstreams are live", func() bool { return b.total(t, "state=live") == len(protocols) })
 	return b
@@ -185,7 +186,7 @@ func wantDigests(t *testing.T, name string, bodies [][]byte, env []string, progr
 func TestLibraries(t *testing.T) {
 	t.Parallel()
 	need(t, "/usr/bin/python3", "scrapy", "node")
-	b := newBench(t)
+	b := newBench(t, "")
 	modules, authority := npm(t), []string{"NODE_EXTRA_CA_CERTS=" + b.o.ca}
 	var urls []string
 	var bodies [][]byte
@@ -212,7 +213,7 @@ func TestLibraries(t *testing.T) {
 func TestPrograms(t *testing.T) {
 	t.Parallel()
 	need(t, "curl", "aria2c", "git", "proxychains4", "ncat", "nc.openbsd")
-	b := newBench(t)
+	b := newBench(t, "")
 	dir := t.TempDir()
 	file := page(fileSize)
 	for name, base := range map[string]string{"http": b.plain, "https": b.tls} {
@@ -328,7 +329,7 @@ func talk(t *testing.T, request string, args ...string) ([]byte, error) {
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
-	b := newBench(t)
+	b := newBench(t, "")
 	for name, base := range map[string]string{"http": b.plain, "https": b.tls} {
 		home := t.TempDir()
 		args := []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
