@@ -15,14 +15,8 @@ import (
 func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 	hello, ok := f.x.c.readHello()
 	defer hello.free()
-	if !ok { // not one that can be sent twice: pass it through untouched
-		l.state.Store(open)
-		l.verdict <- true
-		if err := f.send(l.up, hello.bytes(), &f.up); err != nil {
-			f.note(dial.Classify(err))
-			return nil
-		}
-		return l
+	if !ok {
+		return f.passOn(l, hello)
 	}
 	f.up.Add(int64(len(hello.bytes())))
 	f.x.until = time.Now().Add(f.left)
@@ -54,16 +48,27 @@ func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 			s.keep(l)
 		}
 		t, up, r := f.x.dialTunnel(ctx)
-		if r != nil && s.l != nil && r.code != codeGone {
+		switch {
+		case r != nil && s.l != nil && r.code != codeGone:
 			return f.settleFor(&s)
-		}
-		if r != nil {
+		case r != nil:
 			f.x.trace.Code = r.code
 			return nil
 		}
 		f.x.c.g.m.replays.Inc()
 		l = f.start(t, up, held)
 	}
+}
+
+// passOn sends what cannot be sent twice through the leg, untouched.
+func (f *flow) passOn(l *leg, hello flight) *leg {
+	l.state.Store(open)
+	l.verdict <- true
+	if err := f.send(l.up, hello.bytes(), &f.up); err != nil {
+		f.note(dial.Classify(err))
+		return nil
+	}
+	return l
 }
 
 // dismiss reports and ends a leg that did not deliver.
