@@ -66,3 +66,6 @@ func Drips(counts ...int) (out []bool) {
 	}
 	return out
 }
+
+// SetSlowWindow sets over which time a body must keep its pace.
+func (g *Gateway) SetSlowWindow(d time.Duration) { g.slowWindow = d }

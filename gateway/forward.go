@@ -214,7 +214,12 @@ func (t *try) judge(timed context.Context, p *reply, o *outgoing, forward bool, 
 		switch p.own {
 		case notOwn:
 			p.keepFor(t, o)
-			return p
+			if err = t.begun(p, o); err == nil {
+				return p
+			}
+			p.close()
+			t.failAs(proxy.StageBody, t.bodyClass(timed, err), p.head.Status)
+			return nil
 		case ownError:
 			t.failAs(proxy.StageRequest, proxy.BadGateway, p.head.Status)
 			return p

@@ -114,11 +114,17 @@ func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf 
 	if framing == http1.Chunked {
 		out = chunks
 	}
+	var pace bodyPace
 	for {
+		var asked time.Time
 		if p.r.Buffered() == 0 {
-			_ = p.up.SetReadDeadline(time.Now().Add(stallTime))
+			asked = time.Now()
+			_ = p.up.SetReadDeadline(asked.Add(stallTime))
 		}
 		n, err := body.Read(buf)
+		if err == nil && p.framing.Kind == http1.Length && pace.slow(asked, n, p.g.slowWindow) {
+			err = errDrip
+		}
 		scan.feed(buf[:n])
 		if _, sink = out.Write(buf[:n]); sink != nil {
 			return nil, sink
