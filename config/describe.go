@@ -37,7 +37,7 @@ gateway.hedge                    A second tunnel set-up, on another exit, beside
 gateway.hedge.enabled            true or false
 gateway.hedge.min_delay          never sooner than this
 gateway.hedge.budget             hedges per request, over the last minute
-gateway.hedge.metered            pools whose uses cost money; never hedged
+gateway.hedge.metered            pools whose uses cost money: never hedged, rarely checked
 gateway.timeouts                 Deadlines of one request.
 gateway.timeouts.connect         TCP to the upstream
 gateway.timeouts.handshake       CONNECT or SOCKS until the tunnel is up

@@ -80,7 +80,7 @@ type Hedge struct {
 	Enabled  bool          `yaml:"enabled"`   // unless a client says hedge-on or hedge-off
 	MinDelay time.Duration `yaml:"min_delay"` // never sooner than this, nor than 95 % of set-ups take; default 300ms
 	Budget   float64       `yaml:"budget"`    // hedges per request over the last minute, 0 to 1; one a minute is always allowed unless 0; default 0.2
-	Metered  []string      `yaml:"metered"`   // pools whose uses cost money: never hedged; nil: paid
+	Metered  []string      `yaml:"metered"`   // pools whose uses cost money: never hedged, rarely checked; nil: paid
 }
 
 // Timeouts are the deadlines of one request.

@@ -26,6 +26,10 @@ type Config struct {
 	// other due times scale with it.
 	Recheck time.Duration `yaml:"-"`
 
+	// Metered are the pools whose uses cost money; their entries are checked
+	// twelve times as rarely as others.
+	Metered []string `yaml:"-"`
+
 	// MaxEntries bounds the pool; default 2,000,000. Beyond it the worst dead
 	// entries make room, and without any new ones are refused.
 	MaxEntries int `yaml:"-"`

@@ -88,6 +88,25 @@ func TestDueTimes(t *testing.T) {
 	}
 }
 
+// TestMetered: what costs money is checked rarely.
+func TestMetered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, pool.Config{Metered: []string{"paid"}}, pool.Env{})
+		found := many(1)
+		found[0].Pool = "paid"
+		add(t, p, "a", found)
+		for _, want := range []struct {
+			class proxy.Class
+			after time.Duration
+		}{{proxy.OK, time.Hour}, {proxy.Timeout, 3 * time.Minute}, {proxy.OK, time.Hour}} {
+			p.Report(verdict(next2(t, p), want.class))
+			e, _ := p.Find(found[0].Endpoint)
+			near(t, want.class.String(), time.Until(e.NextCheck), want.after)
+		}
+	})
+}
+
 func TestJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"freeway/proxy"
@@ -111,9 +112,20 @@ func (p *Pool) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (float64(p.cfg.Recheck) / float64(DefaultRecheck)))
 }
 
-// interval is how long a row waits for its next check. The chance to come back
-// falls with the number of misses about as 1/misses, so waits grow with them.
+// meteredRarer is how much longer entries of Config.Metered wait.
+const meteredRarer = 12
+
+// interval is how long a row waits for its next check.
 func (p *Pool) interval(r *row) time.Duration {
+	if len(p.cfg.Metered) > 0 && slices.Contains(p.cfg.Metered, p.pools.names[r.pool]) {
+		return meteredRarer * p.usual(r)
+	}
+	return p.usual(r)
+}
+
+// usual is the interval of what costs nothing. The chance to come back falls
+// with the number of misses about as 1/misses, so waits grow with them.
+func (p *Pool) usual(r *row) time.Duration {
 	m := int(r.misses)
 	switch {
 	case m == 0:

@@ -153,7 +153,7 @@ func (s *server) openPool(ctx context.Context) error {
 
 // poolConfig collects what other sections say about the pool.
 func poolConfig(cfg config.Config) pool.Config {
-	return pool.Config{Rotation: cfg.Gateway.Rotation, SessionTTL: cfg.Gateway.Session.TTL, Filter: cfg.Filter, Recheck: cfg.Checker.Recheck}
+	return pool.Config{Rotation: cfg.Gateway.Rotation, SessionTTL: cfg.Gateway.Session.TTL, Filter: cfg.Filter, Recheck: cfg.Checker.Recheck, Metered: cfg.Gateway.Hedge.Metered}
 }
 
 // openDialer makes the only way to upstreams, for checker and gateway alike.
