@@ -13,6 +13,7 @@ import (
 	"freeway/internal/access"
 	"freeway/pool"
 	"freeway/proxy"
+	"freeway/scraper"
 )
 
 // statuses is the one table from errors to HTTP statuses.
@@ -25,6 +26,8 @@ var statuses = []struct {
 	{pool.ErrFull, http.StatusInsufficientStorage},
 	{pool.ErrReadOnly, http.StatusInsufficientStorage},
 	{errNotFound, http.StatusNotFound},
+	{scraper.ErrUnknown, http.StatusNotFound},
+	{scraper.ErrKnown, http.StatusConflict},
 	{errBadInput, http.StatusUnprocessableEntity},
 }
 

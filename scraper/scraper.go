@@ -67,10 +67,13 @@ type Scraper struct {
 	parse   func(io.Reader, ParseOptions) iter.Seq2[proxy.Candidate, error] // Parse; tests make it fail
 	wake    chan struct{}                                                   // holds a token when the plan has changed
 
+	applying sync.Mutex // held while definitions are replaced
+
 	mu      sync.Mutex // protects the fields below and those of the states that say so
 	cfg     Config
 	sources Sources
-	dir     string // what the folder looked like when it was read last
+	added   []Source // by Add
+	dir     string   // what the folder looked like when it was read last
 	states  map[string]*state
 	given   map[string]bool          // sources of which the Sink holds a set
 	leaving map[string]chan struct{} // the turns of sources whose set is to be withdrawn
@@ -102,7 +105,7 @@ func Open(cfg Config, sources Sources, env Env) (*Scraper, error) {
 	}
 	env = env.withDefaults()
 	s := &Scraper{env: env, parse: Parse, wake: make(chan struct{}, 1),
-		states: map[string]*state{}, given: recallGiven(env.Notebook), leaving: map[string]chan struct{}{}}
+		states: map[string]*state{}, given: recallGiven(env.Notebook), added: recallAdded(env.Notebook), leaving: map[string]chan struct{}{}}
 	s.web = newWeb(env, s.now)
 	var err error
 	if s.metrics, err = newMetrics(env.Metrics, s); err != nil {
@@ -142,6 +145,8 @@ func (s *Scraper) Apply(cfg Config, sources Sources) error {
 	if err := errors.Join(cfg.Validate(), sources.Validate()); err != nil {
 		return err
 	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
 	s.install(cfg, sources)
 	s.withdraw(context.Background())
 	s.poke()
@@ -160,9 +165,9 @@ func (s *Scraper) poke() {
 func (s *Scraper) install(cfg Config, sources Sources) {
 	cfg = cfg.withDefaults()
 	look, found := readDir(sources.Dir)
-	defs := assemble(sources, found)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defs := withAdded(assemble(sources, found), s.added)
 	if s.slots == nil || cap(s.slots) != cfg.Concurrency {
 		s.slots = make(chan struct{}, cfg.Concurrency) // requests under way give back to the old one
 	}

@@ -171,7 +171,7 @@ func TestDrawer(t *testing.T) {
 	ep := proxy.Endpoint{Protocol: proxy.HTTP, Host: "9.9.9.9", Port: 8080}
 	path := "/ui/proxies/" + ep.ID()
 	_, _, body := get(t, d, path, nil)
-	for _, want := range []string{"Why this score", "observations good", "&lt;b&gt;note&lt;/b&gt;", "connect 20 ms", "first byte 100 ms", "AS64496", "data-copy=\"http://9.9.9.9:8080\""} {
+	for _, want := range []string{"Why this score</h3>\n<p>0.", "&lt;b&gt;note&lt;/b&gt;", "connect 20 ms", "first byte 100 ms", "AS64496", "data-copy=\"http://9.9.9.9:8080\""} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the drawer does not hold %q:\n%s", want, body)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"freeway/config"
+	"freeway/scraper"
 	"freeway/web"
 )
 
@@ -13,7 +14,7 @@ import (
 func (s *server) openDashboard() (err error) {
 	env := web.Env{Version: versionText(), Gateway: s.gateway.Addr().String(), Demo: s.opt.demo, Login: len(s.tokens) > 0, Pool: s.pool, Scraper: s.scraper,
 		Pools:    func() []string { return s.current().Gateway.Pools },
-		Settings: s.settings, Concerns: s.concerns}
+		Settings: s.settings, Concerns: s.concerns, AddSource: func(_ context.Context, src scraper.Source) error { return s.scraper.Add(src) }}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) error { return s.reload() }
 		env.Reloaded = func() web.ReloadResult {
