@@ -21,11 +21,15 @@ func (c *Checker) conclude(v proxy.Verdict) {
 			c.wake()
 		}
 	}
+	dead, took := deadControl(v)
+	if dead {
+		c.sweeps.noteDead(took)
+	}
 	if passed || caught {
 		c.deliver(v)
 		return
 	}
-	switch c.sweeps.handle(doubt{verdict: v}, live) {
+	switch c.sweeps.handle(doubt{verdict: v}, live, took) {
 	case deliverNow:
 		c.deliver(v)
 	case giveItBack:
@@ -48,6 +52,21 @@ func controlOf(v proxy.Verdict) (live, passed, caught bool) {
 		caught = caught || v.Outcomes[i].Eject()
 	}
 	return live, passed, caught
+}
+
+// deadControl says of a verdict whether it is on an address that has never taken
+// a connection, and whether it did now.
+func deadControl(v proxy.Verdict) (dead, took bool) {
+	for i := range v.Job.Entries {
+		e := &v.Job.Entries[i]
+		if e.Checks.OK > 0 || e.Checks.Failed < deadFails || e.Error.Stage != proxy.StageConnect {
+			return false, false
+		}
+	}
+	for i := range v.Outcomes {
+		took = took || v.Outcomes[i].Class == proxy.OK || v.Outcomes[i].Stage > proxy.StageConnect
+	}
+	return true, took
 }
 
 // endSweep ends the sweep if it is time, and decides about what waited for it.

@@ -85,7 +85,7 @@ func (s *Sweeps) Sweep(tested, passed int, answers bool) (atOnce, atEnd int, rea
 	s.w.deadPort(answers)
 	for i := range tested {
 		s.w.note(i >= tested-passed) // the failures come first
-		if i < tested-passed && s.w.handle(doubt{}, true) == deliverNow {
+		if i < tested-passed && s.w.handle(doubt{}, true, false) == deliverNow {
 			atOnce++
 		}
 	}
@@ -94,6 +94,24 @@ func (s *Sweeps) Sweep(tested, passed int, answers bool) (atOnce, atEnd int, rea
 		atEnd = len(waited)
 	}
 	return atOnce, atEnd, s.w.doubt()
+}
+
+// Dead is a sweep in which so many dead ports are tried and take a connection. It
+// returns how many of the failures counted at the end, and why the sweep is void.
+func (s *Sweeps) Dead(tried, took int) (atEnd int, reason string) {
+	if s.w.length == 0 {
+		s.w.length = time.Minute
+		s.w.begin(time.Unix(0, 0))
+	}
+	for i := range tried {
+		s.w.noteDead(i < took)
+		s.w.handle(doubt{}, false, i < took)
+	}
+	waited, counts, _ := s.w.end(s.w.began.Add(time.Minute), false)
+	if counts {
+		atEnd = len(waited)
+	}
+	return atEnd, s.w.doubt()
 }
 
 // EndSweep makes the present sweep of a running checker end now.

@@ -11,9 +11,14 @@ import (
 // is its control: when nearly all of these fail at once, it is more likely that
 // something near us is wrong, though judges answer, than that they all died. Then
 // the sweep is void: nobody fails by it. If the next one says the same, it counts.
+// What has never taken a connection is its other control: when nearly all of these
+// take one, something on the way answers for everybody, and as long as it does
+// nobody fails. So it is when a port answers that a judge declares closed.
 const (
 	sweepTime  = time.Minute
 	minControl = 10   // so many must have been checked for their share to mean anything
+	deadFails  = 3    // connects that failed, and none that did not, make a port that is known to be dead
+	intruded   = 0.9  // void is when more than this part of the dead ports take a connection
 	collapse   = 0.25 // void is what has less than this part of the usual share
 	usualStep  = 0.2  // how much of the usual share one sweep replaces
 	maxVoids   = 5    // so long a sweep without a control of its own takes over the doubt of the one before
@@ -27,6 +32,8 @@ type sweeps struct {
 	began   time.Time // of the present sweep, monotonic
 	tested  int       // live ones checked in it
 	passed  int
+	dead    int     // known dead ports tried in it
+	took    int     // of these, that took a connection
 	usual   float64 // share of live ones that pass; 0: not known yet
 	voids   int     // sweeps in a row that were void
 	answers bool    // something answers at a port that is closed
@@ -53,6 +60,21 @@ func (w *sweeps) note(passed bool) {
 	}
 }
 
+// noteDead counts what came of a port that is known to be dead.
+func (w *sweeps) noteDead(took bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dead++
+	if took {
+		w.took++
+	}
+}
+
+// intruder reports whether something answers that cannot. w.mu is held.
+func (w *sweeps) intruder() bool {
+	return w.answers || w.dead >= minControl && float64(w.took) > intruded*float64(w.dead)
+}
+
 // share returns the part of the control that passed; not ok when it is too small to say.
 func (w *sweeps) share() (float64, bool) {
 	return float64(w.passed) / float64(max(w.tested, 1)), w.tested >= minControl
@@ -61,19 +83,19 @@ func (w *sweeps) share() (float64, bool) {
 // sound reports whether the present sweep has shown that it counts.
 func (w *sweeps) sound() bool {
 	share, ok := w.share()
-	return !w.answers && ok && share >= collapse*w.usual
+	return !w.intruder() && ok && share >= collapse*w.usual
 }
 
-// handle says what becomes of a failure; live is that of one that was live before.
-// Those wait until the sweep has shown that it counts. The others wait only while
+// handle says what becomes of a failure; live is that of one that was live before,
+// took that of a dead port that took a connection. Those wait until the sweep has shown that it counts. The others wait only while
 // there is a reason for doubt.
-func (w *sweeps) handle(d doubt, live bool) handling {
+func (w *sweeps) handle(d doubt, live, took bool) handling {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	share, ok := w.share()
-	doubtful := w.answers || w.voids > 0 || ok && share < collapse*w.usual
+	doubtful := w.intruder() || w.voids > 0 || ok && share < collapse*w.usual
 	switch {
-	case w.usual == 0 && !doubtful, w.sound(), !live && !doubtful:
+	case w.usual == 0 && !doubtful && !took, w.sound(), !live && !took && !doubtful:
 		return deliverNow
 	case len(w.waiting) >= maxHeldBy:
 		return giveItBack
@@ -109,6 +131,8 @@ func (w *sweeps) finish(now time.Time) (counts, changed bool) {
 	switch {
 	case w.answers:
 		w.reason = "connections to a port that is closed succeed: something on the way answers for everybody"
+	case w.intruder():
+		w.reason = fmt.Sprintf("%d of %d ports that were always dead take connections: something on the way answers for everybody", w.took, w.dead)
 	case low && w.voids == 0:
 		w.reason = fmt.Sprintf("only %d of %d proxies that were live pass, usually %.0f %% do; the next sweep decides", w.passed, w.tested, 100*w.usual)
 	case ok || w.usual == 0 || w.voids == 0 || w.voids >= maxVoids: // in order, or low a second time; a small control decides nothing for a while
@@ -121,7 +145,7 @@ func (w *sweeps) finish(now time.Time) (counts, changed bool) {
 	if w.voids++; counts {
 		w.voids = 0
 	}
-	w.began, w.tested, w.passed = now, 0, 0
+	w.began, w.tested, w.passed, w.dead, w.took = now, 0, 0, 0, 0
 	return counts, w.reason != before
 }
 

@@ -57,6 +57,54 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
+// TestDeadPortsThatAnswer: what never took a connection is a control as well.
+func TestDeadPortsThatAnswer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		tried, took int
+		void        bool
+	}{{"as usual", 50, 0, false}, {"some came up", 50, 20, false}, {"too few to say", 9, 9, false}, {"all answer", 50, 50, true}} {
+		var s checker.Sweeps
+		s.Sweep(50, 45, false)
+		if _, reason := s.Dead(tt.tried, tt.took); (reason != "") != tt.void {
+			t.Errorf("%s: void %q, want %v", tt.name, reason, tt.void)
+		}
+		if _, _, reason := s.Sweep(50, 45, false); reason != "" {
+			t.Errorf("%s: void %q after a sweep that is in order", tt.name, reason)
+		}
+	}
+}
+
+// TestInterceptorOfConnections: on the way something begins to take every
+// connection. Nobody is scored by it, and the status says why.
+func TestInterceptorOfConnections(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	q := &fedQueue{feed: make(chan proxy.Job, n), listQueue: *newQueue()}
+	b := newBench(t, withQueue(q), workers(n))
+	portal := scripted(t, func(c net.Conn) { c.Write([]byte("SSH-2.0-portal\r\n")); hangUp(c) })
+	stop, _ := run(t, b.Checker)
+	for range n {
+		q.feed <- jobOf(portal, func(e *proxy.Entry) {
+			e.LastChecked, e.Checks.Failed, e.Error = time.Now(), 5, proxy.Fault{Stage: proxy.StageConnect, Class: proxy.Refused}
+		})
+	}
+	until(t, "the end of the checks", func() bool { s := b.Status(); return s.Held == n && s.Running == 0 })
+	until(t, "the end of the sweep", func() bool { b.EndSweep(); return len(q.all()) == n })
+	for _, v := range q.all() {
+		if len(v.Outcomes) > 0 {
+			t.Fatalf("judged %+v while everything answers, want all given back", v.Outcomes)
+		}
+	}
+	if why := b.Status().Doubt; !strings.Contains(why, "20 of 20 ports that were always dead") {
+		t.Errorf("doubt %q, want the reason", why)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // fedQueue hands out what it is fed.
 type fedQueue struct {
 	listQueue
