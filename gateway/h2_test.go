@@ -198,7 +198,7 @@ func TestH2Plain(t *testing.T) {
 // TestH2Cut: a body that is cut resets the stream and leaves the others alone.
 func TestH2Cut(t *testing.T) {
 	t.Parallel()
-	_, addr, roots := secured(t, gateway.Config{}, answering(t, proxy.HTTP, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort"))
+	_, addr, roots := secured(t, gateway.Config{}, answering(t, proxy.HTTP, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"+strings.Repeat("short", 1000)))
 	cc := overH2(t, addr, roots)
 	for range 2 {
 		q, _ := http.NewRequest("GET", "http://example.com/", nil)
