@@ -111,7 +111,7 @@ func TestBehaviours(t *testing.T) {
 	}
 }
 
-func TestInterceptorNeverPassesWhateverIsClaimed(t *testing.T) {
+func TestMistake17InterceptorNeverPasses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, timeout(time.Second))
 	for _, p := range proxy.Protocols() {

@@ -293,9 +293,9 @@ func TestOwnAddressIsNoExit(t *testing.T) {
 	}
 }
 
-// TestProxiesAreNeverBypassed is the mistake of checks that went direct: every
+// TestMistake01NeverDirect is the mistake of checks that went direct: every
 // SOCKS entry passed. Here the judges count who comes without a proxy.
-func TestProxiesAreNeverBypassed(t *testing.T) {
+func TestMistake01NeverDirect(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	alone := map[string]int{}
@@ -324,9 +324,9 @@ func TestProxiesAreNeverBypassed(t *testing.T) {
 	}
 }
 
-// TestResultsNeverMix is the mistake of shared variables between checks:
+// TestMistake04ResultsNeverMix is the mistake of shared variables between checks:
 // results landed on other proxies.
-func TestResultsNeverMix(t *testing.T) {
+func TestMistake04ResultsNeverMix(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, timeout(30*time.Second))
 	const n = 60
