@@ -222,7 +222,7 @@ func (k *check) forwardOnly(ctx context.Context, r *result) {
 
 // try prepares the test of one protocol.
 func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
-	t := &try{c: k.c, s: k.s, own: k.own, ep: ep, budget: budget{left: maxSteps * k.s.cfg.Timeout, step: k.s.cfg.Timeout}}
+	t := &try{c: k.c, s: k.s, own: k.own, ep: ep, budget: budget{left: k.c.maxSteps * k.s.cfg.Timeout, step: k.s.cfg.Timeout}}
 	var password proxy.Secret
 	if e != nil {
 		password, t.known, t.live = e.Password, e.Traits, e.State == proxy.Live

@@ -81,6 +81,7 @@ type Checker struct {
 	sweeps   sweeps
 	pacer    pacer
 	tempo    tempo
+	maxSteps time.Duration                          // how many times the time of a step a protocol may take
 	paced    func(host string) (netip.Prefix, bool) // networkOf
 	running  atomic.Int64
 	checked  atomic.Int64
@@ -97,7 +98,7 @@ func Open(cfg Config, env Env) (*Checker, error) {
 	if env.Dialer == nil {
 		return nil, errors.New("checker: no dialer")
 	}
-	c := &Checker{env: env, log: env.Log, paced: networkOf, kick: make(chan struct{}, 1), change: make(chan struct{})}
+	c := &Checker{env: env, log: env.Log, paced: networkOf, maxSteps: maxSteps, kick: make(chan struct{}, 1), change: make(chan struct{})}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}

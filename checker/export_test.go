@@ -129,6 +129,9 @@ func (c *Checker) Usual() float64 {
 	return c.sweeps.usual
 }
 
+// OneStep makes the time of one step the time of a protocol.
+func (c *Checker) OneStep() { c.maxSteps = 1 }
+
 // PaceAll makes the checker pace loopback addresses as well.
 func (c *Checker) PaceAll() {
 	c.paced = func(host string) (netip.Prefix, bool) {
@@ -162,4 +165,23 @@ func PageOf(url, nonce string) (to proxy.Target, host, path, shown string, err e
 		return proxy.Target{}, "", "", "", err
 	}
 	return p.to, p.host, p.with(nonce), p.masked(), nil
+}
+
+// MinConnect is the least time-out of a connect.
+const MinConnect = minConnect
+
+// LimitAfter returns how long to wait at most for a connect after some that took
+// so long, the latest of them age ago.
+func LimitAfter(times []time.Duration, age, most time.Duration) time.Duration {
+	var s sketch
+	now := time.Unix(1000, 0)
+	for _, d := range times {
+		s.add(d, now)
+	}
+	return s.limit(now.Add(age), minConnect, most)
+}
+
+// Limits returns how long an answer is waited for at present.
+func (c *Checker) Limits(live bool) time.Duration {
+	return c.limitsFor(c.settings.Load(), live).answer
 }

@@ -36,7 +36,7 @@ func TestMistake02HTTPSIsNotTLSToAProxy(t *testing.T) {
 		if first == 0x16 { // a ClientHello
 			secure++
 		}
-	}, "")
+	}, "", 0)
 	b := newBench(t, judges(secureJudge.URL), trusting(secureJudge))
 	v, _ := b.one(t, as(ep, proxy.HTTPS))
 	passed := false
@@ -62,10 +62,12 @@ func TestMistake03ServerNameIsTheTargets(t *testing.T) {
 		return nil, nil
 	}
 	where := j.Listener.Addr().String()
-	ep := relay(t, nil, where)
+	ep := relay(t, nil, where, 0)
 	b := newBench(t, judges("https://example.com/"), trusting(j), func(_ *checker.Config, env *checker.Env) {
 		d := net.Dialer{Control: env.Control}
-		env.Direct = func(ctx context.Context, network, _ string) (net.Conn, error) { return d.DialContext(ctx, network, where) }
+		env.Direct = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, network, where)
+		}
 	})
 	if v, o := b.one(t, ep); o.Class != proxy.OK {
 		t.Fatalf("outcome = %v %v, want a pass; notes %q", o.Stage, o.Class, v.Notes)
@@ -78,8 +80,9 @@ func TestMistake03ServerNameIsTheTargets(t *testing.T) {
 }
 
 // relay is a proxy that only tunnels: to what it is asked for, or always to one
-// address. heard, if any, is told the first byte of each connection.
-func relay(t *testing.T, heard func(first byte), always string) proxy.Endpoint {
+// address. heard, if any, is told the first byte of each connection. Every answer
+// comes after a delay.
+func relay(t *testing.T, heard func(first byte), always string, delay time.Duration) proxy.Endpoint {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("skipped: only Linux has more than one loopback address ready")
@@ -104,12 +107,19 @@ func relay(t *testing.T, heard func(first byte), always string) proxy.Endpoint {
 			return
 		}
 		defer out.Close()
+		time.Sleep(delay)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
 		go func() {
 			io.Copy(out, br)
 			out.Close()
 		}()
-		io.Copy(c, out)
+		for buf := make([]byte, 64<<10); ; {
+			n, err := out.Read(buf)
+			time.Sleep(delay)
+			if _, wrong := c.Write(buf[:n]); err != nil || wrong != nil {
+				return
+			}
+		}
 	})
 }
 

@@ -1,0 +1,98 @@
+package checker_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"freeway/checker"
+	"freeway/lab"
+	"freeway/proxy"
+)
+
+func TestLimitsFollowWhatLiveOnesNeed(t *testing.T) {
+	t.Parallel()
+	const most = 10 * time.Second
+	many := func(n int, d time.Duration) (out []time.Duration) {
+		for range n {
+			out = append(out, d)
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name     string
+		times    []time.Duration
+		age      time.Duration
+		from, to time.Duration
+	}{
+		{"nothing known", nil, 0, most, most},
+		{"too little known", many(49, time.Millisecond), 0, most, most},
+		{"fast ones", many(50, 10*time.Millisecond), 0, checker.MinConnect, checker.MinConnect},
+		{"long ago", many(500, 10*time.Millisecond), 2 * time.Minute, most, most},
+		{"the slowest of a hundred do not count", append(many(990, 10*time.Millisecond), many(5, 3*time.Second)...), 0, checker.MinConnect, checker.MinConnect},
+		{"more than one in a hundred does", append(many(900, 10*time.Millisecond), many(20, time.Second)...), 0, 2 * time.Second, 2400 * time.Millisecond},
+		{"slow ones", many(100, 3*time.Second), 0, 6 * time.Second, 7200 * time.Millisecond},
+		{"never more than configured", many(100, 9*time.Second), 0, most, most},
+		{"old ones count less and less", append(many(4095, 9*time.Second), many(250_000, 10*time.Millisecond)...), 0, checker.MinConnect, checker.MinConnect},
+	} {
+		if got := checker.LimitAfter(tt.times, tt.age, most); got < tt.from || got > tt.to {
+			t.Errorf("%s: limit %v, want %v to %v", tt.name, got, tt.from, tt.to)
+		}
+	}
+}
+
+// TestAdaptiveLimits: once live ones are known, a silent candidate is waited for
+// as long as these need; not when the time-outs are fixed, and a proxy in use has
+// all the time that is configured.
+func TestAdaptiveLimits(t *testing.T) {
+	t.Parallel()
+	const configured = time.Minute // nobody waits for that here
+	for _, fixed := range []bool{false, true} {
+		b := newBench(t, timeout(configured), func(c *checker.Config, _ *checker.Env) { c.FixedTimeouts = fixed })
+		ep := b.add(t, lab.Upstream{})
+		for range 60 {
+			b.one(t, ep, passedOnce)
+		}
+		if !fixed {
+			until(t, "a shorter limit", func() bool { return b.Limits(false) < configured })
+		}
+		fresh, live := b.Limits(false), b.Limits(true)
+		if short := fresh < configured; short == fixed || live != configured {
+			t.Errorf("fixed %v: %v for a candidate, %v for one in use, configured %v", fixed, fresh, live, configured)
+		}
+	}
+}
+
+// TestSlowStepsAddUp: every step may take its time-out; one that is honest and
+// slow in each passes, though all of them together take longer. It takes some
+// seconds because that is what it is about.
+func TestSlowStepsAddUp(t *testing.T) {
+	t.Parallel()
+	j := newJudge(t, true, nil)
+	b := newBench(t, judges(j.URL), trusting(j), timeout(2*time.Second))
+	began := time.Now()
+	v, o := b.one(t, relay(t, nil, "", 800*time.Millisecond))
+	if took := time.Since(began); o.Class != proxy.OK || took < 2*time.Second {
+		t.Errorf("outcome = %v %v after %v, want a pass after more than one time-out; notes %q", o.Stage, o.Class, took, v.Notes)
+	}
+}
+
+// TestEachCanaryHasItsOwnTime: pages that come slowly, each within the time-out,
+// do not share one. It takes some seconds because that is what it is about.
+func TestEachCanaryHasItsOwnTime(t *testing.T) {
+	t.Parallel()
+	j := newJudge(t, false, meddledWith(func(w http.ResponseWriter, r *http.Request, page http.Handler) {
+		if !strings.HasPrefix(r.RemoteAddr, "127.0.0.1:") {
+			time.Sleep(800 * time.Millisecond)
+		}
+		page.ServeHTTP(w, r)
+	}))
+	b := newBench(t, judges(j.URL), timeout(2*time.Second))
+	b.OneStep()
+	began := time.Now()
+	v, o := b.one(t, b.add(t, lab.Upstream{}))
+	if took := time.Since(began); o.Class != proxy.OK || took < 2*time.Second {
+		t.Errorf("outcome = %v %v after %v, want a pass after more than one time-out; notes %q", o.Stage, o.Class, took, v.Notes)
+	}
+}
