@@ -73,8 +73,8 @@ func (x *exchange) end(r *refusal) {
 	if len(x.trace.Attempts) > 1 {
 		g.m.failovers.Inc()
 	}
-	g.m.bytes.WithLabelValues("up").Add(float64(x.trace.Up))
-	g.m.bytes.WithLabelValues("down").Add(float64(x.trace.Down))
+	g.m.up.Add(float64(x.trace.Up))
+	g.m.down.Add(float64(x.trace.Down))
 	x.trace.Took = g.env.Now().Sub(x.trace.At)
 	g.env.Picker.Record(x.trace)
 }

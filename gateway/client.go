@@ -27,18 +27,19 @@ const (
 // client is one connection of a client. Its goroutine owns it; other
 // goroutines touch only raw and idle.
 type client struct {
-	g      *Gateway
-	l      *listener
-	raw    net.Conn // below TLS; safe for all goroutines
-	conn   net.Conn
-	r      *bufio.Reader
-	ip     netip.Addr
-	x      *exchange   // the request being served, nil for none
-	keep   bool        // the client wants the connection kept after the current request
-	http   bool        // it speaks HTTP
-	excess bool        // over the connection limit: told so and closed
-	idle   atomic.Bool // waits for a request
-	then   func()      // carries the tunnel that the connection has become, in a goroutine of its own
+	g       *Gateway
+	l       *listener
+	raw     net.Conn // below TLS; safe for all goroutines
+	conn    net.Conn
+	r       *bufio.Reader
+	ip      netip.Addr
+	x       *exchange   // the request being served, nil for none
+	keep    bool        // the client wants the connection kept after the current request
+	http    bool        // it speaks HTTP
+	excess  bool        // over the connection limit: told so and closed
+	idle    atomic.Bool // waits for a request
+	watcher watcher
+	then    func() // carries the tunnel that the connection has become, in a goroutine of its own
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
@@ -179,6 +180,15 @@ func (c *client) reset() {
 	}
 }
 
+// watcher finds out that a client went away while nothing else reads from it.
+type watcher struct {
+	timer *time.Timer // made once for a connection
+	fired chan struct{}
+	armed bool
+	gone  func()
+	ended bool
+}
+
 // watch calls gone when the client resets the connection while nothing else
 // reads from it. The mere end of its sending counts only with ended: a client
 // may half-close and still want its answer. The function that watch returns
@@ -186,20 +196,37 @@ func (c *client) reset() {
 // more than once.
 func (c *client) watch(gone func(), ended bool) (stop func()) {
 	const soon = 200 * time.Millisecond // most requests are done by then and need no watching
-	done := make(chan struct{})
+	w := &c.watcher
+	w.gone, w.ended, w.armed = gone, ended, true
 	_ = c.raw.SetReadDeadline(time.Time{})
-	t := time.AfterFunc(soon, func() {
-		defer close(done)
-		_, err := c.r.Peek(1)
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (ended || !errors.Is(err, io.EOF)) {
-			gone()
-		}
-	})
-	return sync.OnceFunc(func() {
-		if !t.Stop() {
-			_ = c.raw.SetReadDeadline(longAgo)
-			<-done
-			_ = c.raw.SetReadDeadline(time.Time{})
-		}
-	})
+	if w.timer == nil {
+		w.fired = make(chan struct{}, 1)
+		w.timer = time.AfterFunc(soon, c.peek)
+	} else {
+		w.timer.Reset(soon)
+	}
+	return c.unwatch
+}
+
+// peek waits for what the client does.
+func (c *client) peek() {
+	_, err := c.r.Peek(1)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (c.watcher.ended || !errors.Is(err, io.EOF)) {
+		c.watcher.gone()
+	}
+	c.watcher.fired <- struct{}{}
+}
+
+// unwatch ends the watch, if there is one, and waits for its goroutine.
+func (c *client) unwatch() {
+	w := &c.watcher
+	if !w.armed {
+		return
+	}
+	if w.armed = false; !w.timer.Stop() {
+		_ = c.raw.SetReadDeadline(longAgo)
+		<-w.fired
+		_ = c.raw.SetReadDeadline(time.Time{})
+	}
+	w.gone = nil
 }

@@ -18,7 +18,7 @@ type metrics struct {
 	bans         prometheus.Counter
 	hedges       prometheus.Counter
 	hedgesWon    prometheus.Counter
-	bytes        *prometheus.CounterVec // by direction, as the client sees it
+	up, down     prometheus.Counter // bytes, as the client sees it
 }
 
 // newMetrics registers with r; nil registers nowhere.
@@ -30,6 +30,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "freeway", Subsystem: "gateway", Name: name, Help: help}, labels)
 	}
+	bytes := vector("bytes_total", "Payload bytes.", "direction")
 	return &metrics{
 		connections:  counter("connections_total", "Connections of clients."),
 		acceptErrors: counter("accept_errors_total", "Failed accepts; the listener goes on."),
@@ -42,7 +43,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		bans:         counter("bans_total", "Answers that mean that a target refuses the exit."),
 		hedges:       counter("hedges_total", "Second set-ups of tunnels beside slow ones."),
 		hedgesWon:    counter("hedges_won_total", "Hedges that were faster than the first."),
-		bytes:        vector("bytes_total", "Payload bytes.", "direction"),
+		up:           bytes.WithLabelValues("up"),
+		down:         bytes.WithLabelValues("down"),
 	}
 }
 

@@ -202,12 +202,13 @@ func TestReuseSOCKSAndCredentials(t *testing.T) {
 	ep := f.forward(t, func(int, int) string { return plainOK })
 	p := &picker{changed: make(chan struct{})}
 	r = startRig(t, gateway.Config{}, p)
+	w = r.conn()
 	for i, user := range []string{"a", "b", "a", "b"} {
 		ep.User = user
 		e := entry(ep, 1)
 		e.Password = proxy.NewSecret("of-" + user)
 		p.note(func() { p.entries = []proxy.Entry{e} })
-		if got := ask(r.conn(), "GET", "http://127.0.0.1:81/", ""); got != "200 ok" {
+		if got := ask(w, "GET", "http://127.0.0.1:81/", ""); got != "200 ok" {
 			t.Fatalf("request %d = %q", i, got)
 		}
 	}
