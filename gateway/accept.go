@@ -52,7 +52,12 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	n := len(g.clients) - g.excess
 	below := g.shares.below(network(c.ip), n, limit)
 	g.mu.Unlock()
-	if n > limit && !g.makeRoom() && !below && !g.tooMany(c) {
+	full := g.memory.over(memoryFull)
+	if full {
+		g.reuse.sweep(true)
+		g.shed(shedBatch, longAgo)
+	}
+	if (full || n > limit && !g.makeRoom() && !below) && !g.tooMany(c) {
 		g.forget(c)
 		return
 	}

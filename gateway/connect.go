@@ -108,6 +108,9 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.
 func (c *client) enter(ctx context.Context, s *settings, w who, method string, t proxy.Target, plain bool) (*exchange, *refusal) {
 	x := c.begin(s, w, method, t, plain)
 	r := c.g.checkTarget(s, t)
+	if r == nil && c.g.memory.over(memoryOver) {
+		r = noMemory()
+	}
 	if r == nil {
 		r = x.admit(ctx)
 	}

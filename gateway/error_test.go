@@ -3,9 +3,13 @@ package gateway_test
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"freeway/gateway"
 	"freeway/proxy"
@@ -111,4 +115,124 @@ func FuzzStyles(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMemoryRunsOut: at 95 % of the limit nobody new comes in, at 98 % no
+// request is begun either, and afterwards all is as before.
+func TestMemoryRunsOut(t *testing.T) {
+	t.Parallel()
+	var used atomic.Uint64
+	p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(answering(t, proxy.HTTP, okAnswer), 1)}}
+	r := runRig(t, gateway.Config{Listen: "127.0.0.1:0"}, gateway.Env{Picker: p, Targets: policy, Dialer: guarded(t), Memory: func() (uint64, uint64) { return used.Load(), 1000 }}, p)
+	busy := r.conn()
+	ask := func(w *wire, want int) bool {
+		w.send(getExample)
+		a, _, err := w.tryAnswer("GET")
+		return err == nil && a.StatusCode == want && (want == 200 || a.Header.Get("Freeway-Error") == "overload" && a.Header.Get("Retry-After") != "")
+	}
+	if !ask(busy, 200) {
+		t.Error("with memory left a request is refused")
+	}
+	used.Store(960)
+	until(t, "new connections are refused", func() bool { return ask(r.conn(), 503) })
+	used.Store(10)
+	until(t, "they are served again", func() bool { return ask(r.conn(), 200) })
+	busy = r.conn()
+	until(t, "a connection is served", func() bool { return ask(busy, 200) })
+	used.Store(990)
+	until(t, "its requests are refused", func() bool {
+		busy.send(getExample)
+		a, _, err := busy.tryAnswer("GET")
+		return err == nil && a.StatusCode == 503
+	})
+}
+
+// TestNothingUnreadIsHoarded: what a client does not take stays with the
+// upstream, in a tunnel and in an answer.
+func TestNothingUnreadIsHoarded(t *testing.T) {
+	t.Parallel()
+	const most = 64 << 20
+	took := make(chan int, 2)
+	up := upstream(t, proxy.HTTP, func(c *wire) {
+		if strings.HasPrefix(c.head()[0], "CONNECT") {
+			c.send("HTTP/1.1 200 OK\r\n\r\n")
+			_, _ = c.r.ReadByte()
+		} else {
+			c.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+		}
+		n, buf := 0, make([]byte, 64<<10)
+		for n < most {
+			_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // nothing is taken for that long: never again
+			k, err := c.Conn.Write(buf)
+			if n += k; err != nil {
+				break
+			}
+		}
+		took <- n
+	})
+	r := newRig(t, gateway.Config{}, up)
+	tunnel, answer := r.conn(), r.conn()
+	tunnel.open("example.com:443")
+	tunnel.send("x")
+	answer.send(getExample)
+	for range 2 {
+		if n := <-took; n >= most {
+			t.Errorf("%d bytes were taken from the upstream for a client that reads nothing", n)
+		}
+	}
+}
+
+// TestMetricsStayFew: hosts, users and proxies are no labels.
+func TestMetricsStayFew(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(refused(t), 1), entry(answering(t, proxy.HTTP, okAnswer), 2)}}
+	r := runRig(t, gateway.Config{Listen: "127.0.0.1:0"}, gateway.Env{Picker: p, Targets: policy, Dialer: guarded(t), Metrics: reg}, p)
+	series := func() (n int) {
+		all, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			n += len(f.GetMetric())
+		}
+		return n
+	}
+	r.ask("http://0.example/", "user0-tag-t0-session-s0:", "")
+	r.ask("http://0.example/", "user0-x:", "")
+	before := series()
+	for i := range 50 {
+		n := strconv.Itoa(i)
+		r.ask("http://"+n+".example/", "user"+n+"-tag-t"+n+"-session-s"+n+":", "")
+		r.ask("http://"+n+".example/", "user"+n+"-x"+n+":", "")
+	}
+	if after := series(); after != before {
+		t.Errorf("%d series after 100 requests of 50 users for 50 hosts, %d before", after, before)
+	}
+}
+
+// TestNothingOfTheClientInTunnels: what is meant for the gateway stays there
+// also where a plain request goes out through a tunnel.
+func TestNothingOfTheClientInTunnels(t *testing.T) {
+	t.Parallel()
+	heads := make(chan []string, 2)
+	up := upstream(t, proxy.HTTP, func(c *wire) {
+		heads <- c.head()
+		c.send("HTTP/1.1 200 OK\r\n\r\n")
+		heads <- c.head()
+		c.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	})
+	r := newRig(t, gateway.Config{}, up)
+	w := r.conn()
+	w.send("GET http://example.com/a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, X-Mine\r\nUpgrade: websocket\r\nX-Mine: 1\r\nProxy-Authorization: Basic Ym9iOg==\r\nProxy-Connection: keep-alive\r\n" +
+		"Freeway-Options: country-de\r\nVia: 1.1 me\r\nX-Forwarded-For: 192.0.2.9\r\nForwarded: for=192.0.2.9\r\nX-Real-IP: 192.0.2.9\r\n\r\n")
+	if a, _ := w.answer("GET"); a.StatusCode != 200 {
+		t.Errorf("answer %v", a.Status)
+	}
+	if got := strings.Join(<-heads, "|"); got != "CONNECT example.com:80 HTTP/1.1|Host: example.com:80" {
+		t.Errorf("the upstream was asked %q", got)
+	}
+	if got := strings.Join(<-heads, "|"); got != "GET /a HTTP/1.1|Host: example.com|Connection: Upgrade|Upgrade: websocket" {
+		t.Errorf("the target was asked %q", got)
+	}
 }

@@ -28,13 +28,14 @@ type Picker interface {
 
 // Env is what a gateway works with that is not configuration.
 type Env struct {
-	Picker  Picker                    // required
-	Dialer  *dial.Dialer              // required: the only way out
-	Targets proxy.AddrPolicy          // which literal targets clients may ask for
-	Self    func(netip.AddrPort) bool // further addresses of this program that clients may not reach; nil: none
-	Log     *slog.Logger              // nil: silent
-	Metrics prometheus.Registerer     // nil: none
-	Now     func() time.Time          // nil: time.Now
+	Picker  Picker                      // required
+	Dialer  *dial.Dialer                // required: the only way out
+	Targets proxy.AddrPolicy            // which literal targets clients may ask for
+	Self    func(netip.AddrPort) bool   // further addresses of this program that clients may not reach; nil: none
+	Log     *slog.Logger                // nil: silent
+	Metrics prometheus.Registerer       // nil: none
+	Now     func() time.Time            // nil: time.Now
+	Memory  func() (used, limit uint64) // bytes; nil: those of the runtime, whose limit is GOMEMLIMIT
 }
 
 // Gateway serves clients. Make one with Open, then Listen, then Run.
@@ -44,6 +45,7 @@ type Gateway struct {
 	set         atomic.Pointer[settings]
 	guard       *guard // against guessing passwords
 	perClient   clientLimits
+	memory      memory
 	pace        pace // how long steps take now
 	hedges      budget
 	reuse       reuse
@@ -84,7 +86,7 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, opened: env.Now(), creditAfter: creditAfter, slowWindow: slowWindow, clients: map[*client]struct{}{}}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, slowWindow: slowWindow, clients: map[*client]struct{}{}}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

@@ -59,6 +59,9 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	log := a.logger(cfg.Log, level)
 	_, err = os.Stat(cfg.Store.Path)
 	first := errors.Is(err, fs.ErrNotExist)
+	if n := limitMemory(cgroupMemory); n > 0 {
+		log.Debug("memory is limited", "bytes", n)
+	}
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, control: a.control(), from: from, watch: from.Path, since: since,
 		load: func() (config.Config, error) { return loadChecked(from) }})
 	if err != nil {
