@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"slices"
@@ -29,7 +30,7 @@ func (l *listing) count(g *page) {
 	rest.States, rest.Protocols = nil, nil
 	decided := rest.IsZero() && !l.kept && l.only == none && l.field == "score" && l.reverse
 	_ = l.p.eachRow(context.Background(), func(n uint32, r *row) {
-		if decided && g.worst != nil && l.sieve.passes(r) && l.below(r, g.worst.Num) {
+		if decided && g.worst != nil && l.sieve.passes(r) && l.behind(r, g.worst) {
 			g.total++
 		} else if l.takes(n, r, &e) {
 			g.offer(n, &e)
@@ -37,11 +38,26 @@ func (l *listing) count(g *page) {
 	})
 }
 
+// behind reports whether a row comes after a key by score, as far as that is
+// seen without its text.
+func (l *listing) behind(r *row, k *key) bool {
+	prior := l.p.sources.prior(r.set)
+	if r.last == 0 && prior < k.Num {
+		return true
+	}
+	score := r.health.Score(l.at, prior)
+	if score != k.Num {
+		return score < k.Num
+	}
+	tie := l.p.tie(r)
+	return bytes.Compare(tie[:], k.tie[:]) > 0
+}
+
 // below reports whether the score of a row is less than something. One that
 // never lived has at most what its sources promise, which is known at once.
 func (l *listing) below(r *row, score float64) bool {
 	prior := l.p.sources.prior(r.set)
-	return r.last == 0 && prior < score || r.health.Score(l.at, prior) < score
+	return r.last == 0 && prior < score-1e-9 || r.health.Score(l.at, prior) < score
 }
 
 // takes reports whether row n matches, and fills e when it does. mu is held.
@@ -80,6 +96,7 @@ func (l *listing) best() []listed {
 			return
 		}
 		k := l.rough(e)
+		k.tie = l.p.tie(l.p.rows.at(n))
 		old, there := first[v]
 		if there && l.compareRough(&k, &old.key) > 0 {
 			return
@@ -137,6 +154,7 @@ type page struct {
 func (g *page) offer(n uint32, e *proxy.Entry) {
 	g.total++
 	k := g.l.rough(e)
+	k.tie = g.l.p.tie(g.l.p.rows.at(n))
 	if g.worst != nil && g.l.compareRough(&k, g.worst) > 0 || g.l.after != nil && g.l.compareRough(&k, g.l.after) < 0 {
 		return
 	}

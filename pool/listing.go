@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -22,12 +23,45 @@ func Sorts() []string {
 const defaultLimit = 50
 
 // key is what an entry is ordered by. Unknown values come last either way;
-// ties are ordered by the text of the endpoint, so that the order is total.
+// ties are ordered by address, port and protocol, those of names by the text of
+// the endpoint, so that the order is total.
 type key struct {
 	Unknown bool    `json:"u,omitempty"`
 	Num     float64 `json:"n,omitempty"`
 	Text    string  `json:"t,omitempty"`
 	URL     string  `json:"l"`
+	tie     tieKey  // of URL
+}
+
+// tieKey orders endpoints without making text of them: the address as 16
+// bytes, the port, the protocol. All names are the same, behind all addresses.
+type tieKey [19]byte
+
+// namedTie is that of all names.
+var namedTie = tieKey{0: 0xff, 1: 0xff, 2: 0xff}
+
+// tieOf is the tieKey of an endpoint.
+func tieOf(ep proxy.Endpoint) tieKey {
+	a := ep.Addr()
+	if !a.IsValid() {
+		return namedTie
+	}
+	return makeTie(a.WithZone("").As16(), ep.Port, ep.Protocol)
+}
+
+func makeTie(host [16]byte, port uint16, proto proxy.Protocol) (k tieKey) {
+	copy(k[:], host[:])
+	k[16], k[17], k[18] = byte(port>>8), byte(port), byte(proto)
+	return k
+}
+
+// tie is the tieKey of a row. mu is held.
+func (p *Pool) tie(r *row) tieKey {
+	g := &p.groups.at(r.group).place
+	if g.named {
+		return namedTie
+	}
+	return makeTie(g.host, g.port, r.proto)
 }
 
 // cursor is where a page ended. At keeps scores from moving between pages.
@@ -144,7 +178,12 @@ func readCursor(s string) (c cursor, err error) {
 	if err != nil {
 		return c, err
 	}
-	return c, json.Unmarshal(text, &c)
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, err
+	}
+	ep, err := proxy.Parse(c.Key.URL)
+	c.Key.tie = tieOf(ep)
+	return c, err
 }
 
 // cursor names the place behind a key. It is opaque to clients.
@@ -159,11 +198,11 @@ func (l *listing) cursor(k key) string {
 // keyOf returns what an entry is ordered by.
 func (l *listing) keyOf(e *proxy.Entry) key {
 	k := l.rough(e)
-	k.URL = e.Endpoint.String()
+	k.URL, k.tie = e.Endpoint.String(), tieOf(e.Endpoint)
 	return k
 }
 
-// rough is keyOf without the URL, which each does not know.
+// rough is keyOf without URL and tie, which each does not know.
 func (l *listing) rough(e *proxy.Entry) (k key) {
 	stamp := func(t time.Time) {
 		k.Unknown = t.IsZero()
@@ -240,6 +279,9 @@ func (l *listing) compareRough(a, b *key) int {
 	}
 	if l.reverse {
 		c = -c
+	}
+	if c == 0 && l.field != "url" {
+		c = bytes.Compare(a.tie[:], b.tie[:])
 	}
 	return c
 }
