@@ -74,6 +74,28 @@ func BenchmarkListPage(b *testing.B) {
 	}
 }
 
+// BenchmarkListUnchecked is the first page of 100,000 of which nothing is
+// known: all have the same score.
+func BenchmarkListUnchecked(b *testing.B) {
+	p, err := pool.Open(b.Context(), pool.Config{}, pool.Env{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var all []proxy.Candidate
+	for i := range 100_000 {
+		all = append(all, proxy.Candidate{Endpoint: proxy.Endpoint{Protocol: proxy.SOCKS5, Host: netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}).String(), Port: 1080}})
+	}
+	if _, err := p.Insert(b.Context(), all); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if items, total, _, err := p.List(pool.Query{}); err != nil || total != len(all) || len(items) != 50 {
+			b.Fatal(len(items), total, err)
+		}
+	}
+}
+
 // BenchmarkRandom measures what /api/proxies/random does, without HTTP.
 func BenchmarkRandom(b *testing.B) {
 	p := benchPool(b, 100_000)
