@@ -37,9 +37,12 @@ type bench struct {
 // unproxied keeps the environment from having a say.
 var unproxied = []string{"no_proxy=", "NO_PROXY=", "http_proxy=", "https_proxy=", "all_proxy="}
 
+// upSecret is the password that one of the upstreams wants.
+const upSecret = "UPSTREAMSECRET"
+
 // newBench starts everything and waits until all upstreams are live. more is
-// added to the configuration of the gateway.
-func newBench(t *testing.T, more string) *bench {
+// added to the configuration of the gateway, rest are further sections.
+func newBench(t *testing.T, more, rest string) *bench {
 	t.Helper()
 	l, err := lab.Start(context.Background(), lab.Config{Seed: 3, AllowLoopback: true})
 	if err != nil {
@@ -48,12 +51,16 @@ func newBench(t *testing.T, more string) *bench {
 	t.Cleanup(func() { _ = l.Close() })
 	var list strings.Builder
 	protocols := []proxy.Protocol{proxy.HTTP, proxy.HTTP, proxy.SOCKS5, proxy.SOCKS4}
-	for _, p := range protocols {
-		ep, err := l.Add(lab.Upstream{Protocol: p})
+	for i, p := range protocols {
+		u := lab.Upstream{Protocol: p}
+		if i == 0 {
+			u.User, u.Password = "up", upSecret
+		}
+		ep, err := l.Add(u)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintln(&list, ep)
+		fmt.Fprintln(&list, strings.Replace(ep.String(), "up@", "up:"+upSecret+"@", 1))
 	}
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"list.txt": []byte(list.String()), "judge.key": l.JudgeKey(), "ca.pem": l.CAPEM()} {
@@ -69,7 +76,8 @@ gateway: {listen: "GATEWAY", rotation: round-robin%s}
 sources: {builtin: false, list: [{name: lab, file: %q}]}
 checker: {judges: [{url: %q, key_file: %q}, {url: %q, key_file: %q}], judge_ca: %q, own_ips: [127.0.0.1]}
 network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
-`, more, dir+"/list.txt", l.JudgeHTTP()+"/", dir+"/judge.key", l.JudgeHTTPS()+"/", dir+"/judge.key", dir+"/ca.pem"))
+%s
+`, more, dir+"/list.txt", l.JudgeHTTP()+"/", dir+"/judge.key", l.JudgeHTTPS()+"/", dir+"/judge.key", dir+"/ca.pem", rest))
 	b.proxy = "http://" + b.gateway
 	eventually(t, "all upstreams are live", func() bool { return b.total(t, "state=live") == len(protocols) })
 	return b
@@ -186,7 +194,7 @@ func wantDigests(t *testing.T, name string, bodies [][]byte, env []string, progr
 func TestLibraries(t *testing.T) {
 	t.Parallel()
 	need(t, "/usr/bin/python3", "scrapy", "node")
-	b := newBench(t, "")
+	b := newBench(t, "", "")
 	modules, authority := npm(t), []string{"NODE_EXTRA_CA_CERTS=" + b.o.ca}
 	var urls []string
 	var bodies [][]byte
@@ -213,7 +221,7 @@ func TestLibraries(t *testing.T) {
 func TestPrograms(t *testing.T) {
 	t.Parallel()
 	need(t, "curl", "aria2c", "git", "proxychains4", "ncat", "nc.openbsd")
-	b := newBench(t, "")
+	b := newBench(t, "", "")
 	dir := t.TempDir()
 	file := page(fileSize)
 	for name, base := range map[string]string{"http": b.plain, "https": b.tls} {
@@ -329,7 +337,7 @@ func talk(t *testing.T, request string, args ...string) ([]byte, error) {
 func TestChromium(t *testing.T) {
 	t.Parallel()
 	need(t, "chromium")
-	b := newBench(t, "")
+	b := newBench(t, "", "")
 	for name, base := range map[string]string{"http": b.plain, "https": b.tls} {
 		home := t.TempDir()
 		args := []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",

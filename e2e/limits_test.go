@@ -4,10 +4,13 @@ package e2e_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,7 +77,7 @@ func TestOutOfDescriptors(t *testing.T) {
 // TestDailyBytesSurvive: what a user has used up stays so over a restart.
 func TestDailyBytesSurvive(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, `, users: [{name: bob, password: "", daily_bytes: 100KiB}]`)
+	b := newBench(t, `, users: [{name: bob, password: "", daily_bytes: 100KiB}]`, "")
 	ask := func() int {
 		req, err := http.NewRequest(http.MethodGet, b.o.http+"/page/150000", nil)
 		if err != nil {
@@ -98,5 +101,56 @@ func TestDailyBytesSurvive(t *testing.T) {
 	b.restart(t)
 	if status := ask(); status != http.StatusTooManyRequests {
 		t.Errorf("after a restart: %d, want 429", status)
+	}
+}
+
+// TestSecretsStayInside: what goes through the gateway leaves no trace but host
+// and port: not in the log at its most talkative, the audit file, the API, the
+// metrics or an error; passwords are nowhere at all.
+func TestSecretsStayInside(t *testing.T) {
+	t.Parallel()
+	audit := filepath.Join(t.TempDir(), "audit.jsonl")
+	b := newBench(t, `, expose_upstream: true, users: [{name: bob, password: USERSECRET}]`, fmt.Sprintf("log: {level: debug}\naudit: {path: %q}", audit))
+	told := ""
+	for i := range 8 { // each upstream, with and without an answer of the target
+		path := []string{"/page/10?q=QUERYSECRET", "/PATHSECRET"}[i%2]
+		req, err := http.NewRequest(http.MethodGet, b.o.http+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("bob:USERSECRET")))
+		req.Header.Set("Cookie", "id=COOKIESECRET")
+		resp := b.throughGateway(t, req)
+		for name, values := range resp.Header {
+			told += name + ": " + strings.Join(values, ",") + "\n"
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if want := []int{200, 404}[i%2]; resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	c := b.dialGateway(t)
+	fmt.Fprintf(c, "CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: x\r\nProxy-Authorization: Basic %s\r\nCookie: id=COOKIESECRET\r\nConnection: close\r\n\r\n",
+		base64.StdEncoding.EncodeToString([]byte("bob:USERSECRET")))
+	answer, _ := io.ReadAll(c)
+	places := map[string]string{"an error": string(answer), "answers' headers": told}
+	for _, path := range []string{"/api/requests", "/api/proxies?format=txt", "/api/proxies", "/api/config", "/api/stats", "/api/targets", "/metrics"} {
+		_, body := b.get(t, path)
+		places[path] = string(body)
+	}
+	b.signal(syscall.SIGTERM)
+	b.exitCode(t)
+	lines, err := os.ReadFile(audit)
+	if err != nil || len(lines) == 0 || !strings.Contains(places["/api/requests"], "127.0.0.1") {
+		t.Errorf("the requests were not recorded: %v", err)
+	}
+	places["the audit file"], places["the log"] = string(lines), b.out.String()
+	for where, text := range places {
+		for _, secret := range []string{"QUERYSECRET", "PATHSECRET", "COOKIESECRET", "USERSECRET", upSecret, "Ym9iOlVTRVJTRUNSRVQ"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s holds %s: %s", where, secret, tail(text, 300))
+			}
+		}
 	}
 }
