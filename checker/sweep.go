@@ -75,6 +75,14 @@ func (w *sweeps) intruder() bool {
 	return w.answers || w.dead >= minControl && float64(w.took) > intruded*float64(w.dead)
 }
 
+// intrusion says what answers that cannot. w.mu is held.
+func (w *sweeps) intrusion() string {
+	if w.answers {
+		return "connections to a port that is closed succeed: something on the way answers for everybody"
+	}
+	return fmt.Sprintf("%d of %d ports that were always dead take connections: something on the way answers for everybody", w.took, w.dead)
+}
+
 // share returns the part of the control that passed; not ok when it is too small to say.
 func (w *sweeps) share() (float64, bool) {
 	return float64(w.passed) / float64(max(w.tested, 1)), w.tested >= minControl
@@ -129,10 +137,8 @@ func (w *sweeps) finish(now time.Time) (counts, changed bool) {
 	share, ok := w.share()
 	low := ok && share < collapse*w.usual
 	switch {
-	case w.answers:
-		w.reason = "connections to a port that is closed succeed: something on the way answers for everybody"
 	case w.intruder():
-		w.reason = fmt.Sprintf("%d of %d ports that were always dead take connections: something on the way answers for everybody", w.took, w.dead)
+		w.reason = w.intrusion()
 	case low && w.voids == 0:
 		w.reason = fmt.Sprintf("only %d of %d proxies that were live pass, usually %.0f %% do; the next sweep decides", w.passed, w.tested, 100*w.usual)
 	case ok || w.usual == 0 || w.voids == 0 || w.voids >= maxVoids: // in order, or low a second time; a small control decides nothing for a while
@@ -179,6 +185,9 @@ func (w *sweeps) deadPort(answers bool) {
 func (w *sweeps) doubt() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.reason == "" && w.intruder() { // the sweep need not be over to know
+		return w.intrusion()
+	}
 	return w.reason
 }
 

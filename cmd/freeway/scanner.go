@@ -275,7 +275,8 @@ func timeouts(c checker.Config) string {
 	return fmt.Sprintf("time-outs as live ones need, at most %v to connect and %v a step", c.ConnectTimeout, c.Timeout)
 }
 
-// watchJudges ends a scan that cannot begin because no judge can be reached.
+// watchJudges ends a scan that cannot begin because no judge can be reached, and
+// one whose controls fail.
 func (s *scan) watchJudges(ctx context.Context, c *checker.Checker) error {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
@@ -285,7 +286,12 @@ func (s *scan) watchJudges(ctx context.Context, c *checker.Checker) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := judgeless(c.Status()); err != nil {
+		st := c.Status()
+		if st.Doubt != "" { // in a scan nothing would ever end it
+			s.stop()
+			return fmt.Errorf("the scan is void, what failed says nothing: %s", st.Doubt)
+		}
+		if err := judgeless(st); err != nil {
 			s.mu.Lock()
 			begun := s.checked > 0
 			s.mu.Unlock()
