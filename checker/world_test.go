@@ -1,6 +1,7 @@
 package checker_test
 
 import (
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -128,9 +129,15 @@ func (f found) check(tb testing.TB) {
 	}
 }
 
+// TestWorld is a world of 400, of 2,000 with a median latency of 300 ms when
+// FREEWAY_WORLD is "full".
 func TestWorld(t *testing.T) {
 	t.Parallel()
-	l := start(t, lab.Config{Seed: 7, Upstreams: 150, AllowLoopback: true, Mix: worldMix(20 * time.Millisecond)})
+	n, latency := 400, 20*time.Millisecond
+	if os.Getenv("FREEWAY_WORLD") == "full" {
+		n, latency = 2000, 300*time.Millisecond
+	}
+	l := start(t, lab.Config{Seed: 7, Upstreams: n, AllowLoopback: true, Mix: worldMix(latency)})
 	explore(t, l, 7*time.Second).check(t)
 }
 
