@@ -30,16 +30,8 @@ func (p *Pool) Get(id string) (Detail, bool) {
 
 // why says in words how a score came about.
 func (p *Pool) why(r *row, now time.Time) string {
-	h := r.health
-	prior := p.sources.prior(r.set)
-	w := h.Weight(now)
-	good := h.Score(now, prior)*(w+proxy.PriorWeight) - proxy.PriorWeight*prior
 	var b strings.Builder
-	fmt.Fprintf(&b, "%.2f = %.1f of %.1f recent observations good (each counts half after %v), and %.1f %% of %d assumed",
-		h.Score(now, prior), max(good, 0), w, proxy.HalfLife, 100*prior, proxy.PriorWeight)
-	if name := p.bestName(r); name != "" {
-		fmt.Fprintf(&b, " as the yield of source %s", name)
-	}
+	p.reckon(&b, r, now)
 	switch l := p.peek(r); {
 	case l.rests(now):
 		b.WriteString("; not used: rests until " + l.restUntil() + " as it was told")
@@ -58,6 +50,22 @@ func (p *Pool) why(r *row, now time.Time) string {
 		}
 	}
 	return b.String()
+}
+
+// reckon writes how the number came about.
+func (p *Pool) reckon(b *strings.Builder, r *row, now time.Time) {
+	h, prior := r.health, p.sources.prior(r.set)
+	fmt.Fprintf(b, "%.2f:", h.Score(now, prior))
+	if h.At == 0 {
+		fmt.Fprintf(b, " nothing was observed")
+	} else {
+		fmt.Fprintf(b, " probability %.2f that it comes and goes and does not only work by luck, %.2f that it is on then, %.2f that a use works while on (%.1f of %.1f such observations, each counting half after %v)",
+			h.Comes(now, prior), h.On(now), h.Rate(now, prior), float64(h.OK)*h.Weight(now)/max(float64(h.OK+h.Fail), 1e-9), h.Weight(now), proxy.HalfLife)
+	}
+	fmt.Fprintf(b, ", %.1f %% assumed before", 100*prior)
+	if name := p.bestName(r); name != "" {
+		fmt.Fprintf(b, " as the yield of source %s", name)
+	}
 }
 
 // itemEntry is the entry of a live row, for the filter.

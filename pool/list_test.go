@@ -225,7 +225,7 @@ func TestGet(t *testing.T) {
 	if !ok || len(d.History) != 3 || d.History[0].Class != proxy.Timeout || d.History[1].Target.Host != "www.example.com" || d.History[2].Class != proxy.OK {
 		t.Fatalf("Get = %+v, %v, want three outcomes, newest first", d, ok)
 	}
-	for _, part := range []string{"observations good", "source list", "not used: the last check failed (connect timeout, 1 in a row)"} {
+	for _, part := range []string{"such observations", "source list", "not used: the last check failed (connect timeout, 1 in a row)"} {
 		if !strings.Contains(d.Why, part) {
 			t.Errorf("Why = %q, want %q in it", d.Why, part)
 		}

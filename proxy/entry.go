@@ -174,8 +174,10 @@ type Worth struct {
 	Latency   time.Duration `json:"latency_ns"` // median until the first byte of those live now; 0: not known
 }
 
-// Yield is the smoothed share of the checked endpoints that ever worked, the
-// prior for the source's new ones: (EverLive + 2·DefaultPrior) / (Checked + 2).
+// Yield is the smoothed share of the checked endpoints that worked when they were
+// first checked, the prior for the source's new ones: (FirstLive + 2·DefaultPrior)
+// / (Checked + 2). Those that ever worked would be many times as many, for most
+// of them work now and then only.
 func (w Worth) Yield() float64 {
-	return (float64(w.EverLive) + 2*DefaultPrior) / (float64(w.Checked) + 2)
+	return (float64(w.FirstLive) + 2*DefaultPrior) / (float64(w.Checked) + 2)
 }

@@ -98,6 +98,8 @@ func appendRecord(b, key []byte, r *proxy.Record) []byte {
 	if lived {
 		b = appendLived(b, r)
 	}
+	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(r.Health.Up))
+	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(r.Health.Odds))
 	binary.LittleEndian.PutUint32(b[start+1:], checksum(key, b[start+5:]))
 	return b
 }
@@ -150,6 +152,7 @@ func parseRecord(key, value []byte) (rec proxy.Record, err error) {
 	if flags&flagLived != 0 {
 		r.lived(&rec)
 	}
+	r.belief(&rec.Health)
 	if r.bad {
 		return rec, fmt.Errorf("%w: %s is cut", errRecord, rec.Endpoint)
 	}
@@ -172,6 +175,18 @@ func (r *reader) lived(rec *proxy.Record) {
 	t.Tampers = r.string()
 	if len(r.rest) > 0 {
 		rec.Targets = r.strings()
+	}
+}
+
+// belief reads the parts of the health that records of the first versions lack.
+func (r *reader) belief(h *proxy.Health) {
+	if len(r.rest) < 8 {
+		*h = proxy.Restored(h.OK, h.Fail, h.At)
+		return
+	}
+	h.Up = min(weight(r.uint32()), 1)
+	if odds := math.Float32frombits(r.uint32()); odds > -math.MaxFloat32 && odds < math.MaxFloat32 {
+		h.Odds = odds
 	}
 }
 

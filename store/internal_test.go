@@ -110,7 +110,7 @@ func samples() []proxy.Record {
 	at := time.Unix(1_800_000_000, 0)
 	return []proxy.Record{
 		{},
-		{Guess: true, Pool: "public", Sources: []string{"a", "b"}, Health: proxy.Health{OK: 1, Fail: .5, At: 5}, FirstSeen: at, Misses: 9},
+		{Guess: true, Pool: "public", Sources: []string{"a", "b"}, Health: proxy.Health{OK: 1, Fail: .5, At: 5, Up: .25, Odds: -1.5}, FirstSeen: at, Misses: 9},
 		{Passed: true, FirstLive: true, Latency: time.Second, LastLive: at, NextCheck: at, Password: proxy.NewSecret("x"),
 			Traits: proxy.Traits{Forward: proxy.Yes, Tunnel: proxy.No, Anonymity: proxy.Elite, ExitIP: netip.MustParseAddr("5.5.5.5"), Country: "DE"}},
 	}
@@ -152,7 +152,7 @@ func TestRecordV1(t *testing.T) {
 	}
 	at := time.Unix(1_800_000_000, 0)
 	want := proxy.Endpoint{Protocol: proxy.SOCKS5, Host: "5.6.7.8", Port: 8080, User: "bob"}
-	if r.Endpoint != want || !r.Passed || r.Guess || r.Pool != "own" || r.Sources[0] != "list" || r.Health != (proxy.Health{OK: 1, Fail: .5, At: 1_800_000_000}) ||
+	if r.Endpoint != want || !r.Passed || r.Guess || r.Pool != "own" || r.Sources[0] != "list" || r.Health != proxy.Restored(1, .5, 1_800_000_000) ||
 		!r.FirstSeen.Equal(at) || !r.LastLive.Equal(at) || r.UseFails != 1 || r.Checks != (proxy.Tally{OK: 2, Failed: 3}) ||
 		r.Error != (proxy.Fault{Stage: proxy.StageConnect, Class: proxy.Timeout}) || r.Latency != time.Millisecond || r.Uses != (proxy.Tally{OK: 5, Failed: 6}) ||
 		r.Traits.ExitIP != netip.MustParseAddr("9.9.9.9") || r.Traits.Country != "DE" || r.Traits.ASN != 24940 || r.Traits.Tunnel != proxy.Yes || r.Traits.TunnelAny != proxy.No {

@@ -46,7 +46,7 @@ func full() proxy.Record {
 	at := time.Unix(1_800_000_000, 0)
 	return proxy.Record{
 		Endpoint: proxy.Endpoint{Protocol: proxy.SOCKS5, Host: "5.1.2.3", Port: 1080, User: "bob:@\x00é"}, Password: proxy.NewSecret("secret"),
-		Guess: true, Pool: "own", Sources: []string{"a", "list-b"}, Health: proxy.Health{OK: 1.5, Fail: 2.25, At: 1_800_000_000},
+		Guess: true, Pool: "own", Sources: []string{"a", "list-b"}, Health: proxy.Health{OK: 1.5, Fail: 2.25, At: 1_800_000_000, Up: .75, Odds: -2.5},
 		Latency: 123456789, FirstSeen: at, LastSeen: at.Add(time.Hour), LastChecked: at.Add(2 * time.Hour), LastLive: at.Add(3 * time.Hour),
 		NextCheck: at.Add(4*time.Hour + 250*time.Millisecond), Passed: true, FirstLive: true, Misses: 7, UseFails: 2,
 		Checks: proxy.Tally{OK: 10, Failed: 20}, Uses: proxy.Tally{OK: 30, Failed: 40}, Error: proxy.Fault{Stage: proxy.StageTunnel, Class: proxy.EOF},

@@ -1,0 +1,18 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Step is what Next does without the waiting, for simulations: a job that is
+// due or how long there is none.
+func (p *Pool) Step() (proxy.Job, time.Duration) {
+	job, wait, _ := p.next()
+	return job, wait
+}
+
+// Minute is what Run does every minute.
+func (p *Pool) Minute(ctx context.Context) error { return p.sweep(ctx) }
