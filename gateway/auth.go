@@ -158,11 +158,20 @@ func (x *exchange) admit(ctx context.Context) *refusal {
 	if rule == nil {
 		return nil
 	}
-	done, r := rule.enter(ctx, time.Now().Add(x.s.cfg.Timeouts.Total/2))
+	done, r := rule.enter(x.waiter(ctx), time.Now().Add(x.s.cfg.Timeouts.Total/2))
 	if r == nil {
 		x.leave = func() { done(); leave() }
 	}
 	return r
+}
+
+// waiter watches the client while the request waits for its turn.
+func (x *exchange) waiter(ctx context.Context) waiter {
+	return func() (context.Context, func()) {
+		ctx, cancel := context.WithCancel(ctx)
+		unwatch := x.c.watch(cancel, !x.http)
+		return ctx, func() { unwatch(); cancel() }
+	}
 }
 
 // limit applies the limits of the user, or those of any client.

@@ -72,30 +72,49 @@ func ruleOf(rules map[string]*targetRule, host string) *targetRule {
 	return nil
 }
 
+// waiter gives the context of a wait, which ends when the client goes away, and
+// what must be called when the wait is over.
+type waiter func() (ctx context.Context, over func())
+
 // enter waits for the target's turn, until latest at most, and refuses when
 // that would be too soon. leave must be called when the request ends.
-func (r *targetRule) enter(ctx context.Context, latest time.Time) (leave func(), ref *refusal) {
-	if r == nil {
-		return func() {}, nil
+func (r *targetRule) enter(wait waiter, latest time.Time) (leave func(), ref *refusal) {
+	if ref := r.takeSlot(wait, latest); ref != nil {
+		return nil, ref
 	}
-	if !r.takeSlot(ctx, latest) {
-		return nil, tooBusy(time.Second)
-	}
-	wait := time.Duration(0)
-	if r.pace != nil {
-		now := time.Now()
-		turn := r.pace.ReserveN(now, 1)
-		if wait = turn.DelayFrom(now); now.Add(wait).After(latest) {
-			turn.CancelAt(now)
-			r.leave()
-			return nil, tooBusy(max(time.Second, wait-latest.Sub(now)))
-		}
-	}
-	if !sleep(ctx, wait) {
+	if ref := r.takeTurn(wait, latest); ref != nil {
 		r.leave()
-		return nil, errGone
+		return nil, ref
 	}
 	return r.leave, nil
+}
+
+// takeTurn waits as long as TargetRule.Rate asks for.
+func (r *targetRule) takeTurn(wait waiter, latest time.Time) *refusal {
+	if r.pace == nil {
+		return nil
+	}
+	now := time.Now()
+	turn := r.pace.ReserveN(now, 1)
+	after := turn.DelayFrom(now)
+	switch {
+	case after <= 0:
+		return nil
+	case now.Add(after).After(latest):
+		turn.CancelAt(now)
+		return tooBusy(max(time.Second, after-latest.Sub(now)))
+	}
+	ctx, over := wait()
+	defer over()
+	t := time.NewTimer(after)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		turn.Cancel()
+		return errGone
+	}
 }
 
 // tooBusy is the refusal of a target that has no turn left within the deadline:
@@ -105,44 +124,32 @@ func tooBusy(wait time.Duration) *refusal {
 }
 
 // takeSlot waits until fewer than TargetRule.Concurrency requests run.
-func (r *targetRule) takeSlot(ctx context.Context, latest time.Time) bool {
+func (r *targetRule) takeSlot(wait waiter, latest time.Time) *refusal {
 	if r.slots == nil {
-		return true
+		return nil
 	}
 	select {
 	case r.slots <- struct{}{}:
-		return true
+		return nil
 	default:
 	}
+	ctx, over := wait()
+	defer over()
 	limit := time.NewTimer(time.Until(latest))
 	defer limit.Stop()
 	select {
 	case r.slots <- struct{}{}:
-		return true
+		return nil
 	case <-limit.C:
+		return tooBusy(time.Second)
 	case <-ctx.Done():
+		return errGone
 	}
-	return false
 }
 
 // leave gives the slot back.
 func (r *targetRule) leave() {
 	if r.slots != nil {
 		<-r.slots
-	}
-}
-
-// sleep waits and reports false when ctx ended before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

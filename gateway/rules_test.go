@@ -65,6 +65,32 @@ func TestTargetConcurrency(t *testing.T) {
 	}
 }
 
+// TestWaitingClientGoesAway: who leaves while it waits takes nobody's turn.
+func TestWaitingClientGoesAway(t *testing.T) {
+	t.Parallel()
+	up, release := held(t)
+	cfg := gateway.Config{Targets: []gateway.TargetRule{{Domain: "example.com", Concurrency: 1}}, Timeouts: gateway.Timeouts{Total: 4 * patience}}
+	r := newRig(t, cfg, up)
+	slow := r.conn()
+	slow.send("GET http://example.com/slow HTTP/1.1\r\nHost: x\r\n\r\n")
+	r.p.await(t, "the slow request", func() bool { return len(r.p.wants) == 1 })
+	for _, request := range []string{"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n", getExample, "\x05\x01\x00\x05\x01\x00\x03\x0bexample.com\x01\xbb"} {
+		w := r.conn()
+		w.send(request)
+		until(t, "it waits", func() bool { _, _, n := r.g.Counts(); return n == 2 })
+		_ = w.Conn.(*net.TCPConn).SetLinger(0)
+		_ = w.Close()
+		until(t, "it is gone", func() bool { _, _, n := r.g.Counts(); return n == 1 })
+	}
+	release()
+	if p, _ := slow.answer("GET"); p.StatusCode != 200 {
+		t.Errorf("the slow request: %v", p.Status)
+	}
+	if n := len(r.p.asked()); n != 1 {
+		t.Errorf("%d upstreams were asked for, want 1", n)
+	}
+}
+
 // TestTargetRate: turns are evenly spaced, and a turn that is too far away is refused at once.
 func TestTargetRate(t *testing.T) {
 	t.Parallel()
