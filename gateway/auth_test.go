@@ -100,7 +100,7 @@ func TestUserLimits(t *testing.T) {
 		}
 		_, _ = c.Conn.Write([]byte(okAnswer))
 	})
-	t.Cleanup(func() { close(slow) })
+	defer close(slow)
 	cfg := gateway.Config{Users: []gateway.User{{Name: "one", Password: password(""), Concurrency: 1}, {Name: "rate", Password: password(""), Rate: 0.001, Burst: 2}}}
 	r := newRig(t, cfg, up)
 	w := r.conn()

@@ -260,7 +260,8 @@ func (w *wire) restOf(t *testing.T, n int) {
 // TestPerClient: each user and each address has its own limit.
 func TestPerClient(t *testing.T) {
 	t.Parallel()
-	up, _ := held(t)
+	up, release := held(t)
+	defer release()
 	cfg := gateway.Config{PerClient: gateway.ClientLimits{Concurrency: 1, Rate: 1000}, AllowClients: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Users: []gateway.User{{Name: "bob", Password: password("")}, {Name: "big", Password: password(""), Concurrency: 5}}}
 	r := newRig(t, cfg, up)
