@@ -96,3 +96,21 @@ func TestEachCanaryHasItsOwnTime(t *testing.T) {
 		t.Errorf("outcome = %v %v after %v, want a pass after more than one time-out; notes %q", o.Stage, o.Class, took, v.Notes)
 	}
 }
+
+// TestSlowSOCKSIsNotNudgedAway: where the protocol is not sure, a silent peer is
+// sent the end of a line. One that speaks SOCKS after all, only late, passes: what
+// was sent is not left in the tunnel. It takes some seconds because it is late.
+func TestSlowSOCKSIsNotNudgedAway(t *testing.T) {
+	t.Parallel()
+	for _, p := range []proxy.Protocol{proxy.SOCKS4, proxy.SOCKS5} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			l := start(t, lab.Config{AllowLoopback: true})
+			b := benchOver(t, l, judges(l.JudgeHTTP()), timeout(3*time.Second))
+			ep := b.add(t, lab.Upstream{Protocol: p, Latency: 2400 * time.Millisecond})
+			if v, o := b.one(t, ep, guess, func(e *proxy.Entry) { e.Checks.OK = 1 }); o.Class != proxy.OK {
+				t.Errorf("outcome = %v %v, want a pass; notes %q", o.Stage, o.Class, v.Notes)
+			}
+		})
+	}
+}

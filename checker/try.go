@@ -190,6 +190,11 @@ func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 		}
 		return nil
 	}
+	if spy.wasNudged() { // it speaks SOCKS after all, and the line's end is in the tunnel
+		conn.Close()
+		t.unsure = false
+		return t.openTo(ctx, p, s)
+	}
 	if _, watched := conn.Conn.(*spyConn); !watched { // TLS was put around it
 		conn.Conn = &spyConn{Conn: conn.Conn}
 	}
@@ -305,8 +310,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // spyConn keeps the first bytes that the peer sent.
 type spyConn struct {
 	net.Conn
-	mu    sync.Mutex // protects first
-	first []byte
+	mu     sync.Mutex // protects the fields below
+	first  []byte
+	nudged bool
 }
 
 // spied is how many bytes a spy keeps: a status line, headers and the beginning of a page.
@@ -329,12 +335,20 @@ func (s *spyConn) nudgeAfter(d time.Duration) func() {
 	t := time.AfterFunc(d, func() {
 		s.mu.Lock()
 		silent := len(s.first) == 0
+		s.nudged = s.nudged || silent
 		s.mu.Unlock()
 		if silent {
 			s.Conn.Write([]byte("\r\n\r\n")) // if it fails, so will the reader
 		}
 	})
 	return func() { t.Stop() }
+}
+
+// wasNudged reports whether a line was ended.
+func (s *spyConn) wasNudged() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nudged
 }
 
 // reveal judges what was heard until a step failed with class.

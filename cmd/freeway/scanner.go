@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -245,6 +246,9 @@ func (s *scan) check(ctx context.Context, total int) error {
 		return err
 	}
 	s.announce(total, c)
+	if _, set := s.app.lookup("GOGC"); !set {
+		defer debug.SetGCPercent(debug.SetGCPercent(scanGC))
+	}
 	s.bar = s.app.newBar(total)
 	defer s.bar.end()
 	judgeless := make(chan error, 1)
@@ -253,6 +257,10 @@ func (s *scan) check(ctx context.Context, total int) error {
 	s.stop()
 	return errors.Join(err, <-judgeless, s.broken)
 }
+
+// scanGC is how much garbage, in percent of what is in use, a scan lets lie: its
+// garbage comes from thousands of checks at once, and little of it is worth the memory.
+const scanGC = 30
 
 // announce says what is about to happen.
 func (s *scan) announce(total int, c *checker.Checker) {
