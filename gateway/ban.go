@@ -19,6 +19,9 @@ func banPattern(s string) (*regexp.Regexp, error) {
 	if s == "" || len(s) > maxPattern {
 		return nil, fmt.Errorf("a pattern has 1 to %d bytes", maxPattern)
 	}
+	if _, err := regexp.Compile(s); err != nil { // so that it is quoted as it was written
+		return nil, err
+	}
 	re, err := regexp.Compile("(?i)" + s)
 	if err == nil && re.MatchString("") {
 		err = fmt.Errorf("%q matches every text", clip(s))
