@@ -51,7 +51,6 @@ github.com/go-chi/chi/v5             api
 github.com/danielgtaylor/huma/v2     api
 golang.org/x/net/proxy               dial
 github.com/spf13/cobra               cmd/freeway
-github.com/vbauerster/mpb/v8         cmd/freeway
 github.com/oschwald/maxminddb-golang/v2 internal/geo
 go.yaml.in/yaml/v4                   config scraper checker api
 `
