@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"time"
 
 	"freeway/pool"
@@ -10,7 +11,8 @@ import (
 // Detail is one proxy with its history and what explains its score.
 type Detail struct {
 	Proxy
-	Why     string   `json:"why" doc:"How the score and the time of the next check came about."`
+	Why     string   `json:"why" doc:"How the score came about."`
+	Next    string   `json:"next_check_why" doc:"Why the next check is due when it is."`
 	History []Event  `json:"history" doc:"The latest checks and uses, newest first."`
 	Notes   []string `json:"notes" doc:"What the latest check saw."`
 }
@@ -27,12 +29,17 @@ type Event struct {
 	TLSMS       float64    `json:"tls_ms"`
 	HandshakeMS float64    `json:"handshake_ms"`
 	FirstByteMS float64    `json:"first_byte_ms"`
+	Score       float64    `json:"score" doc:"The score right after it."`
 }
 
 func detail(d pool.Detail) Detail {
-	out := Detail{Proxy: View(d.Entry), Why: d.Why, History: []Event{}, Notes: orEmpty(d.Notes)}
-	for _, o := range d.History {
-		out.History = append(out.History, event(o))
+	out := Detail{Proxy: View(d.Entry), Why: d.Why, Next: d.Next, History: []Event{}, Notes: orEmpty(d.Notes)}
+	for i, o := range d.History {
+		e := event(o)
+		if i < len(d.Scores) {
+			e.Score = math.Round(d.Scores[i]*1e4) / 1e4
+		}
+		out.History = append(out.History, e)
 	}
 	return out
 }

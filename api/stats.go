@@ -20,18 +20,23 @@ type Stats struct {
 	Checking    int            `json:"checking" doc:"Addresses being checked."`
 	Sessions    int            `json:"sessions"`
 	LastMinute  Rates          `json:"last_minute"`
-	Calibration []Decile       `json:"calibration" doc:"Of the uses that were given a score, how many worked; only uses through the gateway count."`
+	Calibration []Decile       `json:"calibration" doc:"Of the uses that were given a score, how many worked; and of the checks of live ones."`
 	Checker     any            `json:"checker,omitempty"`
 	Version     string         `json:"version"`
 }
 
 // Decile compares predicted with observed: of the uses whose score was in
-// [Low, High), the share OK / Uses worked.
+// [Low, High), the share OK / Uses worked, and Predicted is what the scores said.
+// Checks are those of live proxies that came when they were due by the clock.
 type Decile struct {
-	Low  float64 `json:"low"`
-	High float64 `json:"high"`
-	Uses int     `json:"uses"`
-	OK   int     `json:"ok"`
+	Low             float64 `json:"low"`
+	High            float64 `json:"high"`
+	Uses            int     `json:"uses"`
+	OK              int     `json:"ok"`
+	Predicted       float64 `json:"predicted" doc:"Mean score of the uses; 0 when there are none."`
+	Checks          int     `json:"checks" doc:"Checks of live proxies that came when due."`
+	Passed          int     `json:"passed"`
+	PredictedChecks float64 `json:"predicted_checks" doc:"Mean score of the checks; 0 when there are none."`
 }
 
 // Rates count what happened within the last minute.

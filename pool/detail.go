@@ -20,9 +20,9 @@ func (p *Pool) Get(id string) (Detail, bool) {
 	}
 	now := p.clock.now()
 	r := p.rows.at(n)
-	d := Detail{Entry: p.entry(n, now), Why: p.why(r, now)}
+	d := Detail{Entry: p.entry(n, now), Why: p.why(r, now), Next: p.whyNext(r)}
 	if l := p.peek(r); l != nil {
-		d.History = l.outcomes(d.Entry.Endpoint)
+		d.History, d.Scores = l.outcomes(d.Entry.Endpoint), l.scores()
 		d.Notes = slices.Clone(l.notes)
 	}
 	return d, true
@@ -50,6 +50,28 @@ func (p *Pool) why(r *row, now time.Time) string {
 		}
 	}
 	return b.String()
+}
+
+// whyNext says in words why the next check is due when it is.
+func (p *Pool) whyNext(r *row) string {
+	wait := p.interval(r).Round(time.Second)
+	switch m := int(r.misses); {
+	case !p.wanted(r):
+		return "never: it is unsafe"
+	case r.flags&asked != 0:
+		return "somebody asked for it, or traffic made it doubtful: it goes before others"
+	case p.groups.at(r.group).flags&claimed != 0:
+		return "it is being checked"
+	case p.groups.at(r.group).flags&parked != 0:
+		return "another port stands for its host, of which none has worked so far"
+	case r.checked == 0:
+		return "never checked: in the turn of its best source, by yield"
+	case m == 0:
+		return fmt.Sprintf("%v after a check that passed, to keep the score sharp", wait)
+	case r.last != 0 && m <= len(resting):
+		return fmt.Sprintf("%v after miss %d of one that has lived: most come back soon or not at all", wait, m)
+	}
+	return fmt.Sprintf("%v after %d misses in a row: the chance to come back falls with their number; forgotten after %d", wait, r.misses, forgetMisses)
 }
 
 // reckon writes how the number came about.

@@ -91,13 +91,14 @@ type event struct {
 	stage  proxy.Stage
 	class  proxy.Class
 	port   uint16
+	score  float32 // right after it
 	host   string
 }
 
-// remember puts an outcome in the place of the oldest.
-func (l *lived) remember(o proxy.Outcome) {
+// remember puts an outcome, and the score that it led to, in the place of the oldest.
+func (l *lived) remember(o proxy.Outcome, score float64) {
 	l.history[l.events%historyLen] = event{seconds(o.At), [4]uint32{micros(o.Phases.Connect), micros(o.Phases.TLS), micros(o.Phases.Handshake), micros(o.Phases.FirstByte)},
-		uint16(o.Status), o.Origin, o.Stage, o.Class, o.Target.Port, o.Target.Host}
+		uint16(o.Status), o.Origin, o.Stage, o.Class, o.Target.Port, float32(score), o.Target.Host}
 	l.events++
 }
 
@@ -115,6 +116,16 @@ func (l *lived) outcomes(ep proxy.Endpoint) []proxy.Outcome {
 		e := l.history[(l.events-1-i)%historyLen]
 		out = append(out, proxy.Outcome{Endpoint: ep, Target: proxy.Target{Host: e.host, Port: e.port}, At: instant(e.at), Stage: e.stage,
 			Class: e.class, Status: int(e.status), Origin: e.origin, Phases: proxy.Phases{Connect: ofMicros(e.took[0]), TLS: ofMicros(e.took[1]), Handshake: ofMicros(e.took[2]), FirstByte: ofMicros(e.took[3])}})
+	}
+	return out
+}
+
+// scores returns the score after each outcome of the history, newest first.
+func (l *lived) scores() []float64 {
+	n := min(l.events, historyLen)
+	out := make([]float64, n)
+	for i := range n {
+		out[i] = float64(l.history[(l.events-1-i)%historyLen].score)
 	}
 	return out
 }

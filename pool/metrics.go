@@ -79,8 +79,8 @@ func (m *metrics) saved(took time.Duration, records int, err error) {
 
 // collector reads the state of the pool.
 type collector struct {
-	p                                  *Pool
-	entries, addresses, others, scores *prometheus.Desc
+	p                                          *Pool
+	entries, addresses, others, scores, shares *prometheus.Desc
 }
 
 // newCollector describes the gauges; their values are read when they are asked for.
@@ -90,12 +90,14 @@ func newCollector(p *Pool) *collector {
 		prometheus.NewDesc("freeway_pool_queue_addresses", "Addresses that are due or being checked.", []string{"kind"}, nil),
 		prometheus.NewDesc("freeway_pool_sessions", "Sessions that hold an exit.", nil, nil),
 		prometheus.NewDesc("freeway_score_calibration_total", "Uses by traffic, by the score that the proxy had and by what became of them.",
-			[]string{"score", "result"}, nil)}
+			[]string{"score", "result"}, nil),
+		prometheus.NewDesc("freeway_score_calibration", "Mean score and share that worked, by the score before; checks are those of live ones that came when due.",
+			[]string{"score", "of", "value"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.entries, c.addresses, c.others, c.scores} {
+	for _, d := range []*prometheus.Desc{c.entries, c.addresses, c.others, c.scores, c.shares} {
 		ch <- d
 	}
 }
@@ -109,5 +111,5 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.addresses, prometheus.GaugeValue, float64(due), "due")
 	ch <- prometheus.MustNewConstMetric(c.addresses, prometheus.GaugeValue, float64(claimed), "checking")
 	ch <- prometheus.MustNewConstMetric(c.others, prometheus.GaugeValue, float64(c.p.sessions.len()))
-	c.p.calibration.collect(ch, c.scores)
+	c.p.calibration.collect(ch, c.scores, c.shares)
 }

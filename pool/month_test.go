@@ -18,10 +18,11 @@ import (
 // in the pool's own time and in one goroutine.
 type month struct {
 	*nature
-	t    *testing.T
-	p    *pool.Pool
-	ever []*node        // that passed a check at some time and are known
-	once map[*node]bool // of ever
+	t     *testing.T
+	p     *pool.Pool
+	ever  []*node        // that passed a check at some time and are known
+	once  map[*node]bool // of ever
+	quick bool           // a day of a tenth is too little for the share that is served
 
 	checks, passes, found int            // by the pool's schedule
 	blind, blindOK        int            // by going round all that is listed
@@ -246,26 +247,55 @@ func (m *month) calibrated(name string, r *reliability) {
 	}
 }
 
-// TestMonth is a week, or as many days as FREEWAY_SIM_DAYS says.
+// demand is what must be true of a run.
+func (m *month) demand() {
+	share := func(ok, n int) float64 { return float64(ok) / float64(max(n, 1)) }
+	served, once := share(m.servedOK, m.served), share(m.anyOK, m.anyUse)
+	ours, blind := 1/share(m.passes, m.checks), 1/share(m.blindOK, m.blind)
+	m.t.Logf("%d checks: %.1f per live one found, %.1f per one that was not known to be live; going round all that is listed: %.1f", m.checks, ours, 1/share(m.found, m.checks), blind)
+	m.t.Logf("served by score: %.3f of %d; any that once lived: %.3f", served, m.served, once)
+	m.t.Logf("any that once lived:\n%slive ones:\n%s", &m.moments[0], &m.moments[1])
+	if served < .93 && !m.quick {
+		m.t.Errorf("%.3f of %d uses by score worked, want .93", served, m.served)
+	}
+	if once > .5 {
+		m.t.Errorf("%.3f of the uses of any that once lived worked, want at most .5: the model is too kind", once)
+	}
+	if blind < 5*ours {
+		m.t.Errorf("%.1f checks per live one found, and %.1f by going round: want a fifth", ours, blind)
+	}
+	m.calibrated("any that once lived", &m.moments[0])
+	m.calibrated("live ones", &m.moments[1])
+	var traffic reliability
+	for i, c := range m.p.Stats().Calibration {
+		traffic[i].n, traffic[i].ok, traffic[i].sum = c.Uses, c.OK, float64(c.Uses)*(c.Low+c.High)/2
+	}
+	m.t.Logf("uses by traffic, with the middle of the range as what was predicted:\n%s", &traffic)
+}
+
+// TestMonth is a week, or as many days as FREEWAY_SIM_DAYS says. FREEWAY_SIM_NTH
+// is which part of the population there is; FREEWAY_SIM_SEED another world.
 func TestMonth(t *testing.T) {
 	t.Parallel()
-	days, nth := 7, 5
-	if raceDetector {
-		nth = 20
+	days, nth, seed := setting(t, "DAYS", 7), setting(t, "NTH", 3), setting(t, "SEED", 1)
+	if raceDetector { // ten times as slow, and there is only one goroutine
+		days, nth = 2, 10
 	}
-	if s := os.Getenv("FREEWAY_SIM_DAYS"); s != "" {
-		var err error
-		if days, err = strconv.Atoi(s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	m := &month{nature: newNature(1, time.Unix(1_800_000_000, 0), nth), t: t, once: map[*node]bool{}}
+	m := &month{nature: newNature(uint64(seed), time.Unix(1_800_000_000, 0), nth), t: t, once: map[*node]bool{}, quick: raceDetector}
 	m.p = open(t, pool.Config{}, pool.Env{Now: func() time.Time { return m.now }, Rand: m.rng.Uint64})
 	m.run(time.Duration(days) * 24 * time.Hour)
-	t.Logf("%d checks, %.1f per pass, %.1f per live one found; going round: %.1f per pass", m.checks, float64(m.checks)/float64(m.passes), float64(m.checks)/float64(m.found), float64(m.blind)/float64(m.blindOK))
-	t.Logf("served %d by score: %.3f; any that once lived %.3f", m.served, float64(m.servedOK)/float64(m.served), float64(m.anyOK)/float64(m.anyUse))
-	t.Logf("any that once lived:\n%slive ones:\n%sserved: %v", &m.moments[0], &m.moments[1], m.p.Stats().Calibration)
-	t.Logf("%+v %+v", m.p.Worth("good"), m.p.Worth("large"))
-	m.calibrated("any", &m.moments[0])
-	m.calibrated("live", &m.moments[1])
+	m.demand()
+}
+
+// setting reads a number that the environment may give.
+func setting(t *testing.T, name string, standard int) int {
+	s := os.Getenv("FREEWAY_SIM_" + name)
+	if s == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		t.Fatalf("FREEWAY_SIM_%s=%q is not a number from 1", name, s)
+	}
+	return n
 }

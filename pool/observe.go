@@ -74,7 +74,6 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 	if o.Class == proxy.OK || weight > 0 {
 		l.slot.cost(*o)
 	}
-	l.remember(*o)
 	p.count(r, -1)
 	switch {
 	case o.Class == proxy.OK:
@@ -93,6 +92,7 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 	if p.reassess(n, now); weight >= 1 && o.Class != proxy.OK && r.state == proxy.Live {
 		p.hurry(n, now, p.scaled(resting[0]))
 	}
+	l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))
 }
 
 // blame notes that so much of a failure is the row's own.

@@ -67,7 +67,7 @@ func (l *lease) report(o proxy.Outcome) {
 		o.Origin = proxy.FromTraffic
 	}
 	if l.p.observe(o, l.it.exit) > 0 || o.Class == proxy.OK {
-		l.p.calibration.add(l.it.entry.Score, o.Class == proxy.OK)
+		l.p.calibration.uses.add(l.it.entry.Score, o.Class == proxy.OK)
 	}
 }
 

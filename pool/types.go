@@ -57,7 +57,9 @@ type Query struct {
 type Detail struct {
 	Entry   proxy.Entry
 	History []proxy.Outcome // the latest, newest first; empty for entries that never lived
+	Scores  []float64       // 0 to 1, right after each of History
 	Why     string          // why it has its score
+	Next    string          // why the next check is due when it is
 	Notes   []string        // what the latest check saw
 }
 

@@ -142,6 +142,7 @@ func (p *Pool) judge(v *proxy.Verdict, o *proxy.Outcome, now time.Time) {
 	ok := o.Class == proxy.OK
 	p.metrics.checked(ok)
 	p.rates.checks.add(now, 1)
+	p.foretold(r, o, now)
 	p.count(r, -1)
 	if ok && r.checked == 0 {
 		r.flags |= early
@@ -156,16 +157,27 @@ func (p *Pool) judge(v *proxy.Verdict, o *proxy.Outcome, now time.Time) {
 	}
 	if l := p.peek(r); l != nil {
 		l.slot.cost(*o)
-		l.remember(*o)
 		l.notes = v.Notes
 		l.reached = lowerAll(v.Reached[o.Endpoint])
 		l.latency = time.Duration(l.slot.good.Load())
 	}
 	r.state = p.stateOf(r, now)
 	p.count(r, 1)
+	if l := p.peek(r); l != nil {
+		l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))
+	}
 	p.schedule(r, now)
 	p.changed(n)
 	p.settle(n, now)
+}
+
+// foretold compares the score of a live row with a check, if that came when it
+// was due and not because something had happened. r is as it was before.
+func (p *Pool) foretold(r *row, o *proxy.Outcome, now time.Time) {
+	waited := now.Sub(instant(r.checked))
+	if r.state == proxy.Live && r.misses == 0 && !inconclusive(o) && waited >= p.interval(r)*4/5 {
+		p.calibration.checks.add(r.health.Score(now, p.sources.prior(r.set)), o.Class == proxy.OK)
+	}
 }
 
 // pass notes a check that passed.

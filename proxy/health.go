@@ -48,7 +48,7 @@ const (
 	usual, usualWeight = 0.6, 1
 	// luck is the chance that one works that is off or never on: of all that
 	// was never seen working, and of those that were, which are the luckier.
-	luckFirst, luckAgain = 0.011, 0.035
+	luckFirst, luckAgain = 0.013, 0.045
 	// maxOdds bounds what evidence can pile up, so that it can be outweighed:
 	// with them one in 3,000 is what it does not look like.
 	maxOdds, minOdds = 8, -20

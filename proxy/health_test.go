@@ -76,7 +76,8 @@ func TestHealthForgets(t *testing.T) {
 		h, now := replay(drawObservations(t))
 		prior := rapid.Float64Range(0, 1).Draw(t, "prior")
 		nothing := proxy.Health{}.Score(now, prior)
-		if now = now.Add(60 * 24 * time.Hour); math.Abs(h.Score(now, prior)-nothing) > 0.04 {
+		// That it once worked stays: such are luckier than those that were never seen to.
+		if now = now.Add(60 * 24 * time.Hour); math.Abs(h.Score(now, prior)-nothing) > 0.05 {
 			t.Fatalf("after two months the score is %v, want that of nothing known, %v", h.Score(now, prior), nothing)
 		}
 		if w := h.Weight(now); w > 0.01 {
