@@ -27,19 +27,21 @@ const (
 // client is one connection of a client. Its goroutine owns it; other
 // goroutines touch only raw and idle.
 type client struct {
-	g       *Gateway
-	l       *listener
-	raw     net.Conn // below TLS; safe for all goroutines
-	conn    net.Conn
-	r       *bufio.Reader
-	ip      netip.Addr
-	x       *exchange   // the request being served, nil for none
-	keep    bool        // the client wants the connection kept after the current request
-	http    bool        // it speaks HTTP
-	excess  bool        // over the connection limit: told so and closed
-	idle    atomic.Bool // waits for a request
-	watcher watcher
-	then    func() // carries the tunnel that the connection has become, in a goroutine of its own
+	g        *Gateway
+	l        *listener
+	raw      net.Conn // below TLS; safe for all goroutines
+	conn     net.Conn
+	r        *bufio.Reader
+	ip       netip.Addr
+	x        *exchange   // the request being served, nil for none
+	keep     bool        // the client wants the connection kept after the current request
+	http     bool        // it speaks HTTP
+	excess   bool        // over the connection limit: told so and closed
+	idle     atomic.Bool // waits for a request
+	watcher  watcher
+	scope    atomic.Pointer[scope] // of the latest plain request
+	unfollow func() bool           // made once: scope no longer ends with the gateway's context
+	then     func()                // carries the tunnel that the connection has become, in a goroutine of its own
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}

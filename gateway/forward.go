@@ -25,9 +25,9 @@ type reply struct {
 	framing http1.Framing
 	up      *dial.Conn
 	r       *bufio.Reader
-	upload  *upload     // of a body that is not held; nil when there is none
-	own     ownPage     // whether the upstream wrote it itself
-	unhook  func() bool // the connection is no longer closed when the request's context ends
+	upload  *upload // of a body that is not held; nil when there is none
+	own     ownPage // whether the upstream wrote it itself
+	scope   *scope  // whose end closes the connection
 	g       *Gateway
 	lane    lane // where the connection is kept, with keeps
 	keeps   bool // the head allows that
@@ -53,16 +53,17 @@ var replyReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8
 // The refusal is nil when an answer was passed on, whole or not; keep says
 // whether the connection may serve another request.
 func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusal) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	timed, stop := context.WithDeadline(ctx, x.until)
-	defer stop()
+	all := &scope{parent: ctx}
+	defer all.end()
+	x.c.follow(all)
+	timed := &scope{parent: all, until: x.until}
+	defer timed.end()
 	unwatch, whole := func() {}, false
 	if o.whole {
-		unwatch = x.c.watch(cancel, false)
+		unwatch = x.c.watch(all.end, false)
 		defer unwatch()
 	}
-	t, p, r := x.fetch(ctx, timed, o)
+	t, p, r := x.fetch(all, timed, o)
 	if p != nil && p.head.Status == 101 {
 		unwatch()
 		return false, x.switchOver(ctx, t, p, o)
@@ -80,7 +81,7 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 }
 
 // fetch tries upstreams until one delivers the head of an answer.
-func (x *exchange) fetch(ctx, timed context.Context, o *outgoing) (*try, *reply, *refusal) {
+func (x *exchange) fetch(ctx, timed *scope, o *outgoing) (*try, *reply, *refusal) {
 	t, r := x.next(timed)
 	if r != nil {
 		return nil, nil, r
@@ -90,7 +91,7 @@ func (x *exchange) fetch(ctx, timed context.Context, o *outgoing) (*try, *reply,
 
 // fetchFrom is fetch with the first try made. An error page that seems to be an
 // upstream's own is kept while others are tried, and passed on when none does better.
-func (x *exchange) fetchFrom(ctx, timed context.Context, t *try, o *outgoing) (*try, *reply, *refusal) {
+func (x *exchange) fetchFrom(ctx, timed *scope, t *try, o *outgoing) (*try, *reply, *refusal) {
 	var page kept
 	var r *refusal
 	for r == nil {
@@ -120,7 +121,7 @@ func (x *exchange) fetchFrom(ctx, timed context.Context, t *try, o *outgoing) (*
 
 // pass returns the target's answer, or that of one more exit where
 // Retry.OnStatus asks for it.
-func (x *exchange) pass(ctx, timed context.Context, t *try, p *reply, o *outgoing) (*try, *reply, *refusal) {
+func (x *exchange) pass(ctx, timed *scope, t *try, p *reply, o *outgoing) (*try, *reply, *refusal) {
 	next := x.oneMore(timed, t, p, o)
 	if next == nil {
 		return t, p, nil
@@ -175,7 +176,7 @@ func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing)
 
 // send sends the request through the upstream and reads the head of the final
 // answer. A failure is reported, and nil returned.
-func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
+func (t *try) send(ctx, timed *scope, o *outgoing) *reply {
 	forward := !t.lease.Entry.Endpoint.Protocol.IsSOCKS() && !o.upgrade
 	p, doubt, err := t.again(ctx, o, forward)
 	if p != nil {
@@ -194,9 +195,10 @@ func (t *try) send(ctx, timed context.Context, o *outgoing) *reply {
 }
 
 // ask sends the request over the connection and reads the head of the answer.
-func (t *try) ask(ctx context.Context, up *dial.Conn, o *outgoing, forward bool) (*reply, error) {
+func (t *try) ask(ctx *scope, up *dial.Conn, o *outgoing, forward bool) (*reply, error) {
 	t.phases = up.Phases()
-	p := &reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), unhook: context.AfterFunc(ctx, func() { _ = up.Close() })}
+	p := &reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), scope: ctx}
+	ctx.hook(up)
 	p.r.Reset(up)
 	if err := t.write(p, o, forward); err != nil {
 		return p, err

@@ -110,8 +110,9 @@ func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf 
 	body := http1.NewBody(p.r, p.framing)
 	scan := newBanScan(x.s.banText, p.head.Header)
 	var out io.Writer = bw
-	chunks := http1.NewChunkedWriter(bw)
+	var chunks *http1.ChunkedWriter
 	if framing == http1.Chunked {
+		chunks = http1.NewChunkedWriter(bw)
 		out = chunks
 	}
 	var pace bodyPace
@@ -168,7 +169,7 @@ func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing
 	b := p.head.AppendTo(nil)
 	behind, _ := p.r.Peek(p.r.Buffered())
 	err := x.c.write(append(b, behind...))
-	p.unhook()
+	p.scope.unhook(p.up)
 	p.r.Reset(nil)
 	replyReaders.Put(p.r)
 	if err != nil {

@@ -57,7 +57,8 @@ func (r *reuse) take(l lane) (up *dial.Conn, proven bool) {
 			return nil, false
 		}
 		p := list[len(list)-1]
-		r.set(l, list[:len(list)-1], 1)
+		list[len(list)-1] = parked{}
+		r.idle[l], r.n = list[:len(list)-1], r.n-1 // an empty one is likely to be filled again
 		r.mu.Unlock()
 		if time.Since(p.since) < reuseIdle && p.up.Quiet() {
 			return p.up, p.proven
@@ -190,7 +191,7 @@ func (t *try) kept(o *outgoing) (up *dial.Conn, proven bool) {
 // returns is nil when a fresh connection has to tell: the kept one had ended
 // before the request came, which is nobody's fault, or its second request got an
 // error, which is what a proxy gets that relays it to the target as it is.
-func (t *try) again(ctx context.Context, o *outgoing, forward bool) (p *reply, doubt int, err error) {
+func (t *try) again(ctx *scope, o *outgoing, forward bool) (p *reply, doubt int, err error) {
 	up, proven := t.kept(o)
 	if up == nil {
 		return nil, 0, nil
@@ -236,7 +237,7 @@ func (p *reply) keepFor(t *try, o *outgoing) {
 
 // rest keeps the connection for another request, or closes it.
 func (p *reply) rest(g *Gateway) {
-	unhooked := p.unhook()
+	unhooked := p.scope.unhook(p.up)
 	if p.keeps && p.whole && unhooked && p.r.Buffered() == 0 {
 		g.reuse.put(p.lane, p.up, p.proven, min(reuseMost, g.set.Load().maxConns/reuseShare))
 		return
