@@ -35,6 +35,10 @@ func TestCompatEmpty(t *testing.T) {
 		kind   string
 		body   string
 	}{
+		{"/compat/jhao104/", 200, flask, `{"url":[{"url":"/get","params":"type: ''https'|''","desc":"get a proxy"},` +
+			`{"url":"/pop","params":"type: ''https'|''","desc":"get a proxy and take it out of rotation"},` +
+			`{"url":"/delete","params":"proxy: 'e.g. 127.0.0.1:8080'","desc":"report a proxy that failed"},` +
+			`{"url":"/all","params":"type: ''https'|''","desc":"get all proxies"},{"url":"/count","params":"","desc":"count proxies"}]}` + "\n"},
 		{"/compat/jhao104/get/", 200, flask, `{"code":0,"src":"no proxy"}` + "\n"},
 		{"/compat/jhao104/get", 200, flask, `{"code":0,"src":"no proxy"}` + "\n"},
 		{"/compat/jhao104/pop/", 200, flask, `{"code":0,"src":"no proxy"}` + "\n"},

@@ -45,6 +45,11 @@ type jhaoHelp struct {
 	Desc   string `json:"desc"`
 }
 
+// jhaoHome is the page at /.
+type jhaoHome struct {
+	URL []jhaoHelp `json:"url"`
+}
+
 // jhaoCount is what /count/ answers.
 type jhaoCount struct {
 	HTTPType map[string]int `json:"http_type"`
@@ -56,13 +61,13 @@ type jhaoCount struct {
 func (d *door) jhao104() http.Handler {
 	mux := http.NewServeMux()
 	d.get(mux, "/", func(w http.ResponseWriter, _ *http.Request) {
-		writeFlask(w, http.StatusOK, []jhaoHelp{
+		writeFlask(w, http.StatusOK, jhaoHome{[]jhaoHelp{
 			{"/get", "type: ''https'|''", "get a proxy"},
 			{"/pop", "type: ''https'|''", "get a proxy and take it out of rotation"},
 			{"/delete", "proxy: 'e.g. 127.0.0.1:8080'", "report a proxy that failed"},
 			{"/all", "type: ''https'|''", "get all proxies"},
 			{"/count", "", "count proxies"},
-		})
+		}})
 	})
 	d.get(mux, "/get/", func(w http.ResponseWriter, r *http.Request) { d.jhaoGet(w, r, false) })
 	d.get(mux, "/pop/", func(w http.ResponseWriter, r *http.Request) { d.jhaoGet(w, r, true) })
