@@ -32,12 +32,14 @@ type exchange struct {
 	answered bool // something went to the client
 	again    bool // a session's exit was given its second chance
 	stuck    bool // another try would only fail again
+	first    try
 }
 
 // begin makes the exchange for an admitted client.
 func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain bool) *exchange {
 	now := time.Now()
-	x := &exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), http: plain, retry: &s.retry}
+	x := exchanges.Get().(*exchange)
+	*x = exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), http: plain, retry: &s.retry}
 	if rule := ruleOf(s.rules, t.Host); rule != nil {
 		x.retry = &rule.retry
 	}
@@ -109,7 +111,9 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	lease, err := x.pick(ctx)
 	switch {
 	case err == nil:
-		return &try{x: x, lease: lease, began: time.Now(), full: x.mustDo(0)}, nil
+		t := x.newTry()
+		*t = try{x: x, lease: lease, began: time.Now(), full: x.mustDo(0)}
+		return t, nil
 	case errors.Is(err, proxy.ErrNone) && len(x.trace.Attempts) > 0:
 		return nil, x.exhausted()
 	}
@@ -197,7 +201,7 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 	if class == proxy.Banned {
 		x.c.g.m.bans.Inc()
 	}
-	x.c.g.m.attempts.WithLabelValues(e.Endpoint.Protocol.String(), class.String()).Inc()
+	x.c.g.m.attempt(e.Endpoint.Protocol, class).Inc()
 }
 
 // fail reports a failure and keeps the rest of the request away from this exit.

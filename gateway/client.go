@@ -41,7 +41,8 @@ type client struct {
 	watcher  watcher
 	scope    atomic.Pointer[scope] // of the latest plain request
 	unfollow func() bool           // made once: scope no longer ends with the gateway's context
-	then     func()                // carries the tunnel that the connection has become, in a goroutine of its own
+	aim      aim
+	then     func() // carries the tunnel that the connection has become, in a goroutine of its own
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}

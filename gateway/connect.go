@@ -12,7 +12,7 @@ import (
 // serveRequest serves one request and reports whether another one may follow
 // on the connection.
 func (c *client) serveRequest(ctx context.Context, q *http1.Request) bool {
-	c.g.m.requests.WithLabelValues("http").Inc()
+	c.g.m.http.Inc()
 	s := c.g.set.Load()
 	c.keep = q.KeepAlive() && !q.Header.HasToken("Proxy-Connection", "close")
 	if r := checkHead(q); r != nil {

@@ -197,7 +197,8 @@ func (t *try) send(ctx, timed *scope, o *outgoing) *reply {
 // ask sends the request over the connection and reads the head of the answer.
 func (t *try) ask(ctx *scope, up *dial.Conn, o *outgoing, forward bool) (*reply, error) {
 	t.phases = up.Phases()
-	p := &reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), scope: ctx}
+	p := o.newReply()
+	*p = reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), scope: ctx}
 	ctx.hook(up)
 	p.r.Reset(up)
 	if err := t.write(p, o, forward); err != nil {
@@ -254,7 +255,7 @@ func (t *try) write(p *reply, o *outgoing, forward bool) error {
 	buf := large.Get().(*[]byte)
 	defer large.Put(buf)
 	credentials := ""
-	if forward {
+	if e := &t.lease.Entry; forward && (e.Endpoint.User != "" || !e.Password.IsZero()) {
 		credentials = t.via().ProxyAuthorization()
 	}
 	b := o.appendHead((*buf)[:0], forward, credentials)

@@ -43,7 +43,8 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	keep = x.c.keeps() && framing != http1.UntilClose && (o.whole || p.upload != nil && p.upload.finished())
 	x.finishHead(t, p, o, framing, keep)
 	o.given, x.answered = true, true
-	w := &writer{c: x.c}
+	w := &o.parts.writer
+	w.c = x.c
 	bw := writers.Get().(*bufio.Writer)
 	bw.Reset(w)
 	defer func() {
@@ -53,7 +54,8 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	buf := large.Get().(*[]byte)
 	defer large.Put(buf)
 	_, _ = bw.Write(p.head.AppendTo((*buf)[:0]))
-	source, sink := x.copyBody(p, bw, framing, *buf)
+	o.parts.body.Reset(p.r, p.framing)
+	source, sink := x.copyBody(p, &o.parts.body, bw, framing, *buf)
 	x.trace.Up, x.trace.Down = o.sent(p), w.n
 	switch {
 	case sink != nil:
@@ -106,8 +108,7 @@ func (x *exchange) finishHead(t *try, p *reply, o *outgoing, framing http1.Kind,
 }
 
 // copyBody copies the body. source is the error of the upstream, sink that of the client.
-func (x *exchange) copyBody(p *reply, bw *bufio.Writer, framing http1.Kind, buf []byte) (source, sink error) {
-	body := http1.NewBody(p.r, p.framing)
+func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framing http1.Kind, buf []byte) (source, sink error) {
 	scan := newBanScan(x.s.banText, p.head.Header)
 	var out io.Writer = bw
 	var chunks *http1.ChunkedWriter

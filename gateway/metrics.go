@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"freeway/proxy"
 )
 
 // metrics never has an address, a host or a user as a label.
@@ -10,9 +14,11 @@ type metrics struct {
 	connections  prometheus.Counter
 	acceptErrors prometheus.Counter
 	panics       prometheus.Counter
-	refused      *prometheus.CounterVec // by code
-	requests     *prometheus.CounterVec // by protocol of the client
-	attempts     *prometheus.CounterVec // by protocol of the upstream and class
+	refused      *prometheus.CounterVec                               // by code
+	requests     *prometheus.CounterVec                               // by protocol of the client
+	http         prometheus.Counter                                   // of requests
+	attempts     *prometheus.CounterVec                               // by protocol of the upstream and class
+	worked       [proxy.SOCKS5 + 1]atomic.Pointer[prometheus.Counter] // of attempts, those that were seen
 	failovers    prometheus.Counter
 	replays      prometheus.Counter
 	bans         prometheus.Counter
@@ -31,12 +37,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return f.NewCounterVec(prometheus.CounterOpts{Namespace: "freeway", Subsystem: "gateway", Name: name, Help: help}, labels)
 	}
 	bytes := vector("bytes_total", "Payload bytes.", "direction")
+	requests := vector("requests_total", "Requests of clients.", "protocol")
 	return &metrics{
 		connections:  counter("connections_total", "Connections of clients."),
 		acceptErrors: counter("accept_errors_total", "Failed accepts; the listener goes on."),
 		panics:       counter("panics_total", "Connections that ended in a panic."),
 		refused:      vector("refused_total", "Answers of the gateway's own.", "code"),
-		requests:     vector("requests_total", "Requests of clients.", "protocol"),
+		requests:     requests,
+		http:         requests.WithLabelValues("http"),
 		attempts:     vector("attempts_total", "Uses of upstreams.", "protocol", "class"),
 		failovers:    counter("failovers_total", "Requests that went on to another upstream."),
 		replays:      counter("replays_total", "TLS first flights sent to another upstream."),
@@ -46,6 +54,21 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		up:           bytes.WithLabelValues("up"),
 		down:         bytes.WithLabelValues("down"),
 	}
+}
+
+// attempt is the counter of uses of upstreams of a protocol that ended so. The
+// most common ones are not looked up.
+func (m *metrics) attempt(protocol proxy.Protocol, class proxy.Class) prometheus.Counter {
+	if class != proxy.OK || int(protocol) >= len(m.worked) {
+		return m.attempts.WithLabelValues(protocol.String(), class.String())
+	}
+	known := &m.worked[protocol]
+	if c := known.Load(); c != nil {
+		return *c
+	}
+	c := m.attempts.WithLabelValues(protocol.String(), class.String())
+	known.Store(&c)
+	return c
 }
 
 // observe registers gauges that are read from the gateway when asked for.

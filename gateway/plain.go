@@ -35,6 +35,7 @@ type outgoing struct {
 	old       bool        // the client speaks HTTP/1.0
 	another   bool        // one more exit was tried because of Retry.OnStatus
 	broken    *refusal    // set by an upload when the client's body is to blame
+	parts     parts
 }
 
 // safe reports whether another upstream may be tried.
@@ -42,7 +43,7 @@ func (o *outgoing) safe() bool { return !o.hinted && !o.given && (!o.written || 
 
 // servePlain serves a request in absolute form.
 func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Request) bool {
-	o, t, r := newOutgoing(q)
+	o, t, r := c.newOutgoing(q)
 	if r != nil {
 		return c.refuseRequest(q, r, bodiless(q))
 	}
@@ -59,35 +60,34 @@ func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Re
 		keep = c.answerRefusal(q, r, x.trace.ID, o.whole)
 	}
 	x.end(r)
+	recycle(x, o)
 	return keep
 }
 
+const httpPrefix = "http://"
+
 // newOutgoing takes a request apart. TLS is never opened here, so https and
 // what is not a proxy request at all are refused.
-func newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusal) {
-	const prefix = "http://"
+func (c *client) newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusal) {
 	switch {
-	case len(q.Target) > len(prefix) && http1.EqualFold(q.Target[:len(prefix)], prefix):
+	case len(q.Target) > len(httpPrefix) && http1.EqualFold(q.Target[:len(httpPrefix)], httpPrefix):
 	case q.Target[0] == '/' || q.Target == "*":
 		return nil, proxy.Target{}, refusef(codeBadRequest, "this is a proxy; give it to a client as proxy URL")
 	default:
 		return nil, proxy.Target{}, refusef(codeBadRequest, "only http:// here; https needs CONNECT")
 	}
-	o := &outgoing{q: q, authority: q.Target[len(prefix):]}
+	o := outgoings.Get().(*outgoing)
+	o.q, o.authority = q, q.Target[len(httpPrefix):]
 	if i := strings.IndexAny(o.authority, "/?"); i >= 0 {
 		o.authority, o.path = o.authority[:i], o.authority[i:]
 	}
 	if o.bare = o.path == ""; o.bare || o.path[0] == '?' {
 		o.path = "/" + o.path
 	}
-	if !oneAuthority(o.authority) {
-		return nil, proxy.Target{}, refusef(codeBadRequest, "a bad authority in the target")
+	t, r := c.plainTarget(o.authority)
+	if r != nil {
+		return nil, t, r
 	}
-	t, err := proxy.ParseTarget(o.authority, 80)
-	if err != nil {
-		return nil, proxy.Target{}, refusef(codeBadRequest, err.Error())
-	}
-	t.TLS = false
 	return o, t, o.readHead()
 }
 
@@ -130,7 +130,9 @@ func (x *exchange) checkPlain(o *outgoing) *refusal {
 	if cfg.PlaintextCredentials == refuse && o.q.Header.Has("Authorization") && !x.avoidPublic() {
 		return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
 	}
-	o.body = http1.NewBody(c.r, o.framing)
+	if !o.whole {
+		o.body = http1.NewBody(c.r, o.framing)
+	}
 	o.repeats = slices.Contains(x.retry.Methods, o.q.Method)
 	here := o.framing.Kind == http1.Length && o.framing.Length <= int64(c.r.Buffered())
 	if !o.whole && (o.repeats || here) {
@@ -176,8 +178,8 @@ func (o *outgoing) appendHead(b []byte, forward bool, credentials string) []byte
 		q.Target = o.path
 	case o.bare && q.Method == "OPTIONS":
 		q.Target = "http://" + o.authority
-	default:
-		q.Target = "http://" + o.authority + o.path
+	case len(q.Target) != len(httpPrefix)+len(o.authority)+len(o.path) || !strings.HasPrefix(q.Target, httpPrefix):
+		q.Target = httpPrefix + o.authority + o.path
 	}
 	if credentials != "" {
 		q.Header = q.Header.Clone()

@@ -27,11 +27,17 @@ const maxChunkLine = 4 << 10
 
 // NewBody reads the body that follows a head in r.
 func NewBody(r *bufio.Reader, f Framing) *Body {
-	b := &Body{r: r, kind: f.Kind, left: f.Length}
+	b := new(Body)
+	b.Reset(r, f)
+	return b
+}
+
+// Reset makes b the body that follows a head in r. Nothing of what it was before stays.
+func (b *Body) Reset(r *bufio.Reader, f Framing) {
+	*b = Body{r: r, kind: f.Kind, left: f.Length}
 	if f.Kind == NoBody || f.Kind == Length && f.Length == 0 {
 		b.err = io.EOF
 	}
-	return b
 }
 
 // Done reports whether the body ended as its framing says, so that the next
