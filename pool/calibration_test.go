@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"freeway/pool"
 	"freeway/proxy"
@@ -56,7 +55,7 @@ func TestCalibration(t *testing.T) {
 			}
 		}
 	}
-	if shares := gauges(families); shares["uses predicted"] == 0 || shares["uses observed"] == 0 {
+	if shares := gauges(t, reg); shares["uses predicted"] == 0 || shares["uses observed"] == 0 {
 		t.Errorf("freeway_score_calibration has %v, want what was predicted and observed", shares)
 	}
 	if sum != 2 {
@@ -65,7 +64,12 @@ func TestCalibration(t *testing.T) {
 }
 
 // gauges counts the series of freeway_score_calibration by what they are of.
-func gauges(families []*dto.MetricFamily) map[string]int {
+func gauges(t *testing.T, reg *prometheus.Registry) map[string]int {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := map[string]int{}
 	for _, f := range families {
 		if f.GetName() == "freeway_score_calibration" {

@@ -165,8 +165,8 @@ const lostTry = lostCost
 // are tried until one works: Ls + (1-p)/p · Lf (Simon and Kadane 1975), more
 // when the item is busy. In panic only the probability counts.
 func (c *choice) cost(it *item) float64 {
-	_, odds := c.target.allows(it.exit, c.now)
-	p := max(it.entry.Score*odds, 1e-3)
+	_, here := c.target.allows(it.exit, c.now)
+	p := max(here.shrink(it.entry.Score, c.now), 1e-3)
 	if c.panic {
 		return 1 / p
 	}

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"maps"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -52,6 +53,52 @@ type pair struct {
 	shut   time.Time // until then not used because it failed
 	bans   int
 	fails  int
+	record evidence // survives a success
+}
+
+// evidence is how uses of an exit went at one domain, each counting half after
+// pairHalfLife. It is only kept of pairs that failed at some time: what went well
+// elsewhere is in the score of the proxy itself.
+type evidence struct {
+	ok, fail float32
+	at       time.Time
+}
+
+const (
+	// pairHalfLife is about as long as sites keep an address out.
+	pairHalfLife = time.Hour
+	// pairPrior is how many uses at the domain the proxy's own score is worth:
+	// the first failure halves it.
+	pairPrior = 1
+)
+
+// add counts a use.
+func (e *evidence) add(ok bool, now time.Time) {
+	f := e.fade(now)
+	e.ok, e.fail, e.at = e.ok*f, e.fail*f, now
+	if ok {
+		e.ok++
+	} else {
+		e.fail++
+	}
+}
+
+// fade is what the evidence counts by now.
+func (e *evidence) fade(now time.Time) float32 {
+	return float32(math.Exp2(-max(now.Sub(e.at), 0).Seconds() / pairHalfLife.Seconds()))
+}
+
+// shrink is the probability that a use at the domain works, of a proxy whose own
+// score is p: the Beta posterior mean, shrunk towards p. It is never above p, in
+// which the successes are counted already: who failed once is not better than who
+// never did.
+func (e *evidence) shrink(p float64, now time.Time) float64 {
+	if e.ok == 0 && e.fail == 0 {
+		return p
+	}
+	f := float64(e.fade(now))
+	ok, fail := f*float64(e.ok), f*float64(e.fail)
+	return min(p, (ok+pairPrior*p)/(ok+fail+pairPrior))
 }
 
 // until is when the pair may be used again.
@@ -79,7 +126,7 @@ func (x *target) observe(o proxy.Outcome, exit netip.Addr, now time.Time) findin
 	f.weight, _, _ = o.Blame()
 	switch k := kindOf(&o); {
 	case o.Class == proxy.OK:
-		f.due = append(f.due, x.succeed(x.circuits[spotOf(&o.Target)], exit)...)
+		f.due = append(f.due, x.succeed(x.circuits[spotOf(&o.Target)], exit, now)...)
 		f.change = true
 	case o.Class == proxy.Banned:
 		x.refuse(o, exit, now)
@@ -104,9 +151,12 @@ func (x *target) expire(now time.Time) (due []proxy.Outcome) {
 }
 
 // succeed notes that an exit works here; c may be nil.
-func (x *target) succeed(c *circuit, exit netip.Addr) (due []proxy.Outcome) {
+func (x *target) succeed(c *circuit, exit netip.Addr, now time.Time) (due []proxy.Outcome) {
 	x.refused, x.throttled = nil, time.Time{}
-	delete(x.pairs, exit)
+	if p := x.pairs[exit]; p != nil {
+		*p = pair{record: p.record}
+		p.record.add(true, now)
+	}
 	return c.succeed()
 }
 
@@ -141,6 +191,7 @@ func (x *target) refuse(o proxy.Outcome, exit netip.Addr, now time.Time) {
 		d = min(o.RetryAfter, maxRetryAfter)
 	}
 	p.bans++
+	p.record.add(false, now)
 	p.banned = now.Add(d)
 }
 
@@ -158,6 +209,7 @@ func (x *target) unban(exit netip.Addr) {
 func (x *target) failPair(exit netip.Addr, now time.Time) {
 	p := x.pair(exit, now)
 	p.fails++
+	p.record.add(false, now)
 	if p.fails > 1 {
 		p.shut = now.Add(min(banTime<<min(p.fails-2, 10), maxBan))
 	}
@@ -173,7 +225,11 @@ func (x *target) pair(exit netip.Addr, now time.Time) *pair {
 	if len(x.pairs) >= maxPairs {
 		x.thin(now)
 	}
-	p = &pair{}
+	fresh := &pair{}
+	if p != nil {
+		fresh.record = p.record
+	}
+	p = fresh
 	x.pairs[exit] = p
 	return p
 }
@@ -225,17 +281,16 @@ func (x *target) wake(now time.Time) {
 	maps.DeleteFunc(x.resting, func(_ netip.Addr, until time.Time) bool { return !now.Before(until) })
 }
 
-// verdict on a pair: whether it may be used, and how much less likely than
-// elsewhere it is to work.
-func (x *target) allows(exit netip.Addr, now time.Time) (ok bool, odds float64) {
+// allows reports whether an exit may be used here, and how it did.
+func (x *target) allows(exit netip.Addr, now time.Time) (ok bool, e evidence) {
 	if x == nil {
-		return true, 1
+		return true, e
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := x.pairs[exit]
 	if p == nil {
-		return true, 1
+		return true, e
 	}
-	return !now.Before(p.until()), 1 / float64(int(1)<<min(p.fails, 8))
+	return !now.Before(p.until()), p.record
 }

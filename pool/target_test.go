@@ -351,6 +351,43 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// TestScoreByDomain: how a proxy did at one domain counts there and not elsewhere,
+// less and less, and is shrunk towards its own score.
+func TestScoreByDomain(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	p, found := livePool(t, pool.Config{}, pool.Env{Now: func() time.Time { return now }}, 2)
+	picky, other := target(t, "picky.example"), target(t, "other.example")
+	share := func(x proxy.Target) float64 {
+		n := 0
+		for range 2000 {
+			l := pick(t, p, proxy.Want{Target: x})
+			if l.Entry.Endpoint == found[0].Endpoint {
+				n++
+			}
+			l.Close()
+		}
+		return float64(n) / 2000
+	}
+	p.Feedback(pool.Feedback{Proxy: found[0].Endpoint.String(), Target: "picky.example", Verdict: "banned"}) //nolint:errcheck // seen below
+	if p.Eligible(proxy.Want{Target: picky}) != 1 {
+		t.Fatal("the ban has no effect")
+	}
+	now = now.Add(2 * time.Minute) // the ban is over, what it says of the pair is not
+	if there, elsewhere := share(picky), share(other); there > .1 || elsewhere < .3 || elsewhere > .7 {
+		t.Errorf("it gets %.2f of the uses there and %.2f elsewhere, want less than .1 and about half", there, elsewhere)
+	}
+	for range 12 { // it works there again
+		use(t, p, at(found[0].Endpoint, picky), outcome(proxy.OK))
+		use(t, p, at(found[1].Endpoint, picky), outcome(proxy.OK))
+		now = now.Add(10 * time.Minute)
+	}
+	p.Eligible(proxy.Want{})
+	if there := share(picky); there < .3 || there > .7 {
+		t.Errorf("when it has worked there again it gets %.2f of the uses, want about half", there)
+	}
+}
+
 func TestBansSurviveRestart(t *testing.T) {
 	t.Parallel()
 	s := newMemStore()

@@ -143,7 +143,8 @@ func (x *target) load(doc []byte, now time.Time) error {
 	defer x.mu.Unlock()
 	limit := now.Add(maxRetryAfter).Unix()
 	for _, k := range kept {
-		p := &pair{time.Unix(min(k.Until, limit), 0), time.Unix(min(k.Shut, limit), 0), min(max(k.Bans, 0), 16), min(max(k.Fails, 0), 16)}
+		p := &pair{banned: time.Unix(min(k.Until, limit), 0), shut: time.Unix(min(k.Shut, limit), 0), bans: min(max(k.Bans, 0), 16), fails: min(max(k.Fails, 0), 16)}
+		p.record = evidence{fail: float32(p.bans + p.fails), at: now}
 		if k.Exit.IsValid() && now.Before(p.until()) && len(x.pairs) < maxPairs {
 			x.pairs[k.Exit] = p
 		}
