@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"freeway/pool"
 	"freeway/proxy"
 	"freeway/scraper"
 )
@@ -41,25 +42,75 @@ func (a *API) add(ctx context.Context, in *addInput) (*struct{ Body Added }, err
 			out.Refused = append(out.Refused, r)
 		}
 	}
-	var found []proxy.Candidate
-	for c, err := range scraper.Parse(bytes.NewReader(in.RawBody), o) {
+	found := 0
+	for c, err := range scraper.Parse(bytes.NewReader(in.RawBody), o) { // all is read before any is taken: a mistake takes none
 		if err != nil {
 			return nil, problem(badInput(err))
 		}
-		found = append(found, c)
+		found++
 		if len(out.IDs) < maxListed {
 			out.IDs = append(out.IDs, c.Endpoint.ID())
 		}
 	}
-	if len(found) == 0 {
+	if found == 0 {
 		return nil, problem(badInput(nothingIn(out.Refused)))
 	}
-	yield, err := a.env.Pool.Insert(ctx, found)
-	if err != nil {
+	o.Rejected = nil
+	if err := a.insert(ctx, in.RawBody, o, &out); err != nil {
 		return nil, problem(err)
 	}
-	out.New, out.Known, out.Dropped = yield.New, yield.Known, yield.Refused
 	return &struct{ Body Added }{out}, nil
+}
+
+// portion is how many endpoints are taken at once, so that a list of a million
+// costs little more memory than its text.
+const portion = 20_000
+
+// insert takes the endpoints of a body that can be read. It fails with
+// pool.ErrFull when there was no room for any.
+func (a *API) insert(ctx context.Context, body []byte, o scraper.ParseOptions, out *Added) error {
+	part := make([]proxy.Candidate, 0, portion)
+	var full error
+	take := func() error {
+		yield, err := a.env.Pool.Insert(ctx, part)
+		out.count(yield)
+		part = part[:0]
+		if errors.Is(err, pool.ErrFull) {
+			full, err = err, nil
+		}
+		return err
+	}
+	for c, err := range scraper.Parse(bytes.NewReader(body), o) {
+		if err != nil {
+			return badInput(err)
+		}
+		if part = append(part, c); len(part) == portion {
+			if err := take(); err != nil {
+				return err
+			}
+		}
+	}
+	if len(part) > 0 {
+		if err := take(); err != nil {
+			return err
+		}
+	}
+	if out.New+out.Known > 0 {
+		return nil
+	}
+	return full
+}
+
+// count adds what the pool made of a portion.
+func (out *Added) count(y proxy.Yield) {
+	out.New += y.New
+	out.Known += y.Known
+	for why, n := range y.Refused {
+		if out.Dropped == nil {
+			out.Dropped = map[string]int{}
+		}
+		out.Dropped[why] += n
+	}
 }
 
 func nothingIn(refused []scraper.Rejection) error {

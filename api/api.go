@@ -55,11 +55,9 @@ type API struct {
 	doc     func() ([]byte, error)
 }
 
-// maxBody bounds request bodies, except lists of endpoints: maxList.
-const (
-	maxBody = 1 << 20
-	maxList = 32 << 20
-)
+// maxList bounds lists of endpoints, in bytes. Other bodies have at most a MiB,
+// as huma wants it.
+const maxList = 32 << 20
 
 // compressed are the content types worth a gzip. Event streams are not among
 // them: compression would hold them back.
@@ -136,6 +134,8 @@ func humaConfig(version string) huma.Config {
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no $schema links in answers
 	c.RejectUnknownQueryParameters = true
+	c.Formats = map[string]huma.Format{"application/json": strictJSON(), "json": strictJSON()}
+	c.Transformers = append(c.Transformers, unechoed)
 	textual(c.OpenAPI.Components.Schemas)
 	return c
 }
