@@ -112,7 +112,7 @@ func (s Sources) Validate() error {
 	}
 	seen := map[string]int{}
 	for i, src := range s.List {
-		if err := src.Validate(); err != nil {
+		if err := inherit(src).Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("list[%d].%w", i, err))
 		}
 		if j, twice := seen[src.Name]; twice && src.Name != "" {

@@ -36,6 +36,7 @@ func assemble(s Sources, folder []definition) []definition {
 		}
 	}
 	for _, src := range s.List {
+		src = inherit(src)
 		add(definition{Source: src, on: src.On()})
 	}
 	for _, d := range folder {
