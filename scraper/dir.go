@@ -182,6 +182,7 @@ func readDefinitions(path string) (defs []definition, ok bool) {
 		return []definition{{Source: broken, err: fmt.Errorf("read definitions: %w", err)}}, true
 	}
 	for _, src := range sources {
+		src = inherit(src)
 		d := definition{Source: src, on: src.On()}
 		if d.err = src.Validate(); d.err != nil && !validName(src.Name) {
 			d.Name = fileName(path)
