@@ -39,6 +39,8 @@ func scrapeOut(t *testing.T, format, url string) (stdout, stderr string) {
 	return out.String(), errs.String()
 }
 
+// threat 57, 58, 59: text of lists in what scrape prints.
+//
 // TestThreats57to59TextOfLists: neither stdout nor stderr of scrape shows text of
 // a list as script, formula or escape, in no format.
 func TestThreats57to59TextOfLists(t *testing.T) {

@@ -108,6 +108,8 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// threat 52: each content coding, at the limit exactly.
+//
 // TestBombs reads bodies that unpack to many times the limit.
 func TestBombs(t *testing.T) {
 	const size, limit = 10 << 20, 2 << 20

@@ -82,6 +82,7 @@ func TestUnchangedListsAreNotReadAgain(t *testing.T) {
 	}
 }
 
+// threat 53: endless redirects, redirects to files and to private addresses.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	var private atomic.Int32
@@ -170,6 +171,7 @@ func TestHeadersGoToTheOwnHostOnly(t *testing.T) {
 	}
 }
 
+// threat 53: endless, silent and dripping pages.
 func TestTimeLimit(t *testing.T) {
 	t.Parallel()
 	for name, behave := range map[string]func(http.ResponseWriter, *http.Request){
@@ -208,6 +210,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// threat 53: an endless page is cut by its size.
 func TestSizeLimit(t *testing.T) {
 	t.Parallel()
 	url := serve(t, endless)
@@ -311,6 +314,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// threat 59: escapes in what a server says of itself.
 func TestTextOfServersIsEscaped(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {

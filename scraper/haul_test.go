@@ -10,6 +10,7 @@ import (
 	"freeway/scraper"
 )
 
+// threat 56: all entries in one network.
 func TestOneNetworkCannotFloodASource(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {

@@ -15,6 +15,7 @@ type metrics struct {
 	received *prometheus.CounterVec
 	requests *prometheus.CounterVec
 	fresh    *prometheus.CounterVec
+	seconds  *prometheus.CounterVec
 	took     prometheus.Histogram
 }
 
@@ -41,6 +42,10 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 			Name: "freeway_scraper_new_endpoints_total",
 			Help: "Endpoints that the source named before any other.",
 		}, []string{"source"}),
+		seconds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "freeway_scraper_run_seconds_total",
+			Help: "Time of all runs of a source.",
+		}, []string{"source"}),
 		took: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "freeway_scraper_run_duration_seconds",
 			Help:    "Time of one run of a source with all its pages.",
@@ -51,7 +56,7 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.runs, m.bytes, m.received, m.requests, m.fresh, m.took, newStanding(s)} {
+	for _, c := range []prometheus.Collector{m.runs, m.bytes, m.received, m.requests, m.fresh, m.seconds, m.took, newStanding(s)} {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
@@ -78,6 +83,7 @@ func (m *metrics) ran(source string, o outcome) {
 	if o.gave {
 		m.fresh.WithLabelValues(source).Add(float64(o.Yield.New))
 	}
+	m.seconds.WithLabelValues(source).Add(o.Took.Seconds())
 	m.took.Observe(o.Took.Seconds())
 }
 
@@ -110,6 +116,7 @@ func newStanding(s *Scraper) *standing {
 	}
 	return &standing{s: s, gauge: []gauge{
 		make("candidates", "Endpoints that the source named in its latest good run.", func(r Result) float64 { return float64(r.Candidates) }),
+		make("usual_candidates", "Endpoints that a usual run of the source finds; far less is an alarm.", func(r Result) float64 { return float64(r.Usual) }),
 		make("failures", "Runs of the source that failed in a row.", func(r Result) float64 { return float64(r.Failures) }),
 		make("last_run_timestamp_seconds", "When the source was read last.", func(r Result) float64 { return stamp(r.LastRun) }),
 		make("listed", "Endpoints of the source that are known.", func(r Result) float64 { return float64(r.Worth.Listed) }),

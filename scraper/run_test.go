@@ -347,6 +347,7 @@ func (breaking) Add(context.Context, string, []proxy.Candidate) (proxy.Yield, er
 	panic("nil map")
 }
 
+// threat 55: a panic behind the reader.
 func TestAPanicOfTheSinkEndsOneRunOnly(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, entries(0, 5)) })

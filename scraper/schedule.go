@@ -226,13 +226,13 @@ func (s *Scraper) hasRun(st *state) bool {
 	return !st.memo.Last.LastRun.IsZero()
 }
 
-// complain logs a failure, the first in a row louder than the rest.
+// complain logs a failure: an alarm and the first in a row louder than the rest.
 func (s *Scraper) complain(st *state, err error) {
 	s.mu.Lock()
 	n := st.memo.Failures
 	s.mu.Unlock()
 	log := s.env.Log.Debug
-	if n <= 1 {
+	if n <= 1 || errors.Is(err, errAlarm) {
 		log = s.env.Log.Warn
 	}
 	log("source failed", "source", st.src.Name, "failures", n, "error", plain(err))

@@ -264,6 +264,8 @@ func TestRetryAfterSurvivesARestart(t *testing.T) {
 	})
 }
 
+// threat 62: a run that takes longer than its interval.
+//
 // TestNoOverlap has a list that takes longer to read than its interval.
 func TestNoOverlap(t *testing.T) {
 	t.Parallel()
@@ -289,6 +291,7 @@ func TestNoOverlap(t *testing.T) {
 	})
 }
 
+// threat 55: a page that makes the reader panic.
 func TestAPanicStaysInItsSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -388,6 +391,7 @@ func TestMirrorsAndWorthlessSourcesAreReadLess(t *testing.T) {
 	})
 }
 
+// threat 62: the clock jumps.
 func TestTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

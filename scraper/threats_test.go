@@ -26,6 +26,8 @@ import (
 // TestOneNetworkCannotFloodASource, TestTextOfServersIsEscaped, TestNoOverlap and
 // TestTheClockIsSetBack; the end-to-end tests look at exports and terminals.
 
+// threat 52: a small body that unpacks to a huge one.
+//
 // TestBombsOfAServer: bodies that are small on the wire and huge when they are
 // unpacked.
 func TestBombsOfAServer(t *testing.T) {
@@ -79,6 +81,8 @@ func brotliOf(t *testing.T, b []byte) []byte {
 	return out.Bytes()
 }
 
+// threat 54: HTML made to cost time.
+//
 // TestPagesThatCostTime: HTML that makes parsers work does not hold up a source.
 func TestPagesThatCostTime(t *testing.T) {
 	t.Parallel()
@@ -109,6 +113,8 @@ func TestPagesThatCostTime(t *testing.T) {
 	}
 }
 
+// threat 56: more entries than a source may bring.
+//
 // TestTenMillionEntries: one source brings no more than its share, on one port
 // or not, and what is over it is counted.
 func TestTenMillionEntries(t *testing.T) {
@@ -128,6 +134,8 @@ func TestTenMillionEntries(t *testing.T) {
 	}
 }
 
+// threat 57: script, formulas and escapes in country, ISP and anonymity.
+//
 // TestTextOfListsStaysText: country, anonymity and provider are only taken when
 // they are what they should be; markup, formulas and escapes never get through.
 func TestTextOfListsStaysText(t *testing.T) {
@@ -163,6 +171,8 @@ func TestTextOfListsStaysText(t *testing.T) {
 	}
 }
 
+// threat 60: numbers that look like addresses.
+//
 // TestNumbersThatOnlyLookLikeAddresses emits nothing.
 func TestNumbersThatOnlyLookLikeAddresses(t *testing.T) {
 	t.Parallel()
@@ -180,6 +190,8 @@ func TestNumbersThatOnlyLookLikeAddresses(t *testing.T) {
 	}
 }
 
+// threat 62: the hour that is left out and the one that comes twice.
+//
 // TestSummerTime: a cron source in a zone with summer time has one turn a day,
 // also on the days of 23 and 25 hours.
 func TestSummerTime(t *testing.T) {

@@ -32,14 +32,16 @@ show those of the configuration.
   NEW      that no other list named before     FIRST    live at their first check
   ONLY     that no other list names now        EVER     live at any time
   LATENCY  median of those live                CHANGED  when the list was last another
-  COST     bytes received, requests and time of all runs`,
+  COST     bytes received, requests and time of all runs
+
+A terminal that is too narrow gets fewer columns; --wide prints them all.`,
 		Example: "  freeway sources\n  freeway sources --all --wide\n  freeway sources test https://example.com/list.txt",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server, show) },
 	}
 	serverFlag(cmd, &server)
 	cmd.Flags().BoolVar(&show.all, "all", false, "those that are off, too")
-	cmd.Flags().BoolVar(&show.wide, "wide", false, "what went wrong in full length")
+	cmd.Flags().BoolVar(&show.wide, "wide", false, "all columns in full length, also where they do not fit the terminal")
 	cmd.Flags().StringVar(&show.format, "format", "table", "table, or json: all that GET /api/sources knows")
 	cmd.AddCommand(a.sourcesTest())
 	return cmd
@@ -65,9 +67,12 @@ func (a *app) sources(ctx context.Context, server string, show sourcesView) erro
 		return err
 	}
 	body, err := c.get(ctx, "/api/sources", nil)
-	if errors.Is(err, errNoServer) && server == "" && show.format == "table" {
+	if errors.Is(err, errNoServer) && server == "" {
 		a.note("no server is running at %s: these are the sources of the configuration", c.base.Host)
-		return a.configuredSources(cfg, show.all)
+		if show.format == "json" {
+			return a.sourcesJSON(configuredResults(cfg), show.all)
+		}
+		return a.configuredSources(cfg, show)
 	}
 	if err != nil {
 		return err
@@ -89,10 +94,10 @@ func (a *app) sources(ctx context.Context, server string, show sourcesView) erro
 		}
 		rows = append(rows, worthRow(r, show.wide))
 	}
-	return a.sourceTable(rows, off)
+	return a.sourceTable(rows, off, show)
 }
 
-// sourcesJSON prints what the server says, as JSON, with escapes escaped.
+// sourcesJSON prints sources with what is known of them, as JSON, with escapes escaped.
 func (a *app) sourcesJSON(items []scraper.Result, all bool) error {
 	shown := make([]scraper.Result, 0, len(items))
 	for _, r := range items {
@@ -116,8 +121,12 @@ func (a *app) sourcesJSON(items []scraper.Result, all bool) error {
 	return err
 }
 
-// sourceTable prints the rows and how many were left out.
-func (a *app) sourceTable(rows [][]string, off int) error {
+// sourceTable prints the rows, in a terminal as much of them as fits, and how
+// many sources were left out.
+func (a *app) sourceTable(rows [][]string, off int, show sourcesView) error {
+	if width := a.lineWidth(); width > 0 && !show.wide {
+		rows = fitRows(rows, width)
+	}
 	if err := columns(a.stdout, rows); err != nil {
 		return err
 	}
@@ -151,14 +160,14 @@ func worthRow(r scraper.Result, wide bool) []string {
 }
 
 // configuredSources prints the sources without what became of them.
-func (a *app) configuredSources(cfg config.Config, all bool) error {
+func (a *app) configuredSources(cfg config.Config, show sourcesView) error {
 	rows := [][]string{{"NAME", "ON", "POOL", "FORMAT", "WHERE"}}
 	sources, mistakes := cfg.Sources.Known()
 	slices.SortStableFunc(sources, func(a, b scraper.Source) int { return -cmp.Compare(onOff(a), onOff(b)) })
 	off := 0
 	for _, s := range sources {
 		err := mistakes[s.Name]
-		if !s.On() && !all && err == nil {
+		if !s.On() && !show.all && err == nil {
 			off++
 			continue
 		}
@@ -168,7 +177,22 @@ func (a *app) configuredSources(cfg config.Config, all bool) error {
 		}
 		rows = append(rows, []string{s.Name, yesNo(s.On()), s.PoolName(), orDash(s.As), where})
 	}
-	return a.sourceTable(rows, off)
+	return a.sourceTable(rows, off, show)
+}
+
+// configuredResults are the sources of the configuration in the form in which a
+// server tells of those that it has not read yet.
+func configuredResults(cfg config.Config) []scraper.Result {
+	sources, mistakes := cfg.Sources.Known()
+	items := make([]scraper.Result, 0, len(sources))
+	for _, s := range sources {
+		r := scraper.Result{Name: s.Name, URL: s.Where(), Pool: s.PoolName(), Enabled: s.On(), Via: s.Via, Format: s.As}
+		if err := mistakes[s.Name]; err != nil {
+			r.Err = err.Error()
+		}
+		items = append(items, r)
+	}
+	return items
 }
 
 func onOff(s scraper.Source) int {
