@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -39,6 +40,7 @@ type client struct {
 	excess   bool        // over the connection limit: told so and closed
 	idle     atomic.Bool // waits for a request
 	watcher  watcher
+	until    time.Time             // deadline for writing that is set
 	scope    atomic.Pointer[scope] // of the latest plain request
 	unfollow func() bool           // made once: scope no longer ends with the gateway's context
 	aim      aim
@@ -101,6 +103,9 @@ func (c *client) await(patience time.Duration) (byte, error) {
 	if err != nil {
 		return 0, err
 	}
+	if b, _ := c.r.Peek(c.r.Buffered()); bytes.Contains(b, []byte("\r\n\r\n")) {
+		return first[0], nil // the head is here, and what reads on sets its own deadline
+	}
 	return first[0], c.raw.SetReadDeadline(time.Now().Add(headTime))
 }
 
@@ -157,9 +162,18 @@ func (c *client) refuseExcess() {
 
 // write sends b whole, or reports that the client does not take it.
 func (c *client) write(b []byte) error {
-	_ = c.raw.SetWriteDeadline(time.Now().Add(stallTime))
+	c.mayStall()
 	_, err := c.conn.Write(b)
 	return err
+}
+
+// mayStall gives the next write to the client its deadline. One that was set
+// less than a second ago does as well.
+func (c *client) mayStall() {
+	if until := time.Now().Add(stallTime); until.Sub(c.until) > time.Second {
+		c.until = until
+		_ = c.raw.SetWriteDeadline(until)
+	}
 }
 
 // linger ends a connection on which the client may still be sending: closing
@@ -190,6 +204,9 @@ type watcher struct {
 	armed bool
 	gone  func()
 	ended bool
+
+	mu   sync.Mutex // protects over, and the deadline for reading while the timer may fire
+	over bool       // nobody wants to know any more
 }
 
 // watch calls gone when the client resets the connection while nothing else
@@ -200,8 +217,7 @@ type watcher struct {
 func (c *client) watch(gone func(), ended bool) (stop func()) {
 	const soon = 200 * time.Millisecond // most requests are done by then and need no watching
 	w := &c.watcher
-	w.gone, w.ended, w.armed = gone, ended, true
-	_ = c.raw.SetReadDeadline(time.Time{})
+	w.gone, w.ended, w.armed, w.over = gone, ended, true, false
 	if w.timer == nil {
 		w.fired = make(chan struct{}, 1)
 		w.timer = time.AfterFunc(soon, c.peek)
@@ -213,6 +229,12 @@ func (c *client) watch(gone func(), ended bool) (stop func()) {
 
 // peek waits for what the client does.
 func (c *client) peek() {
+	w := &c.watcher
+	w.mu.Lock()
+	if !w.over {
+		_ = c.raw.SetReadDeadline(time.Time{})
+	}
+	w.mu.Unlock()
 	_, err := c.r.Peek(1)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (c.watcher.ended || !errors.Is(err, io.EOF)) {
 		c.watcher.gone()
@@ -227,7 +249,10 @@ func (c *client) unwatch() {
 		return
 	}
 	if w.armed = false; !w.timer.Stop() {
+		w.mu.Lock()
+		w.over = true
 		_ = c.raw.SetReadDeadline(longAgo)
+		w.mu.Unlock()
 		<-w.fired
 		_ = c.raw.SetReadDeadline(time.Time{})
 	}

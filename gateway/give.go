@@ -20,7 +20,7 @@ type writer struct {
 
 // Write implements io.Writer.
 func (w *writer) Write(p []byte) (int, error) {
-	_ = w.c.raw.SetWriteDeadline(time.Now().Add(stallTime))
+	w.c.mayStall()
 	n, err := w.c.conn.Write(p)
 	w.n += int64(n)
 	if err == nil && !w.c.x.spend(n) {

@@ -178,12 +178,25 @@ func (t *try) overtaken(stage proxy.Stage) {
 	t.report(stage, proxy.Canceled, 0, 0)
 }
 
+// setUpAlone is setUp for a try that gets no hedge.
+func (x *exchange) setUpAlone(ctx context.Context, t *try) (*try, *dial.Conn) {
+	up, err := t.via().Tunnel(ctx, x.want.Target)
+	if err != nil {
+		t.fail(ctx, proxy.StageHandshake, err)
+		t.close()
+		return nil, nil
+	}
+	t.phases = up.Phases()
+	return t, up
+}
+
 // setUp brings a tunnel up through the try's upstream or, when that is slow,
 // through that of a hedge. It returns the one that did, nil for none; what
 // failed is reported.
 func (x *exchange) setUp(ctx context.Context, t *try) (*try, *dial.Conn) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	if !x.mayHedge(t) {
+		return x.setUpAlone(ctx, t)
+	}
 	first, overtaken := context.WithCancel(ctx)
 	defer overtaken()
 	h := x.hedge(ctx, t, x.c.g.pace.limits(x.s).setUpLate, overtaken)

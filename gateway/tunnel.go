@@ -27,10 +27,8 @@ func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) 
 // the tunnel is up, refuse that it is not. The connection is used up: what is left
 // to do is in client.then.
 func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse func(*refusal)) {
-	until, cancel := context.WithCancel(ctx)
+	timed, cancel := context.WithDeadline(ctx, x.until)
 	defer cancel()
-	timed, stopTimer := context.WithDeadline(until, x.until)
-	defer stopTimer()
 	unwatch := x.c.watch(cancel, true)
 	defer unwatch()
 	t, up, r := x.dialTunnel(timed)
