@@ -106,6 +106,8 @@ func (s *scan) foundTail(en entry, end int) {
 	switch rest := s.b[end+1 : stop]; s.b[end] {
 	case '/':
 		used, stop = true, end+1
+	case '?': // a query, whatever is in it
+		used = true
 	case ':':
 		used = tailLogin(rest, &en)
 	case '@':

@@ -170,7 +170,9 @@ func words(b []byte) (p protoSet, other string) {
 		case otherProtocol(string(w)):
 			other = strings.ToLower(string(w))
 		default:
-			p |= protocolWord(w)
+			var one protoSet
+			one, j = protocolAt(b, i)
+			p |= one
 		}
 		i = j
 	}

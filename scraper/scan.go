@@ -278,7 +278,7 @@ func (s *scan) closes(i int) bool {
 		next = s.b[i+1]
 	}
 	switch c := s.b[i]; {
-	case isDigit(c) || isLetter(c) || c == '_' || c == '%' || c == '?' || c == '+':
+	case isDigit(c) || isLetter(c) || c == '_' || c == '%' || c == '+':
 		return false
 	case c == '.':
 		return !isNameByte(next)
@@ -375,9 +375,7 @@ func (s *scan) protocol(start, end int) (protoSet, int) {
 	if p == 0 {
 		p, long = protocolWord(s.b[start:end]), end
 	}
-	if p == setHTTP && len(s.b)-long >= 3 && strings.EqualFold(view(s.b[long:long+3]), "(s)") {
-		p, long = setHTTP|setHTTPS, long+3
-	}
+	p, long = protocolTail(s.b, p, long)
 	if p == 0 {
 		return 0, end
 	}

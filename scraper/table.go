@@ -325,12 +325,12 @@ func protocolCell(b []byte) protoSet {
 			continue
 		}
 		// "SOCKS5 elite" and "HTTP (Squid)" are protocols, "Https Hosting Ltd" is not.
-		p := protocolWord(b[i:j])
+		p, end := protocolAt(b, i)
 		if p == 0 && (all == 0 || !isGrade(b[i:j])) && !(all != 0 && b[i-1] == '(') {
 			return 0
 		}
 		all |= p
-		i = j
+		i = end
 	}
 	return all
 }

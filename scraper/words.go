@@ -19,6 +19,37 @@ const (
 	setSOCKS5 protoSet = 1 << proxy.SOCKS5
 )
 
+// protocolAt reads the protocol that begins at i, with what lists hang on to it,
+// and returns where it ends: "HTTP(S)", "SOCKS4/5", "SOCKS 5". 0 and the end of
+// the word when it is something else.
+func protocolAt(b []byte, i int) (protoSet, int) {
+	end := wordEnd(b, i)
+	return protocolTail(b, protocolWord(b[i:end]), end)
+}
+
+// protocolTail reads what may follow a protocol p that ends at end.
+func protocolTail(b []byte, p protoSet, end int) (protoSet, int) {
+	rest := b[end:]
+	switch {
+	case p == setHTTP && len(rest) >= 3 && strings.EqualFold(view(rest[:3]), "(s)"):
+		return setHTTP | setHTTPS, end + 3
+	case p == setSOCKS4|setSOCKS5 && len(rest) >= 2 && rest[0] == ' ' && numberEnds(rest[1:]):
+		if rest[1] == '4' {
+			return setSOCKS4, end + 2
+		}
+		return setSOCKS5, end + 2
+	case p == setSOCKS4 && len(rest) >= 2 && strings.IndexByte("/+&", rest[0]) >= 0 && rest[1] == '5' && numberEnds(rest[1:]):
+		return setSOCKS4 | setSOCKS5, end + 2
+	}
+	return p, end
+}
+
+// numberEnds reports whether b begins with a 4 or a 5 that is no part of a
+// longer word, an address or a time.
+func numberEnds(b []byte) bool {
+	return (b[0] == '4' || b[0] == '5') && (len(b) == 1 || !isNameByte(b[1]) && b[1] != ':')
+}
+
 // longestProtocol is more than any protocolWord has.
 const longestProtocol = 40
 
