@@ -171,7 +171,7 @@ func (e Endpoint) Address() string {
 
 // Addr returns the IP address, or the zero Addr when Host is a name.
 func (e Endpoint) Addr() netip.Addr {
-	a, _ := netip.ParseAddr(e.Host)
+	a, _ := literal(e.Host)
 	return a
 }
 
@@ -235,8 +235,19 @@ func parsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
+// literal reads an IP address. What cannot be one is told from its looks, because
+// the error of netip.ParseAddr costs more than a whole parse: an IPv4 address
+// ends in a digit, and an IPv6 address has a colon.
+func literal(s string) (netip.Addr, bool) {
+	if s == "" || strings.IndexByte(s, ':') < 0 && (s[len(s)-1] < '0' || s[len(s)-1] > '9') {
+		return netip.Addr{}, false
+	}
+	a, err := netip.ParseAddr(s)
+	return a, err == nil
+}
+
 func canonicalHost(h string) (string, error) {
-	if a, err := netip.ParseAddr(h); err == nil {
+	if a, ok := literal(h); ok {
 		if a.Zone() != "" {
 			return "", errors.New("an address with a zone is local to one machine")
 		}

@@ -41,7 +41,7 @@ func (p AddrPolicy) Check(a netip.Addr) error {
 // that always mean this machine or network; their addresses are checked
 // when they are dialled.
 func (p AddrPolicy) CheckHost(host string) error {
-	if a, err := netip.ParseAddr(host); err == nil {
+	if a, ok := literal(host); ok {
 		return p.Check(a)
 	}
 	h := strings.ToLower(strings.TrimSuffix(host, "."))

@@ -19,7 +19,7 @@ type Target struct {
 
 // ParseTarget reads host:port, or a host alone when defaultPort is not 0.
 func ParseTarget(s string, defaultPort uint16) (Target, error) {
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil && defaultPort != 0 && a.Zone() == "" {
+	if a, ok := literal(strings.Trim(s, "[]")); ok && defaultPort != 0 && a.Zone() == "" {
 		return newTarget(a.String(), defaultPort), nil
 	}
 	if defaultPort != 0 && strings.IndexByte(s, ':') < 0 {
@@ -36,7 +36,7 @@ func ParseTarget(s string, defaultPort uint16) (Target, error) {
 
 func newTarget(host string, port uint16) Target {
 	domain := host
-	if _, err := netip.ParseAddr(host); err != nil {
+	if _, ok := literal(host); !ok {
 		if d, err := publicsuffix.EffectiveTLDPlusOne(host); err == nil {
 			domain = d
 		}
@@ -49,7 +49,7 @@ func (t Target) String() string { return joinHostPort(t.Host, t.Port) }
 
 // Addr returns the IP address of a literal target, or the zero Addr for a name.
 func (t Target) Addr() netip.Addr {
-	a, _ := netip.ParseAddr(t.Host)
+	a, _ := literal(t.Host)
 	return a
 }
 

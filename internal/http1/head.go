@@ -68,9 +68,13 @@ func cutLine(head string) (line, rest string) {
 	return strings.TrimSuffix(line, "\r"), rest
 }
 
-// parseFields reads the lines after the first one, up to the empty one.
-func parseFields(rest string, strict bool) (Header, error) {
-	h := make(Header, 0, strings.Count(rest, "\n")+2) // room for what a proxy adds
+// parseFields reads the lines after the first one, up to the empty one, into
+// the room of h.
+func parseFields(h Header, rest string, strict bool) (Header, error) {
+	h = h.empty()
+	if n := strings.Count(rest, "\n") + 2; n > cap(h) { // with room for what a proxy adds
+		h = make(Header, 0, n)
+	}
 	for {
 		var line string
 		line, rest = cutLine(rest)

@@ -122,6 +122,18 @@ func (h Header) HasToken(name, token string) bool {
 	return false
 }
 
+// maxRoom is how many fields a header that is used again has room for.
+const maxRoom = 32
+
+// empty is an empty header in the room of h, unless that is large.
+func (h Header) empty() Header {
+	if cap(h) > maxRoom {
+		return nil
+	}
+	clear(h[:cap(h)])
+	return h[:0]
+}
+
 // appendTo appends the fields and the empty line.
 func (h Header) appendTo(b []byte) []byte {
 	for _, f := range h {

@@ -18,19 +18,30 @@ type Request struct {
 // of r. After an error nothing more can be read.
 func ReadRequest(r *bufio.Reader, limit int) (*Request, error) {
 	q := &Request{}
+	if err := q.Read(r, limit); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// Read is ReadRequest into q, whose room for fields is used again.
+func (q *Request) Read(r *bufio.Reader, limit int) error {
 	head, err := readHead(r, limit, true, q.parseLine)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	line, rest := cutLine(head)
 	if err := q.parseLine(line); err != nil {
-		return nil, err
+		return err
 	}
-	if q.Header, err = parseFields(rest, true); err != nil {
-		return nil, err
+	if q.Header, err = parseFields(q.Header, rest, true); err != nil {
+		return err
 	}
-	return q, q.checkNames()
+	return q.checkNames()
 }
+
+// Clear forgets what was read and keeps the room for fields.
+func (q *Request) Clear() { *q = Request{Header: q.Header.empty()} }
 
 // parseLine reads a request line with exactly one space between its parts.
 func (q *Request) parseLine(line string) error {

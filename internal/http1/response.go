@@ -18,23 +18,34 @@ type Response struct {
 // ReadResponse reads one head of at most limit bytes. Errors are as those of
 // ReadRequest; a server that gets an *Error from here answers 502.
 func ReadResponse(r *bufio.Reader, limit int) (*Response, error) {
-	if err := expectHTTP(r); err != nil {
-		return nil, err
-	}
 	p := &Response{}
-	head, err := readHead(r, limit, false, p.parseLine)
-	if err != nil {
-		return nil, asGateway(err)
-	}
-	line, rest := cutLine(head)
-	if err := p.parseLine(line); err != nil {
-		return nil, asGateway(err)
-	}
-	if p.Header, err = parseFields(rest, false); err != nil {
-		return nil, asGateway(err)
+	if err := p.Read(r, limit); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
+
+// Read is ReadResponse into p, whose room for fields is used again.
+func (p *Response) Read(r *bufio.Reader, limit int) error {
+	if err := expectHTTP(r); err != nil {
+		return err
+	}
+	head, err := readHead(r, limit, false, p.parseLine)
+	if err != nil {
+		return asGateway(err)
+	}
+	line, rest := cutLine(head)
+	if err := p.parseLine(line); err != nil {
+		return asGateway(err)
+	}
+	if p.Header, err = parseFields(p.Header, rest, false); err != nil {
+		return asGateway(err)
+	}
+	return nil
+}
+
+// Clear forgets what was read and keeps the room for fields.
+func (p *Response) Clear() { *p = Response{Header: p.Header.empty()} }
 
 // expectHTTP looks at the first bytes one by one, so that a banner of another
 // protocol is known at once and not when a deadline is over.
