@@ -121,12 +121,7 @@ func (c *client) serveHTTP(ctx context.Context, first byte) {
 			c.refuseExcess()
 			return
 		}
-		q, err := http1.ReadRequest(c.r, headLimit)
-		if err != nil {
-			c.refuseHead(err)
-			return
-		}
-		if !c.serveRequest(ctx, q) {
+		if !c.nextRequest(ctx) {
 			return
 		}
 		if _, err := c.await(c.g.set.Load().cfg.Timeouts.Idle); err != nil {

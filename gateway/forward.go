@@ -21,7 +21,8 @@ const (
 
 // reply is the head of an answer on its connection.
 type reply struct {
-	head    *http1.Response
+	head    *http1.Response // nil: none came
+	room    http1.Response  // what head points to
 	framing http1.Framing
 	up      *dial.Conn
 	r       *bufio.Reader
@@ -198,7 +199,7 @@ func (t *try) send(ctx, timed *scope, o *outgoing) *reply {
 func (t *try) ask(ctx *scope, up *dial.Conn, o *outgoing, forward bool) (*reply, error) {
 	t.phases = up.Phases()
 	p := o.newReply()
-	*p = reply{up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), scope: ctx}
+	*p = reply{room: p.room, up: up, g: t.x.c.g, r: replyReaders.Get().(*bufio.Reader), scope: ctx}
 	ctx.hook(up)
 	p.r.Reset(up)
 	if err := t.write(p, o, forward); err != nil {
@@ -295,10 +296,11 @@ func (t *try) readHead(p *reply, o *outgoing) (err error) {
 		_ = p.up.SetReadDeadline(until)
 	}
 	for n := 0; ; n++ {
-		p.head, err = http1.ReadResponse(p.r, answerLimit)
-		switch {
-		case err != nil:
+		p.head = nil
+		if err = p.room.Read(p.r, answerLimit); err != nil {
 			return err
+		}
+		switch p.head = &p.room; {
 		case p.head.Status == 101 && !o.upgrade, n == maxInterim:
 			return &http1.Error{Status: 502, Msg: "an interim answer too many"}
 		case p.head.Status >= 200 || p.head.Status == 101:

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"strings"
 	"sync"
 
@@ -18,6 +19,7 @@ type parts struct {
 
 var (
 	exchanges = sync.Pool{New: func() any { return new(exchange) }}
+	requests  = sync.Pool{New: func() any { return new(http1.Request) }}
 	outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 )
 
@@ -44,9 +46,25 @@ func recycle(x *exchange, o *outgoing) {
 	if o.upgrade {
 		return // it was a tunnel
 	}
-	*x, *o = exchange{}, outgoing{}
+	room := &o.parts.reply.room
+	room.Clear()
+	*x, *o = exchange{}, outgoing{parts: parts{reply: reply{room: *room}}}
 	exchanges.Put(x)
 	outgoings.Put(o)
+}
+
+// nextRequest reads and serves one request. It reports whether another one may
+// follow on the connection.
+func (c *client) nextRequest(ctx context.Context) bool {
+	q := requests.Get().(*http1.Request)
+	if err := q.Read(c.r, headLimit); err != nil {
+		c.refuseHead(err)
+		return false
+	}
+	more := c.serveRequest(ctx, q)
+	q.Clear()
+	requests.Put(q)
+	return more
 }
 
 // aim is the latest target of a client, as it was written and as it was read.
