@@ -368,8 +368,12 @@ func retryAfter(text string, now time.Time) time.Duration {
 	if text = strings.TrimSpace(text); text == "" {
 		return 0
 	}
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+	n, err := strconv.ParseUint(text, 10, 31)
+	switch {
+	case err == nil:
 		return min(time.Duration(n)*time.Second, maxHold)
+	case errors.Is(err, strconv.ErrRange): // digits, only too many
+		return maxHold
 	}
 	at, err := http.ParseTime(text)
 	if err != nil {
