@@ -2,6 +2,7 @@
 # make demo      build, then run everything over a simulated proxy internet (no network needed)
 # make run       build, then run the real thing
 # make check     everything that CI runs: formatting, vet, staticcheck, race tests, import arrows, cross builds
+# make month     a simulated month of the whole population, beyond the week that check runs
 # make fuzz      each fuzz target for FUZZTIME
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
@@ -15,7 +16,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -42,6 +43,10 @@ staticcheck:
 
 test:
 	$(GO) test -race -timeout 15m ./...
+	$(GO) test -count 1 -run 'TestMonth$$' ./pool
+
+month:
+	FREEWAY_SIM_DAYS=30 FREEWAY_SIM_NTH=1 $(GO) test -v -count 1 -timeout 60m -run 'TestMonth$$' ./pool
 
 cross:
 	@for p in $(PLATFORMS); do \
