@@ -122,6 +122,7 @@ func TestAddrPolicy(t *testing.T) {
 		{"8.8.8.8", true, true}, {"145.220.226.255", true, true}, {"2606:4700::1", true, true}, {"::ffff:8.8.8.8", true, true},
 		{"127.0.0.1", false, true}, {"::ffff:127.0.0.1", false, true}, {"127.255.3.4", false, true},
 		{"0.0.0.0", false, false}, {"10.1.2.3", false, false}, {"100.64.0.1", false, false}, {"169.254.169.254", false, false},
+		{"168.63.129.16", false, false}, {"::ffff:168.63.129.16", false, false}, {"168.63.129.17", true, true},
 		{"172.31.0.1", false, false}, {"192.168.1.1", false, false}, {"192.0.2.5", false, false}, {"198.18.0.1", false, false},
 		{"203.0.113.9", false, false}, {"224.0.0.1", false, false}, {"240.0.0.1", false, false}, {"255.255.255.255", false, false},
 		{"::", false, false}, {"::1", false, false}, {"fe80::1", false, false}, {"fd00::1", false, false}, {"ff02::1", false, false},

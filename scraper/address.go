@@ -222,7 +222,7 @@ func managedName(s string) bool {
 // special range, so that AddrPolicy, which can only widen, allows it for sure.
 func public4(a [4]byte) bool {
 	switch a[0] {
-	case 0, 10, 100, 127, 169, 172, 192, 198, 203:
+	case 0, 10, 100, 127, 168, 169, 172, 192, 198, 203:
 		return false
 	}
 	return a[0] < 224

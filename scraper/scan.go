@@ -38,6 +38,7 @@ type scan struct {
 	any     bool     // something was found or refused
 	strict  bool     // nothing is taken unless the line begins with an entry
 	count   int      // entries found
+	link    int      // and how many of them before the last bracket
 }
 
 // run goes through the line from word to word. A # that follows an entry begins
@@ -49,6 +50,8 @@ func (s *scan) run() {
 			s.word()
 		case c == '[':
 			s.bracket()
+		case c == '~' && s.struckOut():
+		case c == '(' && s.linkEnds():
 		case c == '\\' && s.i+1 < len(s.b) && strings.IndexByte("nrt", s.b[s.i+1]) >= 0:
 			s.i += 2 // a line break that was escaped
 			s.edge = s.i
@@ -141,6 +144,7 @@ func (s *scan) address4(start, end int) bool {
 // bracket reads "[IPv6]:port".
 func (s *scan) bracket() {
 	h, n := parse6(s.b[s.i:])
+	s.link = s.count
 	if n == 0 || s.comment {
 		s.i++
 		return
@@ -177,6 +181,10 @@ func (s *scan) bare6(start, end int) bool {
 func (s *scan) address(h host, start, end int) {
 	if !s.begins(start) && !s.labelled(start) {
 		s.refuse(start, end, "glued to other text")
+		return
+	}
+	if s.ofOthers(start) {
+		s.refuse(start, end, "the address of something else than a proxy")
 		return
 	}
 	if port, n := s.portBehindColon(end); n > 0 {
@@ -327,6 +335,7 @@ func (s *scan) plain(start, end int) {
 	case s.have && !s.fixed && s.held.protos == 0 && !s.comment && s.isForeign(start, end):
 		s.have, s.first = false, false
 		s.l.e.refuse(&s.held, "of another protocol: "+strings.ToLower(string(s.b[start:end])))
+	case s.request(start, end):
 	case s.comment || isLabel(s.b[start:end]) || s.lead != 0 && isGrade(s.b[start:end]):
 	case s.first && len(bytes.Trim(s.b[start:end], "0123456789.")) == 0 && end-start <= 7: // the number of the line
 	case s.first && end-start == 2 && isPlace(s.b[start:end]): // a country
