@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/csv"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -111,6 +112,55 @@ func TestThreat58Logins(t *testing.T) {
 	for _, l := range logins {
 		if !strings.Contains(out, "'"+l) {
 			t.Errorf("scrape's table does not hold the login %q: %q", l, out)
+		}
+	}
+}
+
+// hostileServer answers with escapes and line breaks wherever a server may put
+// text of its own: status line, header, redirect, and the list itself.
+func hostileServer(t *testing.T) string {
+	t.Helper()
+	raw := map[string]string{
+		"/status":   "HTTP/1.1 2\x1b[2J0 \x1b]0;owned\a\r\n\r\n",
+		"/header":   "HTTP/1.1 200 OK\r\nContent-Encoding: x\x1b[31mred\r\nContent-Length: 0\r\n\r\n",
+		"/encoding": "HTTP/1.1 200 OK\r\nContent-Encoding: x\xc2\x9b31mred\r\nContent-Length: 0\r\n\r\n",
+		"/redirect": "HTTP/1.1 302 Found\r\nLocation: gopher://a/%0d%0alevel=ERROR%1b\xc2\x9b2J\r\nContent-Length: 0\r\n\r\n",
+		"/phrase":   "HTTP/1.1 503 \x1b[2Jgone\r\nRetry-After: \x1b[2J9\r\nContent-Length: 0\r\n\r\n",
+		"/list":     "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\x1b[2Jtime=now level=ERROR msg=forged\r\n9.9.9.999:80\x1b[31m\r\n",
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, raw[r.URL.Path])
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// threat 59: escapes and line breaks in what a list's server says, in the
+// server's log, at its most talkative, as text and as JSON.
+func TestThreat59TheServersLog(t *testing.T) {
+	t.Parallel()
+	url := hostileServer(t)
+	for _, format := range []string{"text", "json"} {
+		s := serve(t, fmt.Sprintf(`
+sources: {builtin: false, list: [{name: status, url: %[1]q}, {name: header, url: %[2]q}, {name: encoding, url: %[3]q}, {name: redirect, url: %[4]q}, {name: phrase, url: %[5]q}, {name: list, url: %[6]q}]}
+checker: {judges: ["http://127.0.0.1:9/"], own_ips: [127.0.0.1]}
+gateway: {listen: GATEWAY}
+log: {format: %[7]s, level: debug}`, url+"/status", url+"/header", url+"/encoding", url+"/redirect", url+"/phrase", url+"/list", format))
+		failed := func() int { return strings.Count(s.out.String(), "source failed") }
+		eventually(t, "every source is complained of", func() bool { return failed() >= 6 })
+		if i := strings.IndexFunc(s.out.String(), func(r rune) bool { return r < ' ' && r != '\n' || r >= 0x7f && r < 0xa0 }); i >= 0 {
+			t.Errorf("%s: the log holds a control character: %q", format, tail(s.out.String()[:i+1], 300))
+		}
+		for line := range strings.Lines(s.out.String()) {
+			if !strings.HasPrefix(line, "time=") && !strings.HasPrefix(line, `{"time":`) && strings.Contains(line, "level") {
+				t.Errorf("%s: a line of the log is forged: %q", format, line)
+			}
 		}
 	}
 }
