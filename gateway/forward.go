@@ -54,10 +54,11 @@ var replyReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 8
 // The refusal is nil when an answer was passed on, whole or not; keep says
 // whether the connection may serve another request.
 func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusal) {
-	all := &scope{parent: ctx}
+	s := &struct{ all, timed scope }{}
+	all, timed := &s.all, &s.timed
+	all.parent, timed.parent, timed.until = ctx, all, x.until
 	defer all.end()
 	x.c.follow(all)
-	timed := &scope{parent: all, until: x.until}
 	defer timed.end()
 	unwatch, whole := func() {}, false
 	if o.whole {

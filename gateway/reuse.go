@@ -34,7 +34,7 @@ type lane struct {
 // answered whole and by the rules, and has been silent since.
 type reuse struct {
 	mu   sync.Mutex // protects the fields below
-	idle map[lane][]parked
+	idle map[lane]*[]parked
 	n    int
 	over bool                    // nothing is kept any more
 	once map[proxy.Endpoint]bool // upstreams that take one request per connection, whatever they say
@@ -51,14 +51,15 @@ type parked struct {
 func (r *reuse) take(l lane) (up *dial.Conn, proven bool) {
 	for {
 		r.mu.Lock()
-		list := r.idle[l]
-		if len(list) == 0 {
+		shelf := r.idle[l]
+		if shelf == nil || len(*shelf) == 0 {
 			r.mu.Unlock()
 			return nil, false
 		}
+		list := *shelf
 		p := list[len(list)-1]
 		list[len(list)-1] = parked{}
-		r.idle[l], r.n = list[:len(list)-1], r.n-1 // an empty one is likely to be filled again
+		*shelf, r.n = list[:len(list)-1], r.n-1 // an empty one is likely to be filled again
 		r.mu.Unlock()
 		if time.Since(p.since) < reuseIdle && p.up.Quiet() {
 			return p.up, p.proven
@@ -74,20 +75,24 @@ func (r *reuse) set(l lane, list []parked, fewer int) {
 		delete(r.idle, l)
 		return
 	}
-	r.idle[l] = list
+	*r.idle[l] = list
 }
 
 // put keeps a connection, or closes it when there are enough; most is how many
 // there may be in all.
 func (r *reuse) put(l lane, up *dial.Conn, proven bool, most int) {
 	r.mu.Lock()
-	list := r.idle[l]
-	fits := !r.over && !r.once[l.ep] && len(list) < reuseEach && r.n < most && up.Age() < reuseAge
+	shelf := r.idle[l]
+	fits := !r.over && !r.once[l.ep] && (shelf == nil || len(*shelf) < reuseEach) && r.n < most && up.Age() < reuseAge
 	if fits {
 		if r.idle == nil {
-			r.idle = map[lane][]parked{}
+			r.idle = map[lane]*[]parked{}
 		}
-		r.idle[l] = append(list, parked{up, time.Now(), proven})
+		if shelf == nil {
+			shelf = new([]parked)
+			r.idle[l] = shelf
+		}
+		*shelf = append(*shelf, parked{up, time.Now(), proven})
 		r.n++
 	}
 	r.mu.Unlock()
@@ -104,12 +109,12 @@ func (r *reuse) shun(ep proxy.Endpoint) {
 		r.once = map[proxy.Endpoint]bool{}
 	}
 	r.once[ep] = true
-	for l, list := range r.idle {
+	for l, shelf := range r.idle {
 		if l.ep == ep {
-			for _, p := range list {
+			for _, p := range *shelf {
 				_ = p.up.Close()
 			}
-			r.set(l, nil, len(list))
+			r.set(l, nil, len(*shelf))
 		}
 	}
 }
@@ -119,7 +124,8 @@ func (r *reuse) sweep(all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	for l, list := range r.idle {
+	for l, shelf := range r.idle {
+		list := *shelf
 		kept := slices.DeleteFunc(list, func(p parked) bool {
 			drop := all || now.Sub(p.since) >= reuseIdle || !p.up.Quiet()
 			if drop {

@@ -191,18 +191,24 @@ func (it *item) latency() time.Duration {
 
 // why says what spoke for the item, for people.
 func (c *choice) why(it *item, of int) string {
+	ms := it.latency().Milliseconds()
+	if r := it.why.Load(); r != nil && !c.panic && r.of == of && r.ms == ms {
+		return r.text
+	}
 	b := make([]byte, 0, 64)
 	b = append(b, "best of "...)
 	b = strconv.AppendInt(b, int64(of), 10)
 	b = append(b, ": score "...)
 	b = strconv.AppendFloat(b, it.entry.Score, 'f', 2, 64)
 	b = append(b, ", "...)
-	b = strconv.AppendInt(b, it.latency().Milliseconds(), 10)
+	b = strconv.AppendInt(b, ms, 10)
 	b = append(b, " ms"...)
 	if c.panic {
-		b = append(b, ", panic: few are left"...)
+		return string(append(b, ", panic: few are left"...))
 	}
-	return string(b)
+	r := &reason{of, ms, string(b)}
+	it.why.Store(r)
+	return r.text
 }
 
 // next goes round the exits in the order of their addresses.

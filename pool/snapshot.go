@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"freeway/proxy"
@@ -33,6 +34,14 @@ type item struct {
 	only    string // its source, when it has only one
 	made    time.Time
 	prior   float64 // yield of its best source then
+	why     atomic.Pointer[reason]
+}
+
+// reason is what spoke for an item when it was picked last. It is immutable.
+type reason struct {
+	of   int
+	ms   int64
+	text string
 }
 
 // owner is who probably runs an exit: an autonomous system, or a network.
