@@ -28,6 +28,8 @@ func (h *htmlReader) attributes(tag atom.Atom, more bool) (hidden bool) {
 		switch string(a.key) {
 		case "hidden":
 			hidden = true
+		case "aria-hidden": // of icons beside a text it says nothing
+			hidden = hidden || (isPart(tag) || tag == atom.Li) && strings.EqualFold(string(a.val), "true")
 		case "style":
 			hidden = hidden || cssHides.Match(a.val)
 		case "class":
@@ -38,9 +40,9 @@ func (h *htmlReader) attributes(tag atom.Atom, more bool) (hidden bool) {
 			hidden = hidden || tag == atom.Input && strings.EqualFold(string(a.val), "hidden")
 		}
 	}
-	// One word for a row is enough; its text is not read.
-	if hidden && (tag == atom.Tr || tag == atom.Li) {
-		h.e.reject(nil, "a row that the page does not show")
+	// Its text comes with the next tokens.
+	if h.decoy.is = hidden && (tag == atom.Tr || tag == atom.Li); h.decoy.is {
+		h.decoy.text, h.decoy.line = h.decoy.text[:0], h.e.line
 	}
 	return hidden || tag == atom.Noscript || tag == atom.Template || tag == atom.Svg
 }

@@ -34,6 +34,7 @@ type htmlReader struct {
 	// Where in the page we are.
 	open   []atom.Atom // elements, innermost last
 	over   int         // elements below maxOpenTags
+	decoy  decoy       // the row that is not shown
 	hidden int         // how many elements were open when what is not shown began; 0: shown
 	raw    atom.Atom   // the element whose raw text comes next
 	attrs  []attribute // of the element that begins; valid until the next token
@@ -49,6 +50,37 @@ type htmlReader struct {
 
 	upright bool     // the rows of the table are the fields of an entry
 	given   attrPair // what the attributes of the row say
+}
+
+// decoy is a row that the page does not show, which is refused when it ends.
+type decoy struct {
+	is   bool
+	line int
+	text []byte // its beginning
+}
+
+// decoyWords collects the text of a row that is not shown.
+func (h *htmlReader) decoyWords(b []byte) {
+	d := &h.decoy
+	if b = trimSpace(b); !d.is || len(b) == 0 || len(d.text) > maxRejected {
+		return
+	}
+	if len(d.text) > 0 {
+		d.text = append(d.text, ' ')
+	}
+	d.text = append(d.text, b[:min(len(b), maxRejected)]...)
+}
+
+// endDecoy refuses the row.
+func (h *htmlReader) endDecoy() {
+	h.hidden = 0
+	if !h.decoy.is {
+		return
+	}
+	line := h.e.line
+	h.e.line, h.decoy.is = h.decoy.line, false
+	h.e.reject(h.decoy.text, "a row that the page does not show")
+	h.e.line = line
 }
 
 // piece is a cell, or a stretch of text outside of tables between two tags
@@ -103,6 +135,7 @@ func (e *emitter) htmlBytes(b []byte) {
 			h.words(tokenText(h.z))
 		}
 	}
+	h.endDecoy()
 	h.endRow()
 	h.endSegment()
 	h.flow.flush()
@@ -261,7 +294,7 @@ func (h *htmlReader) end() {
 		}
 	}
 	if len(h.open) < h.hidden {
-		h.hidden = 0
+		h.endDecoy()
 	}
 }
 
@@ -279,6 +312,7 @@ func (h *htmlReader) words(b []byte) {
 	raw := h.raw
 	h.raw = 0
 	if h.hidden > 0 {
+		h.decoyWords(b)
 		return
 	}
 	switch raw {

@@ -25,7 +25,7 @@ var (
 	// ".p1:before{content:"8080"}"
 	classContent = regexp.MustCompile(`\.([\w-]{1,64})\s*::?(?:before|after)\s*\{[^{}]*?content\s*:\s*['"]([0-9:.]{1,21})['"]`)
 	cssRule      = regexp.MustCompile(`([^{}]+)\{([^{}]*)\}`)
-	cssHides     = regexp.MustCompile(`(?i)display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px)?\s*(?:[;!]|$)|left\s*:\s*-\d{3,}`)
+	cssHides     = regexp.MustCompile(`(?i)display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?:px|em|rem|pt|%)?\s*(?:[;!]|$)|opacity\s*:\s*0?(?:\.0*)?%?\s*(?:[;!]|$)|left\s*:\s*-\d{3,}`)
 	cssLast      = regexp.MustCompile(`[.#][\w-]{1,64}$`)
 )
 

@@ -128,7 +128,7 @@ func (e *emitter) selected(b []byte) bool {
 func (s *selection) row(row *html.Node) {
 	s.e.stats.Rows++
 	if s.concealed(row) {
-		s.e.reject(nil, "a row that the page does not show")
+		s.e.reject(plainText(nil, row, 0), "a row that the page does not show")
 		return
 	}
 	var p protoSet
@@ -141,8 +141,12 @@ func (s *selection) row(row *html.Node) {
 	// Without a selector for ports the text holds both, in any shape.
 	pick, ok := s.pick[selectPort]
 	if !ok {
+		before := s.e.stats.Taken + s.e.stats.Refused
 		for line := range bytes.Lines(host) {
 			s.lines.line(trimSpace(line), false)
+		}
+		if len(host) > 0 && s.e.stats.Taken+s.e.stats.Refused == before {
+			s.e.reject(host, "no address with a port in what is selected")
 		}
 		return
 	}
@@ -154,7 +158,29 @@ func (s *selection) row(row *html.Node) {
 		s.e.emit(&en)
 	case en.host.valid():
 		s.e.reject(host, "no port from 1 to 65535 with it")
+	case len(trimMarks(host)) > 0:
+		s.e.reject(host, "not an address")
 	}
+}
+
+// plainText adds the beginning of the text of a node, whether it is shown or
+// not, for a rejection.
+func plainText(out []byte, n *html.Node, deep int) []byte {
+	if len(out) > maxRejected || deep > maxOpenTags {
+		return out
+	}
+	if n.Type == html.TextNode {
+		if text := strings.TrimSpace(n.Data); text != "" {
+			if len(out) > 0 {
+				out = append(out, ' ')
+			}
+			out = append(out, text[:min(len(text), maxRejected)]...)
+		}
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		out = plainText(out, c, deep+1)
+	}
+	return out
 }
 
 // text picks a text out of a row.
@@ -250,6 +276,10 @@ func (s *selection) concealed(n *html.Node) bool {
 		switch a.Key {
 		case "hidden":
 			return true
+		case "aria-hidden":
+			if (isPart(n.DataAtom) || n.DataAtom == atom.Li) && strings.EqualFold(a.Val, "true") {
+				return true
+			}
 		case "style":
 			if cssHides.MatchString(a.Val) {
 				return true

@@ -89,11 +89,14 @@ func (c columns) has(want role) bool {
 // or one was refused. Those that name no protocol have that of l's section.
 func (t *tableRow) resolve(l *liner, head columns) bool {
 	p, other := t.protocols(l.e, head)
+	hostAt := t.findHost(head)
+	if p == 0 && hostAt >= 0 {
+		p, _ = schemeHost(trimMarks(t.cells[hostAt].text))
+	}
 	if p == 0 {
 		p = l.section
 	}
 	// A row of another protocol is refused as a whole.
-	hostAt := t.findHost(head)
 	if other != "" && hostAt >= 0 {
 		l.e.reject(t.cells[hostAt].text, "protocol "+other+" is not spoken")
 		return true
@@ -197,6 +200,9 @@ func (t *tableRow) hostOf(i int) host {
 			return h
 		}
 	}
+	if _, h := schemeHost(text); h.valid() {
+		return h
+	}
 	// Only addresses: an attribute that decodes to a name is chance.
 	for _, alt := range c.alts {
 		if h := wholeHost(alt); h.addr.IsValid() {
@@ -204,6 +210,21 @@ func (t *tableRow) hostOf(i int) host {
 		}
 	}
 	return host{}
+}
+
+// schemeHost reads an address behind a scheme, "http://1.2.3.4", whose port has
+// a cell of its own.
+func schemeHost(text []byte) (protoSet, host) {
+	i := bytes.Index(text, []byte("://"))
+	if i <= 0 {
+		return 0, host{}
+	}
+	p := protocolWord(text[:i])
+	h := wholeHost(bytes.TrimSuffix(text[i+len("://"):], []byte("/")))
+	if p == 0 || !h.addr.IsValid() {
+		return 0, host{}
+	}
+	return p, h
 }
 
 // loneAddress finds the one address in a cell of an address column that holds

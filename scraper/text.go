@@ -144,13 +144,19 @@ func (l *liner) shown(line []byte, cont bool) {
 	if l.tables && !cont && (l.tabular(line) || line[0] == '{' && l.e.nested(line)) {
 		return
 	}
+	if !cont && l.international(line) {
+		return
+	}
 	s := scan{l: l, b: line, first: !cont}
 	s.run()
 	// A line without an entry may be the heading of those below.
-	if !s.any {
-		if p := heading(line); p != 0 && !cont {
-			l.section = p
-		}
+	if s.any || cont {
+		return
+	}
+	if p := heading(line); p != 0 {
+		l.section = p
+	} else {
+		l.almost(line)
 	}
 }
 
