@@ -1,6 +1,7 @@
 package scraper_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,5 +52,26 @@ func TestProseIsNotRefused(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"# updated 2026", "Hello, world: 80 proxies.", "port: 80", "a:b", "12:30", "", "time:", "see www.example.com", "2026-01-02 10:20:30"} {
 		found(t, in, scraper.ParseOptions{Rejected: func(r scraper.Rejection) { t.Errorf("Parse(%q) refuses %+v", in, r) }})
+	}
+}
+
+// TestRefusedInArchives wants a word for what an archive holds and is not read.
+func TestRefusedInArchives(t *testing.T) {
+	t.Parallel()
+	many := slices.Repeat([]string{"45.9.8.7:80"}, 1003)
+	for name, tt := range map[string]struct {
+		in, reason string
+	}{
+		"zip of many":    {zipped(t, many...), "more than 1000 files; 3 are not read"},
+		"tar of many":    {tarred(t, many...), "more than 1000 files; 3 are not read"},
+		"zip of picture": {zipped(t, "45.9.8.7:80", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR 1.1.1.1:80 "), "no text"},
+		"tar of picture": {tarred(t, "45.9.8.7:80", "GIF89a\x01\x00\x01\x00 1.1.1.1:80 "), "no text"},
+		"deep JSON":      {strings.Repeat("[", 80) + `"1.1.1.1:80"` + strings.Repeat("]", 80) + "\n45.9.8.7:80", "over 64 deep"},
+	} {
+		var got []scraper.Rejection
+		all := found(t, tt.in, scraper.ParseOptions{Rejected: func(r scraper.Rejection) { got = append(got, r) }})
+		if len(got) != 1 || !strings.Contains(got[0].Reason, tt.reason) || !slices.Equal(all, []string{"- 45.9.8.7:80"}) {
+			t.Errorf("%s: Parse() = %q, refuses %+v, want one entry and %q", name, all, got, tt.reason)
+		}
 	}
 }

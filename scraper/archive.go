@@ -3,12 +3,15 @@ package scraper
 import (
 	"archive/tar"
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"compress/bzip2"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"strings"
 
 	"github.com/andybalholm/brotli"
 
@@ -155,7 +158,16 @@ func (e *emitter) unzip(r io.Reader) error {
 			return err
 		}
 	}
+	if more := len(z.File) - maxMembers; more > 0 && !e.done {
+		e.surplus(more)
+	}
 	return nil
+}
+
+// surplus says how many files of an archive are not read.
+func (e *emitter) surplus(more int) {
+	e.line = 0
+	e.reject(nil, fmt.Sprintf("an archive of more than %d files; %d are not read", maxMembers, more))
 }
 
 // untar reads the files of a tar archive one after the other.
@@ -176,17 +188,50 @@ func (e *emitter) untar(r io.Reader) error {
 		}
 		// Lines count within their file.
 		e.line = 0
-		if err := e.lost(h.Name, e.open(t)); err != nil {
+		if err := e.lost(h.Name, e.text(t)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.countRest(t)
+}
+
+// countRest tells how many files of a tar archive are left.
+func (e *emitter) countRest(t *tar.Reader) error {
+	more := 0
+	_, err := t.Next()
+	for ; err == nil; _, err = t.Next() {
+		more++
+	}
+	if more > 0 && !e.done {
+		e.surplus(more)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return fmt.Errorf("tar: %w", err)
+}
+
+// errBinary is why a picture in an archive is not read.
+var errBinary = errors.New("not text")
+
+// text is open for a file of an archive, which may be anything: what is neither
+// packed nor text is an error.
+func (e *emitter) text(r io.Reader) error {
+	const enough = 512 // what DetectContentType looks at
+	b := bufio.NewReaderSize(r, sniffWindow)
+	head, _ := b.Peek(sniffWindow)
+	start := head[:min(len(head), enough)]
+	wide := strings.HasPrefix(charsetOf(head, ""), "utf-") // two or four bytes a letter
+	if packing(head) == "" && !wide && !strings.HasPrefix(http.DetectContentType(start), "text/") && bytes.ContainsFunc(start, isControl) {
+		return errBinary
+	}
+	return e.open(b)
 }
 
 // member reads a file of an archive. Its lines count from 1.
 func (e *emitter) member(r io.Reader) error {
 	e.line = 0
-	return e.open(&unpacked{r: r, left: &e.left})
+	return e.text(&unpacked{r: r, left: &e.left})
 }
 
 // lost passes on the errors that end everything; others cost one file.
@@ -194,7 +239,11 @@ func (e *emitter) lost(name string, err error) error {
 	if err == nil || errors.Is(err, errUnpacked) {
 		return err
 	}
-	e.reject([]byte(name), "a file of the archive that cannot be read")
+	if errors.Is(err, errBinary) {
+		e.reject([]byte(name), "a file of the archive that is no text")
+	} else {
+		e.reject([]byte(name), "a file of the archive that cannot be read")
+	}
 	return nil
 }
 

@@ -35,6 +35,7 @@ type emitter struct {
 	packs   int   // archives within archives
 	left    int64 // bytes that unpacking may still give
 	named   bool  // an entry with a protocol was given
+	deep    bool  // tooDeep has told
 	private bool  // the policy allows more than public addresses
 	seen4   idSet
 	texts   []byte                      // memory of the hosts that were given last; only ever appended to

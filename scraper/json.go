@@ -201,6 +201,7 @@ func (j *jsonReader) inObject() bool {
 func (j *jsonReader) open(array bool) {
 	j.pos++
 	if len(j.kinds) == maxNesting-1 {
+		j.e.tooDeep()
 		j.over++
 		j.wantKey = false
 		return

@@ -2,6 +2,7 @@ package scraper
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 )
 
@@ -206,6 +207,7 @@ func (r *records) noKey() { r.next, r.nextAs, r.label = roleNone, 0, r.label[:0]
 func (r *records) enter(array bool) {
 	r.settle()
 	if r.n == maxNesting {
+		r.e.tooDeep()
 		r.over++
 		return
 	}
@@ -231,6 +233,14 @@ func (r *records) enter(array bool) {
 		f.label = f.keep(r.label)
 	}
 	r.noKey()
+}
+
+// tooDeep says once for a list that a part of it is not looked at.
+func (e *emitter) tooDeep() {
+	if !e.deep {
+		e.deep = true
+		e.reject(nil, fmt.Sprintf("nested over %d deep; what is below is not read", maxNesting))
+	}
 }
 
 // leave closes what was opened last.
