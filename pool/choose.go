@@ -11,7 +11,7 @@ import (
 // choice is one Pick from one label.
 type choice struct {
 	p      *Pool
-	want   *proxy.Want
+	want   proxy.Want
 	target *target // nil: nothing is known of it
 	panic  bool    // ejections do not count
 	crowd  bool    // those that are busy count as well

@@ -52,7 +52,7 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 			removed(n.name, func(it *item) bool { return it.entry.Traits.Able(it.entry.Endpoint.Protocol, n.cap) })
 		}
 	}
-	c := choice{p: p, want: &want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
+	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	if d := want.Target.Domain; d != "" {
 		removed("banned by "+d, func(it *item) bool { ok, _ := c.target.allows(it.exit, now); return ok })
 	}
@@ -104,7 +104,7 @@ func (p *Pool) Eligible(want proxy.Want) int {
 // eligible counts what is eligible in the first of the wanted pools that has
 // anything, as Pick goes through them.
 func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
-	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
+	c := choice{p: p, want: *want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	for _, name := range poolsOf(want) {
 		l := s.labels[name]
 		if l == nil {
@@ -143,7 +143,7 @@ func (p *Pool) Wait(ctx context.Context, want proxy.Want) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			tick.Stop()
-			c := choice{p: p, want: &want, crowd: true, now: now}
+			c := choice{p: p, want: want, crowd: true, now: now}
 			return fmt.Errorf("%w: %w", ctx.Err(), c.none(s))
 		}
 	}

@@ -89,7 +89,7 @@ func (p *Pool) pickFrom(s *snapshot, want *proxy.Want, now time.Time) (*item, st
 // choose picks freely: from the first of the wanted pools that has something
 // eligible.
 func (p *Pool) choose(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
-	c := choice{p: p, want: want, now: now}
+	c := choice{p: p, want: *want, now: now}
 	if want.Target.Domain != "" {
 		c.target = p.targets.get(want.Target.Domain)
 	}
@@ -139,13 +139,13 @@ func (c *choice) none(s *snapshot) error {
 	for i := range c.p.states {
 		total += int(c.p.states[i].Load())
 	}
-	for _, name := range poolsOf(c.want) {
+	for _, name := range poolsOf(&c.want) {
 		if l := s.labels[name]; l != nil {
 			live += l.live
 			match += len(l.view(&c.want.Filter, c.want.Need).items)
 		}
 	}
-	switch pools := strings.Join(poolsOf(c.want), ", "); {
+	switch pools := strings.Join(poolsOf(&c.want), ", "); {
 	case c.p.states[proxy.Live].Load() == 0:
 		e.Reason = fmt.Sprintf("0 live of %d known", total)
 	case live == 0:

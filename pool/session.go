@@ -32,7 +32,7 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 		x.uses++
 		return h.best, "session", nil
 	case h.alive && !h.fits:
-		c := choice{p: p, want: want}
+		c := choice{p: p, want: *want}
 		reason := "the session's exit works but does not fit: " + strings.Join(append([]string{"pool=" + strings.Join(poolsOf(want), ",")}, c.conditions()...), " ")
 		return nil, "", &proxy.NoneError{Reason: reason, RetryAfter: noneRetry}
 	case h.alive && h.tried && want.Soft:
@@ -84,7 +84,7 @@ type hold struct {
 
 // holding finds an endpoint that leaves from the session's exit.
 func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time) (h hold) {
-	c := choice{p: p, want: want, crowd: true, now: now}
+	c := choice{p: p, want: *want, crowd: true, now: now}
 	if want.Soft {
 		c.target = p.targets.get(want.Target.Domain) // others keep their exit even where it is banned: that is what they asked for
 	}

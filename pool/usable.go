@@ -13,7 +13,7 @@ import (
 func (p *Pool) Usable(want proxy.Want) []proxy.Entry {
 	now := p.clock.now()
 	s := p.rebuilt()
-	c := choice{p: p, want: &want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
+	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	var out []proxy.Entry
 	for _, name := range poolsOf(&want) {
 		l := s.labels[name]
