@@ -75,3 +75,18 @@ func TestRefusedInArchives(t *testing.T) {
 		}
 	}
 }
+
+// TestLoginsBehindBars tells logins from what else stands between bars.
+func TestLoginsBehindBars(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"45.9.8.7:80|user12|pa-ss": "user12", "45.9.8.7:80|user|pass": "user", "45.9.8.7:80|US|elite": "", "45.9.8.7:80|Germany|Berlin": "", "45.9.8.7:80|120ms|99": "",
+		"45.9.8.7:80|http|US": "", "45.9.8.7:80|germany|frankfurt": "", "45.9.8.7:80|yes|no": "",
+	} {
+		for c, err := range scraper.Parse(strings.NewReader(in), scraper.ParseOptions{}) {
+			if err != nil || c.Endpoint.User != want {
+				t.Errorf("Parse(%q) = user %q, error %v, want %q", in, c.Endpoint.User, err, want)
+			}
+		}
+	}
+}

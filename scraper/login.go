@@ -15,6 +15,7 @@ import (
 //	socks5://user:pass@1.2.3.4:80    percent-encoding is undone in URLs only
 //	1.2.3.4:80:user:pass             but 1.2.3.4:80:Country:City is a place
 //	1.2.3.4:80@user:pass
+//	1.2.3.4:80|user|pass             when neither can be anything else
 //	user:pass:1.2.3.4:80
 //	1.2.3.4:80:socks5:user:pass      the protocol before or behind it
 //
@@ -97,6 +98,9 @@ func hostPort(b []byte, en *entry) bool {
 func (s *scan) foundTail(en entry, end int) {
 	stop := tokenEnd(s.b, end)
 	if end == stop {
+		if barLogin(s.b[end:], &en) {
+			end = len(s.b)
+		}
 		s.found(en, end)
 		return
 	}
@@ -117,6 +121,36 @@ func (s *scan) foundTail(en entry, end int) {
 		stop = end + 1
 	}
 	s.found(en, min(stop, len(s.b)))
+}
+
+// barLogin reads "|user|pass" to the end of a line. Between bars there are mostly
+// other things: places, protocols, grades, answers and quantities.
+func barLogin(rest []byte, en *entry) bool {
+	if len(rest) < len("|a|b") || rest[0] != '|' || bytes.Count(rest, []byte("|")) != 2 {
+		return false
+	}
+	user, pass, _ := bytes.Cut(rest[1:], []byte("|"))
+	for _, w := range [][]byte{user, pass} {
+		if len(w) < 2 || tokenEnd(w, 0) != len(w) || isDigit(w[0]) && quantity(w) || isPlace(w) || isGrade(w) || isYes(w) || isNo(w) ||
+			protocolWord(w) != 0 || otherProtocol(view(w)) || bytes.ContainsAny(w, ":/.()") {
+			return false
+		}
+	}
+	// "|us|unknown" and "|germany|berlin" are places in lower case.
+	if countryOf(user) != 0 || countryOf(pass) != 0 || keyRole(user) != roleUser && !bytes.ContainsFunc(rest, isMarkOrDigit) {
+		return false
+	}
+	en.user, en.pass = user, pass
+	return true
+}
+
+// quantity reports whether a word is a number with a short unit.
+func quantity(w []byte) bool {
+	return len(bytes.TrimLeft(w, "0123456789")) <= 3
+}
+
+func isMarkOrDigit(r rune) bool {
+	return r >= '0' && r <= '9' || r == '_' || r == '-' || r == '!' || r == '$' || r == '#'
 }
 
 // tailLogin reads the fields behind ip:port: user and pass, a protocol before

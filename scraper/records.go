@@ -51,6 +51,7 @@ type records struct {
 const (
 	maxNesting   = 64        // how deep objects and arrays are followed
 	maxWholes    = 8         // of an object
+	maxColumn    = 10_000    // of an array that is a column
 	maxFrameText = 128 << 10 // of all strings of one object or array
 )
 
@@ -80,6 +81,11 @@ type frame struct {
 	cells  []span // scalars of an array that may be a row
 	kids   []kid  // ports of objects below, which have no host of their own
 	claims claims
+	beside protoSet // the protocol that an object below names without being an entry
+	others int      // how many of these there were
+	column []span   // addresses of an array below, when arrays are columns
+	nums   []uint16 // and the ports
+	kinds  []protoSet
 	late   []late // entries of objects below that wait for the protocol of this one
 }
 
@@ -138,7 +144,8 @@ func (r *records) push(array bool) *frame {
 		r.stack = append(r.stack, frame{})
 	}
 	f := &r.stack[r.n]
-	*f = frame{array: array, text: f.text[:0], ports: f.ports[:0], wholes: f.wholes[:0], cells: f.cells[:0], kids: f.kids[:0], late: f.late[:0]}
+	*f = frame{array: array, text: f.text[:0], ports: f.ports[:0], wholes: f.wholes[:0], cells: f.cells[:0], kids: f.kids[:0], late: f.late[:0],
+		column: f.column[:0], nums: f.nums[:0], kinds: f.kinds[:0]}
 	r.n++
 	return f
 }
@@ -310,8 +317,18 @@ func (r *records) element(f *frame, b []byte) {
 	switch f.role {
 	case roleProto:
 		parent.protocol(b)
+		if len(parent.kinds) < maxColumn {
+			p, _ := words(b)
+			parent.kinds = append(parent.kinds, p)
+		}
 	case rolePort:
 		parent.port(b)
+		if p, ok := fieldPort(b); len(parent.nums) < maxColumn {
+			if !ok {
+				p = 0
+			}
+			parent.nums = append(parent.nums, p)
+		}
 	// addresses and names that are not of proxies
 	case roleLink, roleUser, rolePass:
 	default:
@@ -328,6 +345,9 @@ func (r *records) element(f *frame, b []byte) {
 		r.cell = true
 		taken := len(b) > 0 && r.entries(b, f.under)
 		r.cell = false
+		if !taken && f.role.isHost() && parent != f && !parent.array && len(parent.column) < maxColumn {
+			parent.column = append(parent.column, parent.keep(b))
+		}
 		if len(b) > 0 && !taken && len(f.cells) < maxCells && len(b) <= maxCellText {
 			f.cells = append(f.cells, f.keep(b))
 		}

@@ -51,6 +51,9 @@ func (r *records) hand(f *frame) {
 	if !around.array && f.claims != (claims{}) {
 		around.claims = around.claims.over(f.claims)
 	}
+	if q := f.said(); q != 0 && !around.array {
+		around.beside, around.others = q, around.others+1
+	}
 	login := !f.user.empty() && !f.pass.empty()
 	for _, w := range f.wholes {
 		login = login && bytes.IndexByte(f.at(w), ':') < 0
@@ -158,6 +161,12 @@ func (r *records) resolve(f *frame) {
 		r.waits = r.patron(f)
 		defer func() { r.waits = nil }()
 	}
+	if p == 0 && f.others == 1 && len(f.late) > 0 {
+		r.waits = nil
+		r.overdue(f, f.beside)
+		f.late = f.late[:0]
+		r.waits = r.patron(f)
+	}
 	r.overdue(f, p)
 	// Strings that hold all of an entry may name the scheme, so they go first, and
 	// the split fields add only what they have not given.
@@ -181,8 +190,31 @@ func (r *records) resolve(f *frame) {
 	// "1.2.3.4": {"port": 80}
 	case f.host.empty() && len(f.ports) > 0 && !f.label.empty():
 		r.pairs(f, f.at(f.label), p)
+	case f.columns():
+		r.readColumns(f, p)
 	case f.host.empty() && len(f.ports) > 0:
 		r.adopt(f, p)
+	}
+}
+
+// columns reports whether the arrays of an object are the columns of a table.
+func (f *frame) columns() bool {
+	return f.host.empty() && len(f.column) > 0 && len(f.column) == len(f.nums)
+}
+
+// readColumns reads {"ip": ["1.2.3.4", ...], "port": [80, ...]}, in which a
+// column for protocols may stand as well.
+func (r *records) readColumns(f *frame, p protoSet) {
+	for i, text := range f.column {
+		q := p
+		if len(f.kinds) == len(f.column) {
+			q = f.kinds[i]
+		}
+		if h := wholeHost(f.at(text)); h.valid() && f.nums[i] != 0 {
+			r.give(&entry{host: h, port: f.nums[i], protos: q, claims: f.claims})
+		} else if !text.empty() {
+			r.e.reject(f.at(text), "no address with a port from 1 to 65535")
+		}
 	}
 }
 

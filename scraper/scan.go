@@ -268,12 +268,34 @@ func (s *scan) portApart(i int) (uint16, int) {
 			j++
 		}
 	}
+	if j < len(s.b) && s.b[j] >= 0x80 {
+		j = labelEnd(s.b, j)
+	}
 	// "8.8.8.8 10:20:33" is a time, "8.8.8.8 120 ms" a quantity.
 	port, n := parsePort(s.b[j:])
 	if n == 0 || j == i || !s.closes(j+n) || j+n < len(s.b) && s.b[j+n] == ':' || s.unit(j+n) {
 		return 0, 0
 	}
 	return port, j + n
+}
+
+// labelEnd goes behind the word for a port of another alphabet, "端口：", and
+// stays at i when there is none.
+func labelEnd(b []byte, i int) int {
+	const longest = 32
+	for j := i; j < len(b) && j-i < longest; j++ {
+		n := len(":")
+		if bytes.HasPrefix(b[j:], []byte("：")) {
+			n = len("：")
+		} else if b[j] != ':' {
+			continue
+		}
+		if keyRole(b[i:j]) == rolePort {
+			return skipSpace(b, j+n)
+		}
+		break
+	}
+	return i
 }
 
 // closes reports whether a port may end at i.
