@@ -15,7 +15,7 @@ import (
 // that the server has, and their names follow the conventions.
 func TestMetricsOfDeploy(t *testing.T) {
 	t.Parallel()
-	r := serveFile(t, "sources: {builtin: false}\nchecker: {judges: [\"http://127.0.0.1:9/\"]}\n")
+	r := serveFile(t, "gateway: {listen: 127.0.0.1:0}\nsources: {builtin: false}\nchecker: {judges: [\"http://127.0.0.1:9/\"]}\n")
 	_, text := r.get(t, "/metrics")
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,13 +18,20 @@ import (
 
 // doctorCommand makes "freeway doctor".
 func (a *app) doctorCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "doctor",
-		Short:   "Look for what would keep the server from working; nothing is sent anywhere",
-		Example: "  freeway doctor",
+	var online bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what would keep the server from working, and say what to change",
+		Long: `Look for what would keep the server from working: the configuration and the files it
+names, their permissions, the limit on open files, the clock, the store, the ports. Nothing
+is sent anywhere, unless --online asks the hosts of judges and sources whether they answer.
+The exit code is 1 when something has to be changed.`,
+		Example: "  freeway doctor\n  freeway doctor --online",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.doctor() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), online) },
 	}
+	cmd.Flags().BoolVar(&online, "online", false, "ask each host of judges and enabled sources once")
+	return cmd
 }
 
 // finding is one line of the doctor. A bad one makes the exit code 1.
@@ -33,18 +41,23 @@ type finding struct {
 }
 
 // doctor prints a line per finding; a bad one fails the command.
-func (a *app) doctor() error {
+func (a *app) doctor(ctx context.Context, online bool) error {
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
 	}
-	where := orDefault(a.loadOptions(nil).Path, "no file, defaults")
-	all := []finding{{what: "configuration", says: where}, checkFiles(), checkStore(cfg)}
+	from := a.loadOptions(nil)
+	newest := time.Time{}
+	all := []finding{{what: "configuration", says: orDefault(from.Path, "no file, defaults")}, checkSecrets(cfg, from.Path), checkFiles(), checkStore(ctx, cfg, &newest)}
+	all = append(all, checkClock(time.Now(), newest, tableDate(cfg)))
 	for _, l := range []struct{ what, addr string }{{"gateway", cfg.Gateway.Listen}, {"admin", cfg.Admin.Listen}} {
 		all = append(all, checkPort(l.what, l.addr))
 	}
-	all = append(all, checkNamed(cfg, a.loadOptions(nil))...)
+	all = append(all, checkNamed(cfg, from)...)
 	all = append(all, checkSources(cfg), checkJudges(cfg), checkPlaces(cfg))
+	if online {
+		all = append(all, a.checkReach(ctx, cfg)...)
+	}
 	rows := make([][]string, len(all))
 	bad := false
 	for i, f := range all {
@@ -97,8 +110,9 @@ func checkFiles() finding {
 	return f
 }
 
-// checkStore opens the store for reading, or sees whether it could be made.
-func checkStore(cfg config.Config) finding {
+// checkStore opens the store for reading, or sees whether it could be made. newest
+// becomes the latest time in it.
+func checkStore(ctx context.Context, cfg config.Config, newest *time.Time) finding {
 	f := finding{what: "store", says: cfg.Store.Path}
 	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
 		return checkFolder(f, filepath.Dir(cfg.Store.Path))
@@ -110,12 +124,56 @@ func checkStore(cfg config.Config) finding {
 		f.says = "in use: " + err.Error()
 		return f
 	case err == nil:
-		err = st.Close()
+		*newest, err = latestIn(ctx, st)
+		err = errors.Join(err, st.Close())
 	}
 	if err != nil {
-		f.says, f.bad = err.Error(), true
+		f.says, f.bad = err.Error()+"; freeway store restore takes a backup", true
 	}
 	return f
+}
+
+// latestIn reads the whole store for its latest time.
+func latestIn(ctx context.Context, st *store.Store) (newest time.Time, err error) {
+	for r, err := range st.Load(ctx) {
+		if err != nil {
+			return newest, err
+		}
+		for _, t := range []time.Time{r.FirstSeen, r.LastSeen, r.LastChecked, r.LastLive} {
+			if t.After(newest) {
+				newest = t
+			}
+		}
+	}
+	return newest, nil
+}
+
+// clockSlack is how far times may be ahead without being worth a word.
+const clockSlack = 5 * time.Minute
+
+// checkClock compares the clock with times that have been for certain: the
+// latest in the store, and when the table of places was made. No host is asked.
+func checkClock(now, newest, made time.Time) finding {
+	f := finding{what: "clock", says: now.UTC().Format(time.DateTime) + " UTC"}
+	switch {
+	case newest.After(now.Add(clockSlack)):
+		f.says += fmt.Sprintf("; the store holds %s, which is to come: set the clock, or wait until then", newest.UTC().Format(time.DateTime))
+		f.bad = true
+	case made.After(now):
+		f.says += fmt.Sprintf("; the table of places is of %s, so the clock is behind: set it, or certificates seem invalid", made.Format(time.DateOnly))
+		f.bad = true
+	}
+	return f
+}
+
+// tableDate is when the table of places was made, zero when it does not open.
+func tableDate(cfg config.Config) time.Time {
+	db, err := openPlaces(cfg)
+	if err != nil {
+		return time.Time{}
+	}
+	defer db.Close()
+	return db.Info().Date
 }
 
 // checkFolder tries whether a store can be made there.

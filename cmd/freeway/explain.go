@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,15 +19,26 @@ import (
 
 // explainCommand makes "freeway explain".
 func (a *app) explainCommand() *cobra.Command {
-	var server string
+	var server, format, output string
 	cmd := &cobra.Command{
 		Use:     "explain USERNAME URL",
 		Short:   "Tell which upstreams a request would get, and what each filter removed",
-		Example: "  freeway explain bob-country-de-anonymity-elite https://example.com/",
+		Example: "  freeway explain bob-country-de-anonymity-elite https://example.com/\n  freeway explain --format json bob example.com:443 | jq .left",
 		Args:    cobra.ExactArgs(2),
 	}
 	serverFlag(cmd, &server)
+	cmd.Flags().StringVar(&format, "format", "", "table or json (default table on a terminal, else json)")
+	cmd.Flags().StringVar(&output, "output", "", "write to this `FILE` instead of stdout")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if format == "" {
+			format = "json"
+			if output == "" && isTerminal(a.stdout) {
+				format = "table"
+			}
+		}
+		if format != "table" && format != "json" {
+			return usagef("--format %q is neither table nor json", format)
+		}
 		cfg, err := a.load(nil)
 		if err != nil {
 			return err
@@ -45,14 +57,49 @@ func (a *app) explainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var pretty bytes.Buffer
-		if json.Indent(&pretty, body, "", "  ") != nil {
-			pretty.Write(body)
+		text, err := explained(format, body)
+		if err != nil {
+			return err
 		}
-		_, err = fmt.Fprintln(a.stdout, strings.TrimSpace(pretty.String()))
-		return err
+		return a.write(output, text)
 	}
 	return cmd
+}
+
+// explained is an answer of /api/explain in one of the formats of the command.
+func explained(format string, body []byte) ([]byte, error) {
+	var text bytes.Buffer
+	if format == "json" {
+		if json.Indent(&text, bytes.TrimSpace(body), "", "  ") != nil {
+			text.Write(body)
+		}
+		text.WriteByte('\n')
+		return text.Bytes(), nil
+	}
+	var e explanation
+	if err := json.Unmarshal(body, &e); err != nil {
+		return nil, fmt.Errorf("the server's answer: %w", err)
+	}
+	err := columns(&text, explanationRows(e))
+	return text.Bytes(), err
+}
+
+// explanationRows are the steps from all that is known to what is left, then
+// some of that.
+func explanationRows(e explanation) [][]string {
+	rows := [][]string{{"CONDITION", "REMOVES", "LEAVES"}, {"known", "", strconv.Itoa(e.Total)}}
+	for _, s := range e.Steps {
+		rows = append(rows, []string{strings.Map(printable, s.Name), strconv.Itoa(s.Removed), strconv.Itoa(s.Left)})
+	}
+	left := fmt.Sprintf("%d, by %d exits", e.Left, e.Exits)
+	if e.Panic {
+		left += "; so few that ejections are ignored"
+	}
+	rows = append(rows, []string{"left", "", left})
+	for _, p := range e.Chosen {
+		rows = append(rows, []string{"for example", "", strings.Map(printable, p.URL)})
+	}
+	return rows
 }
 
 // isMisspelt reports whether an error says that user name or address cannot be read.

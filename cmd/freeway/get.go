@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 // getCommand makes "freeway get".
 func (a *app) getCommand() *cobra.Command {
 	var n int
-	var server, format string
+	var server, format, output string
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "get [-n N]",
@@ -28,6 +29,7 @@ one URL a line. Exit code 1 when nothing matches.`,
 	}
 	cmd.Flags().IntVarP(&n, "number", "n", 1, "how many, at most 1000; fewer may be there")
 	cmd.Flags().StringVar(&format, "format", "txt", "txt or json")
+	cmd.Flags().StringVar(&output, "output", "", "write to this `FILE` instead of stdout")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for one that matches")
 	serverFlag(cmd, &server)
 	filters := filterFlags(cmd.Flags(), drawn()...)
@@ -47,7 +49,7 @@ one URL a line. Exit code 1 when nothing matches.`,
 		if wait > 0 {
 			query.Set("wait", wait.String())
 		}
-		return a.ask(cmd, server, "/api/proxies/random", query)
+		return a.ask(cmd, server, "/api/proxies/random", query, output)
 	}
 	return cmd
 }
@@ -57,8 +59,9 @@ func drawn() []string {
 	return slices.DeleteFunc(proxy.FilterKeys(), func(key string) bool { return key == "state" })
 }
 
-// ask prints what the server answers.
-func (a *app) ask(cmd *cobra.Command, server, path string, query url.Values) error {
+// ask writes what the server answers to the file of --output. Without an answer
+// there is no file.
+func (a *app) ask(cmd *cobra.Command, server, path string, query url.Values, output string) error {
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
@@ -74,8 +77,17 @@ func (a *app) ask(cmd *cobra.Command, server, path string, query url.Values) err
 	if len(body) > 0 && body[len(body)-1] != '\n' {
 		body = append(body, '\n')
 	}
-	_, err = a.stdout.Write(body)
-	return err
+	return a.write(output, body)
+}
+
+// write writes to the file of --output, or to stdout.
+func (a *app) write(output string, text []byte) error {
+	w, done, err := a.output(output)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return errors.Join(err, done())
 }
 
 // filterFlags adds a flag for each filter, --max-latency for max_latency, and

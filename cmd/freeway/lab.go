@@ -92,6 +92,9 @@ func (a *app) lab(ctx context.Context, f labFlags, listen string) error {
 	if err != nil {
 		return err
 	}
+	if f.upstreams == 0 {
+		return usagef("--upstreams 0: a lab needs at least 1")
+	}
 	lc.Listen = listen
 	l, err := lab.Start(ctx, lc)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 func (a *app) openStored(ctx context.Context, cfg config.Config) (*pool.Pool, func() error, error) {
 	st, err := store.Open(cfg.Store.Path, store.Options{})
 	if err != nil {
-		return nil, nil, lockedHint(err, cfg)
+		return nil, nil, lockedRemedy(err, cfg, remedySave)
 	}
 	for _, w := range st.Warnings() {
 		a.note("store: %s", w)
@@ -35,22 +35,33 @@ func (a *app) openStored(ctx context.Context, cfg config.Config) (*pool.Pool, fu
 
 // lockedHint adds to a lock error how to ask the process that has the store.
 func lockedHint(err error, cfg config.Config) error {
+	return lockedRemedy(err, cfg, "\"freeway get --server %s\" asks it instead")
+}
+
+// The remedies of commands that "freeway get" cannot stand in for; %s is where
+// the process with the store probably answers.
+const (
+	remedySave  = "give it the list: curl --data-binary @FILE %s/api/proxies"
+	remedyServe = "it probably serves at %s: end it first, or give this one another store.path"
+	remedyStore = "end it first; \"freeway top --server %s\" shows what it does"
+)
+
+// lockedRemedy adds to a lock error what to do about it.
+func lockedRemedy(err error, cfg config.Config, remedy string) error {
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
-		return lockHintError{err, "http://" + reachable(cfg.Admin.Listen)}
+		return lockHintError{err, fmt.Sprintf(remedy, "http://"+reachable(cfg.Admin.Listen))}
 	}
 	return err
 }
 
 type lockHintError struct {
 	error
-	server string // where the process probably answers
+	remedy string
 }
 
 // Error adds the way around the lock.
-func (e lockHintError) Error() string {
-	return fmt.Sprintf("%v; \"freeway get --server %s\" asks it instead", e.error, e.server)
-}
+func (e lockHintError) Error() string { return fmt.Sprintf("%v; %s", e.error, e.remedy) }
 
 // Unwrap returns the lock error.
 func (e lockHintError) Unwrap() error { return e.error }

@@ -62,10 +62,13 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	if n := limitMemory(cgroupMemory); n > 0 {
 		log.Debug("memory is limited", "bytes", n)
 	}
+	for _, name := range openSecrets(cfg, from.Path) {
+		log.Warn("everybody on this machine can read or change a file with secrets; chmod 600 it", "file", name)
+	}
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, control: a.control(), from: from, watch: from.Path, since: since,
 		load: func() (config.Config, error) { return loadChecked(from) }})
 	if err != nil {
-		return lockedHint(err, cfg)
+		return lockedRemedy(err, cfg, remedyServe)
 	}
 	if first {
 		a.note("%s", firstStart)

@@ -438,12 +438,19 @@ func TestLockedStoreSaysWhomToAsk(t *testing.T) {
 	t.Parallel()
 	r := serveFile(t, nothingWorks)
 	env := map[string]string{"FREEWAY_STORE_PATH": r.current().Store.Path, "FREEWAY_ADMIN_LISTEN": r.admin.Addr().String(), "FREEWAY_GATEWAY_LISTEN": "127.0.0.1:0"}
-	want := fmt.Sprintf("is in use by process %d; \"freeway get --server http://%s\" asks it instead\n", os.Getpid(), r.admin.Addr())
-	for _, args := range [][]string{{"serve", "--log-level", "error"}, {"store", "check"}, {"store", "compact"}, {"store", "backup", "-"},
-		{"scan", "--store"}, {"scan", "--save", "socks5://192.0.2.1:1"}} {
-		code, out, errs := command(t, env, args...)
+	const ask, end = "\"freeway get --server %s\" asks it instead\n", "end it first; \"freeway top --server %s\" shows what it does\n"
+	for line, remedy := range map[string]string{
+		"serve --log-level error":          "it probably serves at %s: end it first, or give this one another store.path\n",
+		"store check":                      end,
+		"store compact":                    end,
+		"store backup -":                   end,
+		"scan --store":                     ask,
+		"scan --save socks5://192.0.2.1:1": "give it the list: curl --data-binary @FILE %s/api/proxies\n",
+	} {
+		want := fmt.Sprintf("is in use by process %d; ", os.Getpid()) + fmt.Sprintf(remedy, "http://"+r.admin.Addr().String())
+		code, out, errs := command(t, env, strings.Fields(line)...)
 		if code != 1 || out != "" || !strings.HasSuffix(errs, want) {
-			t.Errorf("%s = %d, %q, %q, want %q", strings.Join(args, " "), code, out, errs, want)
+			t.Errorf("%s = %d, %q, %q, want %q", line, code, out, errs, want)
 		}
 	}
 }

@@ -26,12 +26,14 @@ func (a *app) withStore(readOnly bool, do func(cfg config.Config, st *store.Stor
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(cfg.Store.Path); err != nil {
+	if _, err := os.Stat(cfg.Store.Path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no store at %s; \"freeway serve\" makes one, and store.path of the configuration says where", cfg.Store.Path)
+	} else if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	st, err := store.Open(cfg.Store.Path, store.Options{ReadOnly: readOnly})
 	if err != nil {
-		return lockedHint(err, cfg)
+		return lockedRemedy(err, cfg, remedyStore)
 	}
 	return errors.Join(do(cfg, st), st.Close())
 }
@@ -174,7 +176,7 @@ func (a *app) restore(ctx context.Context, backup string, force bool) error {
 		st, err := store.Open(path, store.Options{ReadOnly: true}) // nobody may be using it
 		var locked *store.LockedError
 		if errors.As(err, &locked) {
-			return lockedHint(err, cfg)
+			return lockedRemedy(err, cfg, remedyStore)
 		}
 		if err == nil {
 			err = st.Close()
