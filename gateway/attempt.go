@@ -99,13 +99,10 @@ type try struct {
 
 // next picks the upstream of the next try.
 func (x *exchange) next(ctx context.Context) (*try, *refusal) {
-	if len(x.trace.Attempts)+x.pending >= x.most {
-		return nil, x.exhausted()
-	}
 	if r := x.overdue(ctx); r != nil {
 		return nil, r
 	}
-	if x.stuck {
+	if x.stuck || len(x.trace.Attempts)+x.pending >= x.most {
 		return nil, x.exhausted()
 	}
 	lease, err := x.pick(ctx)

@@ -69,7 +69,6 @@ func TestCutBodies(t *testing.T) {
 		{"chunk", ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nhalf"), "1.1"},
 		{"between chunks", ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"), "1.1"},
 		{"chunks to 1.0", ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"), "1.0"},
-		{"bad chunk", ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalfX\r\n0\r\n\r\n"), "1.1"},
 		{"no last chunk's end", ends("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n"), "1.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

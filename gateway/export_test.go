@@ -69,3 +69,6 @@ func Drips(counts ...int) (out []bool) {
 
 // SetSlowWindow sets over which time a body must keep its pace.
 func (g *Gateway) SetSlowWindow(d time.Duration) { g.slowWindow = d }
+
+// SetHoldTime sets how long the beginning of a body is waited for.
+func (g *Gateway) SetHoldTime(d time.Duration) { g.holdTime = d }

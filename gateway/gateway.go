@@ -52,6 +52,7 @@ type Gateway struct {
 	h2          *h2 // nil: there is no TLS listener
 	opened      time.Time
 	creditAfter time.Duration // of tunnels; tests make it short
+	holdTime    time.Duration // that the beginning of a body is waited for; tests change it
 	slowWindow  time.Duration // over which bodies must keep their pace; tests make it short
 	ending      atomic.Bool   // no new connections or requests
 	tunnels     atomic.Int64
@@ -86,7 +87,7 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, slowWindow: slowWindow, clients: map[*client]struct{}{}}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, holdTime: holdTime, slowWindow: slowWindow, clients: map[*client]struct{}{}}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

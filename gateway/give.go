@@ -107,7 +107,8 @@ func (x *exchange) finishHead(t *try, p *reply, o *outgoing, framing http1.Kind,
 	x.expose(h, t)
 }
 
-// copyBody copies the body. source is the error of the upstream, sink that of the client.
+// copyBody copies the body; what came goes to the client before more is waited
+// for, the head too. source is the error of the upstream, sink that of the client.
 func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framing http1.Kind, buf []byte) (source, sink error) {
 	scan := newBanScan(x.s.banText, p.head.Header)
 	var out io.Writer = bw
@@ -119,7 +120,10 @@ func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framin
 	var pace bodyPace
 	for {
 		var asked time.Time
-		if p.r.Buffered() == 0 {
+		if body.Waits() {
+			if sink = bw.Flush(); sink != nil {
+				return nil, sink
+			}
 			asked = time.Now()
 			_ = p.up.SetReadDeadline(asked.Add(stallTime))
 		}
@@ -140,11 +144,6 @@ func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framin
 		}
 		if err != nil {
 			return err, bw.Flush()
-		}
-		if p.r.Buffered() == 0 {
-			if sink = bw.Flush(); sink != nil {
-				return nil, sink
-			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,25 @@ type upload struct {
 	ok    atomic.Bool  // it was sent
 	ended atomic.Bool  // nobody wants the rest
 	done  chan struct{}
+
+	mu   sync.Mutex // protects head
+	head bool       // the head of the answer is here
+}
+
+// awaitHead begins the time that the answer may take, unless its head is here.
+func (u *upload) awaitHead(up *dial.Conn, d time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.head {
+		_ = up.SetReadDeadline(time.Now().Add(d))
+	}
+}
+
+// headCame leaves the deadline to the reader of the body from now on.
+func (u *upload) headCame() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.head = true
 }
 
 // startUpload sends what is held of the body and then the rest.
@@ -34,7 +54,7 @@ func (x *exchange) startUpload(up *dial.Conn, o *outgoing) *upload {
 			_ = up.Close() // a body that is not whole must not look so
 			return
 		}
-		_ = up.SetReadDeadline(time.Now().Add(x.s.cfg.Timeouts.FirstByte))
+		u.awaitHead(up, min(x.s.cfg.Timeouts.FirstByte, time.Until(x.until)))
 	}()
 	return u
 }

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 )
@@ -43,6 +44,24 @@ func (b *Body) Reset(r *bufio.Reader, f Framing) {
 // Done reports whether the body ended as its framing says, so that the next
 // head can be read from the same connection.
 func (b *Body) Done() bool { return b.err == io.EOF && b.kind != UntilClose }
+
+// Waits reports whether Read may have to wait for the connection. Where that is
+// not certain it says so.
+func (b *Body) Waits() bool {
+	n := b.r.Buffered()
+	switch {
+	case b.err != nil:
+		return false
+	case b.kind != Chunked || b.left > 0 || n == 0:
+		return n == 0
+	}
+	next, _ := b.r.Peek(n)
+	if b.fed {
+		next = next[min(n, len("\r\n")):]
+	}
+	i := bytes.IndexByte(next, '\n')
+	return i < 0 || i+1 == len(next) || next[0] == '0' // trailers may be on their way
+}
 
 // Read implements io.Reader.
 func (b *Body) Read(p []byte) (int, error) {
