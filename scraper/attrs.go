@@ -73,6 +73,8 @@ func (h *htmlReader) apply(tag atom.Atom) {
 			h.classes(a.val)
 		case name == "id" || name == "data-label" || name == "data-title" || name == "data-th" || name == "data-column":
 			h.setRole(keyRole(a.val))
+		case name == "rowspan" && (tag == atom.Td || tag == atom.Th):
+			h.cur.reach = rowSpan(a.val)
 		case name == "href":
 			h.link(a.val)
 		case name == "value" && (tag == atom.Input || tag == atom.Option || tag == atom.Li || tag == atom.Td) || strings.HasPrefix(name, "data-"):

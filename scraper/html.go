@@ -48,8 +48,10 @@ type htmlReader struct {
 	hint   protoSet // from a link in the row
 	head   columns  // of the table; nil: none
 
-	upright bool     // the rows of the table are the fields of an entry
-	given   attrPair // what the attributes of the row say
+	spans   []spanned // cells of rows above that reach down
+	fallen  int       // how often one did
+	upright bool      // the rows of the table are the fields of an entry
+	given   attrPair  // what the attributes of the row say
 }
 
 // decoy is a row that the page does not show, which is refused when it ends.
@@ -91,6 +93,8 @@ type piece struct {
 	nalt int
 	role role // what classes and labels say it is
 	torn bool // a script in it was not understood
+
+	reach int // over how many rows the cell reaches; 0: its own
 }
 
 // readHTML reads a page from a stream.
@@ -221,7 +225,7 @@ func (h *htmlReader) breakAt(tag atom.Atom, begins bool) {
 		h.endRow()
 		h.endSegment()
 		if tag == atom.Table {
-			h.head, h.upright = nil, false
+			h.head, h.upright, h.spans = nil, false, nil
 		}
 		if !h.upright {
 			h.flow.flush()
@@ -399,6 +403,7 @@ func (h *htmlReader) readRow() {
 	for _, p := range h.cells {
 		h.fill(t.add(trimSpace(h.text[p.text.from:p.text.to])), p)
 	}
+	h.spread(t)
 	h.e.stats.Rows++
 	if head := headOf(t); head != nil {
 		h.head = head

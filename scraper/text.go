@@ -31,7 +31,8 @@ type liner struct {
 	clean     []byte // memory of spaced
 	open      []byte // a row of CSV in which a quote is not closed, with its line breaks
 	opened    int    // lines in it
-	torn      bool   // its lines are being read one by one
+	blocks    blocks
+	torn      bool // its lines are being read one by one
 }
 
 func newLiner(e *emitter) *liner {
@@ -52,6 +53,7 @@ func (l *liner) read(r io.Reader) error {
 		l.line(line, cont)
 	}
 	l.closeRow()
+	l.endBlock()
 	return lr.failure()
 }
 
@@ -62,6 +64,7 @@ func (l *liner) text(b []byte) {
 	l.tables = true
 	defer func() {
 		l.closeRow()
+		l.endBlock()
 		l.tables = tables
 	}()
 	for len(b) > 0 && !l.e.done {
@@ -119,6 +122,7 @@ func (l *liner) plain(line []byte) bool {
 // part reads a trimmed line that is not plain.
 func (l *liner) part(line []byte, cont bool) {
 	if len(line) == 0 {
+		l.endBlock()
 		return
 	}
 	l.e.stats.Rows++
@@ -144,7 +148,7 @@ func (l *liner) shown(line []byte, cont bool) {
 	if l.tables && !cont && (l.tabular(line) || line[0] == '{' && l.e.nested(line)) {
 		return
 	}
-	if !cont && l.international(line) {
+	if !cont && (l.tables && l.label(line) || l.international(line)) {
 		return
 	}
 	s := scan{l: l, b: line, first: !cont}
