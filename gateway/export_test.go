@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net"
 	"time"
 
@@ -72,3 +73,9 @@ func (g *Gateway) SetSlowWindow(d time.Duration) { g.slowWindow = d }
 
 // SetHoldTime sets how long the beginning of a body is waited for.
 func (g *Gateway) SetHoldTime(d time.Duration) { g.holdTime = d }
+
+// NewScope returns the context of a plain request and what ends it.
+func NewScope(parent context.Context, until time.Time) (context.Context, func()) {
+	s := &scope{parent: parent, until: until}
+	return s, s.end
+}
