@@ -25,17 +25,42 @@ import (
 // tokenEnd returns the end of the run at i that may hold an address with
 // credentials: no spaces, quotes, list separators or letters beyond ASCII.
 func tokenEnd(b []byte, i int) int {
-	for i < len(b) && b[i] > ' ' && b[i] < 0x7f && strings.IndexByte("\"'`<>|,;", b[i]) < 0 {
+	for i < len(b) && inToken(b[i]) {
 		i++
 	}
 	return i
+}
+
+// inToken reports whether c may be in such a run.
+func inToken(c byte) bool {
+	switch c {
+	case '"', '\'', '`', '<', '>', '|', ',', ';':
+		return false
+	}
+	return c > ' ' && c < 0x7f
+}
+
+// longestLogin is how long a token with a login, an address and a port may be.
+// Looking for one in each word of a longer run would cost its square.
+const longestLogin = 1024
+
+// tokenEnd is tokenEnd of the line; a run that was seen already is not walked
+// through again.
+func (s *scan) tokenEnd(i int) int {
+	if i < s.runFrom || i >= s.runEnd {
+		s.runFrom, s.runEnd = i, tokenEnd(s.b, i)
+	}
+	return s.runEnd
 }
 
 // login reads user:pass@host:port and user:pass:host:port at start.
 func (s *scan) login(start int) bool {
 	// Everything up to a space or a separator is one token; brackets and dots
 	// around it are not part of the password.
-	end := tokenEnd(s.b, start)
+	end := s.tokenEnd(start)
+	if end-start > longestLogin {
+		return false
+	}
 	tok := bytes.TrimRight(s.b[start:end], "/.)]}")
 	var en entry
 	// user:pass@host:port. A name without a password before it is an e-mail
@@ -96,7 +121,7 @@ func hostPort(b []byte, en *entry) bool {
 // foundTail holds an entry and reads what follows its port directly: a slash,
 // ":user:pass" or "@user:pass", or ":Country" and "@HTTP".
 func (s *scan) foundTail(en entry, end int) {
-	stop := tokenEnd(s.b, end)
+	stop := max(s.tokenEnd(end), end)
 	if end == stop {
 		if barLogin(s.b[end:], &en) {
 			end = len(s.b)
@@ -107,14 +132,15 @@ func (s *scan) foundTail(en entry, end int) {
 	var used bool
 	// Where the tail is a login it is used up; else the words in it are read like
 	//  any others, because they may be protocols.
-	switch rest := s.b[end+1 : stop]; s.b[end] {
-	case '/':
+	switch rest := s.b[end+1 : stop]; {
+	case s.b[end] == '/':
 		used, stop = true, end+1
-	case '?': // a query, whatever is in it
+	case s.b[end] == '?': // a query, whatever is in it
 		used = true
-	case ':':
+	case len(rest) > longestLogin:
+	case s.b[end] == ':':
 		used = tailLogin(rest, &en)
-	case '@':
+	case s.b[end] == '@':
 		used = bytes.IndexByte(rest, ':') > 0 && bytes.IndexByte(rest, '#') < 0 && cutLogin(rest, &en)
 	}
 	if !used {
@@ -224,7 +250,7 @@ func (s *scan) url(start, end int) {
 	// it.
 	scheme := s.b[start:end]
 	from := end + len("://")
-	stop := tokenEnd(s.b, from)
+	stop := max(s.tokenEnd(from), from)
 	protos := protocolWord(scheme)
 	if protos == 0 {
 		s.refuse(start, stop, schemeReason(scheme))

@@ -37,6 +37,8 @@ type scan struct {
 	fixed   bool     // its protocol stood before it
 	any     bool     // something was found or refused
 	strict  bool     // nothing is taken unless the line begins with an entry
+	runFrom int      // the token that tokenEnd found last begins at or before it
+	runEnd  int      // and ends here
 	count   int      // entries found
 	link    int      // and how many of them before the last bracket
 }
@@ -448,10 +450,15 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// wordStart returns where the run of bytes without a space that ends b begins.
+// longestIPv6 is how long an IPv6 address with a zone may be.
+const longestIPv6 = 64
+
+// wordStart returns where the run of bytes without a space that ends b begins,
+// as far back as an IPv6 address may reach: for each address in a run the way
+// to its beginning would cost its square.
 func wordStart(b []byte) int {
 	i := len(b)
-	for i > 0 && !isSpace(b[i-1]) {
+	for i > 0 && len(b)-i < longestIPv6 && !isSpace(b[i-1]) {
 		i--
 	}
 	return i
