@@ -103,7 +103,7 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 		return nil, r
 	}
 	if x.stuck || len(x.trace.Attempts)+x.pending >= x.most {
-		return nil, x.exhausted()
+		return nil, x.noMore(ctx)
 	}
 	lease, err := x.pick(ctx)
 	switch {
@@ -235,20 +235,22 @@ func (t *try) blamed(stage proxy.Stage, class proxy.Class, status int) {
 // same, and only when the failure is the endpoint's own.
 func (t *try) avoid(stage proxy.Stage, class proxy.Class) {
 	e, w := &t.lease.Entry, &t.x.want
-	if w.Session != (proxy.SessionKey{}) && t.stay(stage, class) {
+	session := w.Session != (proxy.SessionKey{})
+	if session && t.stay(stage, class) {
 		return
 	}
 	w.Avoid = append(w.Avoid, e.Endpoint)
-	if e.Traits.ExitIP.IsValid() && w.Session == (proxy.SessionKey{}) {
+	w.ExitLost = session && t.dead(stage, class)
+	if e.Traits.ExitIP.IsValid() && !session {
 		w.AvoidExits = append(w.AvoidExits, e.Traits.ExitIP)
 	}
 }
 
-// stay decides whether a session keeps its endpoint after a failure. What
-// passes is tried once more there; what would only happen again ends the request.
+// stay decides whether a session keeps its endpoint after a failure. What may
+// pass is tried once more there; what would only happen again ends the request.
 func (t *try) stay(stage proxy.Stage, class proxy.Class) bool {
 	own, _, _ := proxy.Outcome{Stage: stage, Class: class}.Blame()
-	passing := class == proxy.Reset || class == proxy.EOF || class == proxy.BadGateway
+	passing := class == proxy.Reset || class == proxy.EOF || class == proxy.BadGateway || t.dead(stage, class)
 	switch again := t.x.again; {
 	case passing && !again:
 		t.x.again = true
@@ -258,6 +260,33 @@ func (t *try) stay(stage proxy.Stage, class proxy.Class) bool {
 	}
 	t.x.stuck = true
 	return true
+}
+
+// dead reports whether a failure that comes again means that nothing leaves from
+// this endpoint any more: it cannot be reached, or hangs up on what it is to forward.
+func (t *try) dead(stage proxy.Stage, class proxy.Class) bool {
+	switch class {
+	case proxy.Reset, proxy.EOF:
+		return stage < proxy.StageTunnel || stage == proxy.StageRequest && !t.lease.Entry.Endpoint.Protocol.IsSOCKS()
+	case proxy.Refused, proxy.Unreachable, proxy.Timeout:
+		return stage < proxy.StageHandshake
+	}
+	return false
+}
+
+// noMore is the refusal when no more may be tried. A session whose exit turned
+// out to be lost is told of that all the same.
+func (x *exchange) noMore(ctx context.Context) *refusal {
+	if x.want.ExitLost && !x.stuck {
+		lease, err := x.c.g.env.Picker.Pick(ctx, x.want)
+		switch {
+		case errors.Is(err, proxy.ErrSessionLost):
+			return refusePick(err)
+		case err == nil && lease.Close != nil:
+			lease.Close()
+		}
+	}
+	return x.exhausted()
 }
 
 // innocent reports whether a failure says nothing about the upstream: the

@@ -22,8 +22,11 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 		ss.end(p, want.Session)
 		x = nil
 	}
-	if x == nil {
+	switch {
+	case x == nil:
 		return p.begin(s, want, now, "new session")
+	case x.lost:
+		return p.leave(s, x, want, now, "new session")
 	}
 	h := p.holding(s, x, want, now)
 	switch {
@@ -35,21 +38,41 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 		c := choice{p: p, want: *want}
 		reason := "the session's exit works but does not fit: " + strings.Join(append([]string{"pool=" + strings.Join(poolsOf(want), ",")}, c.conditions()...), " ")
 		return nil, "", &proxy.NoneError{Reason: reason, RetryAfter: noneRetry}
+	case h.alive && h.tried && want.ExitLost: // see below
 	case h.alive && h.tried && want.Soft:
 		it, how, err := p.choose(s, want, now)
 		return it, "session lent, its exit was tried; " + how, err
 	case h.alive && h.tried:
 		return nil, "", &proxy.NoneError{Reason: "the session's exit was tried for this request already", RetryAfter: noneRetry}
+	}
+	return p.lose(s, x, want, now, h.alive)
+}
+
+// lose ends the hold of a session whose exit is lost. alive: the pool has not
+// found out yet. sessions.mu is held.
+func (p *Pool) lose(s *snapshot, x *session, want *proxy.Want, now time.Time, alive bool) (*item, string, error) {
+	switch {
 	case want.Strict:
-		return nil, "", proxy.ErrSessionLost
 	case want.Soft:
-		return p.begin(s, want, now, "session moved: its exit is lost")
+		return p.leave(s, x, want, now, "session moved: its exit is lost")
+	case !alive && p.behind(s, now): // Pick looks again in a newer snapshot, so nothing is lost yet
+	default:
+		p.sessions.end(p, want.Session)
+		x.lost = true
+		p.sessions.byKey[want.Session] = x
 	}
-	if p.behind(s, now) {
-		return nil, "", proxy.ErrSessionLost // Pick looks again in a newer snapshot, so nothing is lost yet
-	}
-	ss.end(p, want.Session)
 	return nil, "", proxy.ErrSessionLost
+}
+
+// leave binds a session to another exit than the lost one, if there is any.
+// sessions.mu is held.
+func (p *Pool) leave(s *snapshot, x *session, want *proxy.Want, now time.Time, why string) (*item, string, error) {
+	other := *want
+	other.AvoidExits = append(slices.Clip(other.AvoidExits), x.exit)
+	if it, how, err := p.begin(s, &other, now, why); err == nil {
+		return it, how, nil
+	}
+	return p.begin(s, want, now, why)
 }
 
 // begin binds a session to an exit that is chosen freely. sessions.mu is held.

@@ -129,6 +129,36 @@ func TestSessionLost(t *testing.T) {
 	}
 }
 
+// TestSessionExitFails: an exit that failed a request again and again is lost,
+// though the pool still takes it for alive: once, and not for the next one.
+func TestSessionExitFails(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 2)
+	for _, kind := range []string{"normal", "soft", "strict"} {
+		want := sticky("bob", kind)
+		want.Strict, want.Soft = kind == "strict", kind == "soft"
+		first := pick(t, p, want).Entry.Endpoint
+		failed := want
+		failed.Avoid, failed.ExitLost = []proxy.Endpoint{first}, true
+		l, err := p.Pick(context.Background(), failed)
+		if kind == "soft" {
+			if err != nil || l.Entry.Endpoint == first || !strings.HasPrefix(l.Why, "session moved") {
+				t.Errorf("soft: Pick = %v, %q, %v, want that it moves", l.Entry.Endpoint, l.Why, err)
+			}
+		} else if !errors.Is(err, proxy.ErrSessionLost) {
+			t.Errorf("%s: Pick = %v, want that the session is lost", kind, err)
+		}
+		for range 5 {
+			if e := pick(t, p, want).Entry; (e.Endpoint == first) != (kind == "strict") {
+				t.Errorf("%s: the next pick is %v, it was %v", kind, e.Endpoint, first)
+			}
+		}
+	}
+	if n := len(p.Sessions()); n != 3 {
+		t.Errorf("%d sessions, want 3", n)
+	}
+}
+
 func TestSessionStrictEndsWithItsTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,7 @@ type session struct {
 	since time.Time
 	until time.Time
 	uses  int
+	lost  bool // it is remembered only to be left for another one
 }
 
 // sessionID is the opaque name of a session.
@@ -117,7 +118,7 @@ func (p *Pool) Sessions() []Session {
 	defer p.sessions.mu.Unlock()
 	var out []Session
 	for k, x := range p.sessions.byKey {
-		if now.Before(x.until) {
+		if now.Before(x.until) && !x.lost {
 			out = append(out, Session{sessionID(k), k.User, k.ID, x.ep, x.exit, x.since, x.until, x.uses})
 		}
 	}
@@ -136,7 +137,7 @@ func (p *Pool) DropSession(id string) bool {
 	p.sessions.mu.Lock()
 	defer p.sessions.mu.Unlock()
 	for k := range p.sessions.byKey {
-		if sessionID(k) == id {
+		if sessionID(k) == id && !p.sessions.byKey[k].lost {
 			p.sessions.end(p, k)
 			return true
 		}

@@ -141,7 +141,7 @@ func TestAddrPolicy(t *testing.T) {
 		t.Error("the zero address passes")
 	}
 	for host, want := range map[string]bool{"example.com": true, "localhost": false, "LocalHost.": false, "a.localhost": false,
-		"printer.local": false, "metadata.google.internal": false, "127.0.0.1": false, "8.8.8.8": true} {
+		"printer.local": false, "web.default.svc": false, "db.prod.svc.cluster.local": false, "metadata.google.internal": false, "127.0.0.1": false, "8.8.8.8": true} {
 		if got := public.CheckHost(host) == nil; got != want {
 			t.Errorf("public policy allows host %s: %v, want %v", host, got, want)
 		}

@@ -54,7 +54,7 @@ func (p AddrPolicy) CheckHost(host string) error {
 	if len(p.allow) == 0 && strings.IndexByte(h, '.') < 0 { // no such name is public: ICANN forbids dotless domains (RFC 7085)
 		return fmt.Errorf("%s is a name without a domain", clip(host))
 	}
-	for _, suffix := range []string{".localdomain", ".local", ".internal", ".home.arpa", ".lan"} { // RFC 6762, ICANN 2024, RFC 8375
+	for _, suffix := range []string{".localdomain", ".local", ".internal", ".home.arpa", ".lan", ".svc"} { // RFC 6762, ICANN 2024, RFC 8375, Kubernetes
 		if strings.HasSuffix(h, suffix) && len(p.allow) == 0 {
 			return fmt.Errorf("%s is a name of a private network", clip(host))
 		}

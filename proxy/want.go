@@ -90,6 +90,7 @@ type Want struct {
 	Strict     bool          // a lost session stays lost until its ttl ends
 	AvoidExits []netip.Addr  // exits that this request has tried
 	Avoid      []Endpoint    // endpoints that this request has tried
+	ExitLost   bool          // the session's exit failed this request again and again: lost when Avoid leaves no endpoint of it
 
 	// MinInterval is how long an exit rests between two uses for the same
 	// registrable domain; 0: not at all. Sessions, which hold one exit, do without.
