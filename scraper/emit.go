@@ -327,6 +327,10 @@ const (
 	maxSeenLong = 1 << 17
 )
 
+// Remembered is how many candidates Parse gives at least before it may give one
+// again. Whoever needs each once beyond that remembers those that come later.
+const Remembered = maxSeenLong
+
 // idSet is a set of identities other than 0, with open addressing. The zero
 // value is empty and usable. The place of an identity is in the upper bits of
 // its hash, so that growing reads and writes the memory in order.

@@ -86,12 +86,13 @@ func (a *app) scrapeAll(ctx context.Context, r *reader, args []string, w io.Writ
 	for _, arg := range args {
 		var found []proxy.Candidate
 		var broken error // of the output: nobody reads any more
-		fresh := 0
+		fresh, given := 0, 0
 		n, err := r.read(ctx, arg, func(c proxy.Candidate) bool {
 			if save {
 				found = append(found, c)
 			}
-			if len(args) > 1 { // one input gives each endpoint once anyway
+			// One input gives each endpoint once, up to a number of them.
+			if given++; len(args) > 1 || given > scraper.Remembered {
 				if _, twice := seen[c.Endpoint]; twice {
 					return true
 				}
