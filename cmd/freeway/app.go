@@ -182,7 +182,7 @@ func group(use, short, example string, below ...*cobra.Command) *cobra.Command {
 		Use: use, Short: short, Example: example,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown command %q for %q", args[0], cmd.CommandPath())
+				return unknownCommand(cmd, args[0])
 			}
 			return usagef("%q needs one of the commands below it", cmd.CommandPath())
 		},

@@ -91,7 +91,7 @@ func explanationRows(e explanation) [][]string {
 	for _, s := range e.Steps {
 		rows = append(rows, []string{strings.Map(printable, s.Name), strconv.Itoa(s.Removed), strconv.Itoa(s.Left)})
 	}
-	left := fmt.Sprintf("%d, by %d exits", e.Left, e.Exits)
+	left := fmt.Sprintf("%d, exits: %d", e.Left, e.Exits)
 	if e.Panic {
 		left += "; so few that ejections are ignored"
 	}

@@ -12,12 +12,8 @@ func TestExplainFormats(t *testing.T) {
 	t.Parallel()
 	const answer = `{"total":9,"steps":[{"name":"country\u001b[2J","removed":7,"left":2}],"left":2,"exits":1,"panic":true,"chosen":[{"url":"http://198.51.100.7:80"}]}`
 	url, _ := adminServer(t, 200, answer)
-	const table = `CONDITION     REMOVES  LEAVES
-known                  9
-country [2J   7        2
-left                   2, by 1 exits; so few that ejections are ignored
-for example            http://198.51.100.7:80
-`
+	const table = "CONDITION    REMOVES  LEAVES\nknown                 9\ncountry [2J  7        2\n" +
+		"left                  2, exits: 1; so few that ejections are ignored\nfor example           http://198.51.100.7:80\n"
 	file := filepath.Join(t.TempDir(), "out")
 	for _, format := range []string{"table", "json"} {
 		args := []string{"explain", "--server", url, "--format", format, "bob", "http://example.com/"}
