@@ -45,17 +45,16 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	case h.alive && h.tried:
 		return nil, "", &proxy.NoneError{Reason: "the session's exit was tried for this request already", RetryAfter: noneRetry}
 	}
-	return p.lose(s, x, want, now, h.alive)
+	return p.lose(s, x, want, now)
 }
 
-// lose ends the hold of a session whose exit is lost. alive: the pool has not
-// found out yet. sessions.mu is held.
-func (p *Pool) lose(s *snapshot, x *session, want *proxy.Want, now time.Time, alive bool) (*item, string, error) {
+// lose ends the hold of a session whose exit is lost. sessions.mu is held.
+func (p *Pool) lose(s *snapshot, x *session, want *proxy.Want, now time.Time) (*item, string, error) {
 	switch {
 	case want.Strict:
 	case want.Soft:
 		return p.leave(s, x, want, now, "session moved: its exit is lost")
-	case !alive && p.behind(s, now): // Pick looks again in a newer snapshot, so nothing is lost yet
+	case p.behind(s, now): // Pick looks again in a newer snapshot, so nothing is lost yet
 	default:
 		p.sessions.end(p, want.Session)
 		x.lost = true
