@@ -54,7 +54,12 @@ func (l *liner) besides(line []byte) bool {
 
 // endBlock gives the entry of the block.
 func (l *liner) endBlock() {
-	if l.blocks.flow != nil {
-		l.blocks.flow.flush()
+	f := l.blocks.flow
+	if f == nil {
+		return
 	}
+	if f.have && f.bare {
+		l.e.reject([]byte(f.held.host.addr.String()), "no port with the address")
+	}
+	f.flush()
 }
