@@ -274,10 +274,13 @@ func (m *month) demand() {
 }
 
 // TestMonth is a week, or as many days as FREEWAY_SIM_DAYS says. FREEWAY_SIM_NTH
-// is which part of the population there is; FREEWAY_SIM_SEED another world.
+// is which part of the population there is; FREEWAY_SIM_SEED another world. With a
+// third of the population two of four worlds miss a demand: there are so few good
+// ones that the same few are used again and again, and chance is larger than the
+// standard error of independent uses says. So the week is of all of it.
 func TestMonth(t *testing.T) {
 	t.Parallel()
-	days, nth, seed := setting(t, "DAYS", 7), setting(t, "NTH", 3), setting(t, "SEED", 1)
+	days, nth, seed := setting(t, "DAYS", 7), setting(t, "NTH", 1), setting(t, "SEED", 1)
 	if raceDetector { // ten times as slow, and there is only one goroutine
 		days, nth = 2, 10
 	}
