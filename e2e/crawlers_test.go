@@ -112,7 +112,7 @@ func TestScrapy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"PYTHONPATH=" + dir, "PYTHONDONTWRITEBYTECODE=1"}
+	env := []string{"PYTHONDONTWRITEBYTECODE=1"}
 	if _, err := run(t, env, "scrapy", "runspider", dir+"/pages_spider.py", "-a", "start="+site.url+"/page/", "-a", fmt.Sprintf("pages=%d", pages), "-o", out,
 		"-L", "WARNING", "-s", "FREEWAY_GATEWAY=http://"+f.gateway, "-s", "FREEWAY_API=http://"+f.admin, "-s", "FREEWAY_BAN_RETRIES=20"); err != nil {
 		t.Fatal(err)
