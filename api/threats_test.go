@@ -182,7 +182,7 @@ func TestThreat80ForwardedFor(t *testing.T) {
 func TestThreat81Underscores(t *testing.T) {
 	t.Parallel()
 	w := open(t, nil)
-	for _, name := range []string{"Proxy_Authorization", "x_api_key", "Sec_Fetch_Site", "AUTHORIZATION_", "Content_Type"} {
+	for _, name := range []string{"Proxy_Authorization", "x_api_key", "Sec_Fetch_Site", "Content_Type"} {
 		want := 200
 		if strings.Contains("Proxy_Authorization x_api_key Sec_Fetch_Site", name) {
 			want = 400

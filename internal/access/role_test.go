@@ -172,3 +172,20 @@ func TestHash(t *testing.T) {
 		t.Errorf("UnmarshalText: %v, %v", r, err)
 	}
 }
+
+// TestThreat86Oracle: whatever is wrong with a token, the answer is the same:
+// it tells neither how much of it was right nor whether there is one like it.
+func TestThreat86Oracle(t *testing.T) {
+	t.Parallel()
+	h := house(nil)
+	first := ask(h, "GET", "/api/x", bearer("completely-else"))
+	for _, token := range []string{"ver", "vera ", "vera2", "VERA", "Vera", "otto\x00", "ad", access.HashToken("ada").String(), strings.Repeat("a", 20_000)} {
+		for _, path := range []string{"/api/x", "/nothing", "//", "/debug/pprof/"} {
+			w := ask(h, "GET", path, bearer(strings.TrimSuffix(token, " ")+strings.Repeat("x", strings.Count(token, " "))))
+			if w.Code != 401 || w.Body.String() != first.Body.String() || len(w.Header()) != len(first.Header()) {
+				t.Errorf("GET %s with token %.20q = %d %s %v, want the answer to any wrong token", path, token, w.Code, w.Body, w.Header())
+			}
+		}
+		h = house(nil) // ten wrong ones from an address are another matter
+	}
+}
