@@ -41,13 +41,20 @@ func checkHead(q *http1.Request) *refusal {
 	switch hosts := q.Header.Count("Host"); {
 	case hosts > 1:
 		return refusef(codeBadRequest, "Host is given twice")
-	case hosts == 0 && q.Minor > 0 && q.Method != "CONNECT":
+	case hosts == 0 && q.Minor > 0:
 		return refusef(codeBadRequest, "Host is missing")
+	case hosts == 1 && !validHost(q.Header.Get("Host")):
+		return refusef(codeBadRequest, "Host is not a host and a port")
 	case q.Header.Count("Freeway-Options") > 1:
 		return refusef(codeBadOptions, "Freeway-Options is given twice")
 	}
 	return nil
 }
+
+// validHost refuses what no reader should take for a host and a port. What is
+// asked for is in the request line, so the rest does not matter; empty is allowed
+// (RFC 9110 section 7.2).
+func validHost(s string) bool { return !strings.ContainsAny(s, " \t,@/\\?#\"<>{}|^`") }
 
 // bodiless reports whether nothing of the request is left to read.
 func bodiless(q *http1.Request) bool {

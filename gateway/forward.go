@@ -230,6 +230,8 @@ func (t *try) judge(timed context.Context, p *reply, o *outgoing, forward bool, 
 			return p
 		case asksLogin:
 			t.failAs(proxy.StageRequest, loginClass(forward), p.head.Status)
+		case intercepted:
+			t.failAs(proxy.StageRequest, proxy.Rejected, p.head.Status)
 		}
 	}
 	p.close()

@@ -15,9 +15,10 @@ type ownPage uint8
 
 // The values of ownPage.
 const (
-	notOwn    ownPage = iota // the target's, passed on
-	ownError                 // probably the upstream could not reach the target
-	asksLogin                // 407: meant for the gateway, never passed on
+	notOwn      ownPage = iota // the target's, passed on
+	ownError                   // probably the upstream could not reach the target
+	asksLogin                  // 407: meant for the gateway, never passed on
+	intercepted                // 511: a network that wants a login, never passed on
 )
 
 // ownPageOf judges the head of an answer. repeats says that the request may be
@@ -28,6 +29,8 @@ func ownPageOf(h *http1.Response, forward, repeats bool) ownPage {
 	switch {
 	case h.Status == 407:
 		return asksLogin
+	case h.Status == 511: // of whoever stands in the way (RFC 6585 section 6), never of the target
+		return intercepted
 	case !forward:
 	case squid != "" && (gateway || h.Status == 403 && strings.HasPrefix(squid, "ERR_ACCESS_DENIED")):
 		return ownError

@@ -68,6 +68,8 @@ func TestLastOwnPageIsPassedOn(t *testing.T) {
 		{"then refused", "GET", []proxy.Endpoint{page("a"), refused(t)}, 503, "a", 2},
 		{"then better", "GET", []proxy.Endpoint{page("a"), answering(t, proxy.HTTP, okAnswer)}, 200, "", 2},
 		{"not repeatable", "POST", []proxy.Endpoint{page("a"), page("b")}, 503, "a", 1},
+		{"never of a network", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 511 Login\r\nContent-Length: 0\r\n\r\n")}, 502, "", 1},
+		{"better than a network", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 511 Login\r\nContent-Length: 0\r\n\r\n"), answering(t, proxy.HTTP, okAnswer)}, 200, "", 2},
 		{"never a login", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")}, 502, "", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,7 +136,7 @@ func TestSessionKeepsItsExit(t *testing.T) {
 			w := r.conn()
 			head := "GET " + tt.target + " HTTP/1.1\r\nHost: x\r\nFreeway-Options: session-a\r\n\r\n"
 			if tt.target == "CONNECT" {
-				head = "CONNECT 127.0.0.1:443 HTTP/1.1\r\nFreeway-Options: session-a\r\n\r\n"
+				head = "CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\nFreeway-Options: session-a\r\n\r\n"
 			}
 			w.send(head)
 			p, _ := w.answer(strings.Fields(head)[0])

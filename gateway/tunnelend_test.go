@@ -189,7 +189,7 @@ func TestPageInStrictSession(t *testing.T) {
 		bad := granting(t, func(c *wire) { _, _ = c.r.Peek(1); c.send(page); _, _ = io.Copy(io.Discard, c.r) })
 		r := newRig(t, gateway.Config{}, bad, honest(t))
 		w := r.conn()
-		w.send("CONNECT 127.0.0.1:443 HTTP/1.1\r\nFreeway-Options: " + user[4:] + "\r\n\r\n")
+		w.send("CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\nFreeway-Options: " + user[4:] + "\r\n\r\n")
 		w.answer("CONNECT")
 		w.send(helloOf(t))
 		w.expect(page)
