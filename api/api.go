@@ -76,7 +76,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	a := &API{env: env, pprof: cfg.Pprof, hosts: cfg.Hosts, began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
-	mux.Use(a.recovered, onceEach, middleware.Compress(5, compressed...))
+	mux.Use(a.recovered, onceEach, honest, middleware.Compress(5, compressed...))
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)
@@ -144,6 +144,29 @@ func (a *API) register(h huma.API) {
 	a.registerProxies(h)
 	a.registerSources(h)
 	a.registerStatus(h)
+	documentRefusals(h)
+}
+
+// documentRefusals adds the answers that every operation may give to the
+// document: of the access checks, and to what means nothing.
+func documentRefusals(h huma.API) {
+	problem := h.OpenAPI().Components.Schemas.Schema(typeOf[huma.ErrorModel](), true, "ErrorModel")
+	for _, item := range h.OpenAPI().Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post, item.Patch, item.Delete} {
+			if op == nil {
+				continue
+			}
+			codes := map[string]string{"401": "A token is needed, or this one is not known.", "403": "The Host, the origin or the role of the token is refused.", "422": "Something in the request means nothing."}
+			if op.RequestBody != nil {
+				codes["400"], codes["413"], codes["415"] = "The body cannot be read.", "The body is too large.", "The body is of another type."
+			}
+			for code, text := range codes {
+				if op.Responses[code] == nil {
+					op.Responses[code] = &huma.Response{Description: text, Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}}
+				}
+			}
+		}
+	}
 }
 
 func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
@@ -154,6 +177,20 @@ func (a *API) openAPI(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")
 	w.Write(doc) //nolint:errcheck // the client went away
+}
+
+// honest keeps gzip from clients that refuse it by a weight of zero (RFC 9110
+// section 12.5.3), which the compressor does not look at.
+func honest(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+			name, weight, has := strings.Cut(strings.ReplaceAll(part, " ", ""), ";q=")
+			if has && (name == "gzip" || name == "*") && strings.Trim(weight, "0.") == "" {
+				r.Header.Del("Accept-Encoding")
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // onceEach refuses a parameter that is given twice: of two values one would be

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"freeway/internal/access"
 	"freeway/proxy"
 )
 
@@ -97,8 +99,40 @@ func (a *API) mountDoors(mux *chi.Mux) {
 	for name, h := range a.compat {
 		prefix := "/compat/" + name
 		mux.Handle(prefix, http.RedirectHandler(prefix+"/", http.StatusPermanentRedirect))
-		mux.Handle(prefix+"/*", http.StripPrefix(prefix, h))
+		mux.Handle(prefix+"/*", http.StripPrefix(prefix, guardDoor(h)))
 	}
+}
+
+// guardDoor keeps two things from the calls below /compat/ that change
+// something though they are GETs: pages of other sites, and tokens that may only
+// look.
+func guardDoor(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		changes := slices.Contains([]string{"pop", "delete"}, strings.Trim(r.URL.Path, "/"))
+		switch {
+		case foreign(r):
+			deny(w, r, access.CrossOrigin)
+		case changes && access.From(r.Context()).Role < access.Operator:
+			deny(w, r, access.TooFew)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// foreign reports whether a page of another origin makes a browser ask.
+func foreign(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host != r.Host
 }
 
 // Door returns the handler of a listener of its own, nil for names that are
@@ -116,7 +150,7 @@ func (a *API) Door(name string, c Compat) http.Handler {
 			writeProblem(w, http.StatusForbidden, "this address is not in compat.allow_clients")
 		case !a.ownHost(r.Host):
 			writeProblem(w, http.StatusForbidden, "this listener does not answer to that Host; use its IP address, localhost, or add the name to admin.hosts")
-		case http.NewCrossOriginProtection().Check(r) != nil || r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		case foreign(r):
 			writeProblem(w, http.StatusForbidden, "requests from pages of another origin are refused")
 		default:
 			h.ServeHTTP(w, r)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"freeway/api"
+	"freeway/internal/access"
 	"freeway/proxy"
 )
 
@@ -216,6 +217,36 @@ func TestCompatValidate(t *testing.T) {
 		}
 		if !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s: Validate() = %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// The calls that change something are GETs, as in the originals: pages of other
+// sites and tokens that only look are kept from them.
+func TestCompatIsGuarded(t *testing.T) {
+	t.Parallel()
+	token := func(name string, role access.Role) api.Token {
+		return api.Token{Name: name, Role: role, Token: proxy.NewSecret(name)}
+	}
+	w := open(t, func(c *api.Config, _ *api.Env) {
+		c.Tokens = []api.Token{token("vera", access.Viewer), token("otto", access.Operator)}
+	})
+	for _, tt := range []struct {
+		path   string
+		header []string
+		want   int
+	}{
+		{"get/", []string{"Authorization", "Bearer vera"}, 200},
+		{"pop/", []string{"Authorization", "Bearer vera"}, 403},
+		{"pop", []string{"Authorization", "Bearer vera"}, 403},
+		{"delete/?proxy=9.9.9.9:80", []string{"Authorization", "Bearer vera"}, 403},
+		{"delete/?proxy=9.9.9.9:80", []string{"Authorization", "Bearer otto"}, 200},
+		{"pop/", []string{"Authorization", "Bearer otto", "Sec-Fetch-Site", "cross-site"}, 403},
+		{"get/", []string{"Authorization", "Bearer otto", "Origin", "http://evil.example"}, 403},
+		{"get/", []string{"Authorization", "Bearer otto", "Sec-Fetch-Site", "same-origin"}, 200},
+	} {
+		if status, _, body := w.do("GET", "/compat/jhao104/"+tt.path, "", tt.header...); status != tt.want {
+			t.Errorf("GET %s with %v = %d %s, want %d", tt.path, tt.header, status, body, tt.want)
 		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 )
 
 // export is a file for another program, made of a list of proxies. What the
-// program cannot use is left out: protocols that it does not speak, and
-// endpoints with a user, as passwords never leave.
+// program cannot use is left out: protocols that it does not speak, proxies that
+// do not tunnel, through which no https page can be had, and endpoints with a
+// user, as passwords never leave.
 type export struct {
 	kind      string // content type
 	protocols []proxy.Protocol
@@ -54,7 +55,7 @@ func (x export) usableBy(all iter.Seq[proxy.Entry]) iter.Seq[proxy.Entry] {
 	return func(yield func(proxy.Entry) bool) {
 		for e := range all {
 			ep := e.Endpoint
-			if slices.Contains(x.protocols, ep.Protocol) && ep.User == "" && (!x.numeric || ep.Addr().IsValid()) && !yield(e) {
+			if slices.Contains(x.protocols, ep.Protocol) && e.Traits.Tunnel == proxy.Yes && ep.User == "" && (!x.numeric || ep.Addr().IsValid()) && !yield(e) {
 				return
 			}
 		}

@@ -175,3 +175,35 @@ func TestRest(t *testing.T) {
 		t.Errorf("detail does not explain it: %s", body)
 	}
 }
+
+// What does not tunnel is of no use to programs that ask for https pages, and
+// only json has pages.
+func TestExportsTunnel(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	ep := proxy.Endpoint{Protocol: proxy.HTTP, Host: "9.9.9.9", Port: 8080}
+	if _, err := w.pool.Add(t.Context(), "list", []proxy.Candidate{{Endpoint: ep}}); err != nil {
+		t.Fatal(err)
+	}
+	job, err := w.pool.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pool.Report(proxy.Verdict{Job: job, Outcomes: []proxy.Outcome{{Endpoint: ep, At: time.Now(), Stage: proxy.StageVerify, Origin: proxy.FromCheck,
+		Learned: &proxy.Traits{Forward: proxy.Yes, Tunnel: proxy.No}}}})
+	for _, format := range api.Formats()[4:] {
+		if _, _, body := w.do("GET", "/api/proxies?format="+format, ""); strings.Contains(body, "9.9.9.9") {
+			t.Errorf("format %s holds a proxy that does not tunnel", format)
+		}
+	}
+	for path, want := range map[string]int{"format=txt&limit=5000": 200, "limit=1000": 200, "limit=1001": 422, "limit=0": 422} {
+		if status, _, _ := w.do("GET", "/api/proxies?"+path, ""); status != want {
+			t.Errorf("GET ?%s = %d, want %d", path, status, want)
+		}
+	}
+	for accept, want := range map[string]string{"gzip": "gzip", "gzip;q=0": "", "identity;q=1, gzip; q=0.0": "", "gzip;q=0.5": "gzip"} {
+		if _, header, _ := w.do("GET", "/api/proxies?format=txt", "", "Accept-Encoding", accept); header.Get("Content-Encoding") != want {
+			t.Errorf("Accept-Encoding %q gives %q, want %q", accept, header.Get("Content-Encoding"), want)
+		}
+	}
+}

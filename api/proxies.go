@@ -65,7 +65,7 @@ type listInput struct {
 	Format   string `query:"format" enum:"json,ndjson,csv,txt,proxychains,pac,clash,sing-box,foxyproxy,haproxy,squid,scrapy" default:"json" doc:"All but json give every match. The files for other programs hold live proxies where no state is asked for, and only what the program can use."`
 	Fields   string `query:"fields" doc:"Fields of a proxy to show, in json, ndjson and csv; several by comma." example:"url,score"`
 	Sort     string `query:"sort" default:"-score" doc:"A field: score, latency, last_checked, last_live, first_seen, next_check, country, url; a minus turns the order around."`
-	Limit    int    `query:"limit" minimum:"1" maximum:"1000" doc:"Of a page of json, 50 when it is not given; of everything in the other formats, which have no limit when it is not given."`
+	Limit    int    `query:"limit" minimum:"1" doc:"Of a page of json, 50 when it is not given; of everything in the other formats, which have no limit when it is not given."`
 	Cursor   string `query:"cursor" doc:"The next of the page before."`
 	Distinct string `query:"distinct" enum:"exit_ip,asn,country" doc:"At most one, the best, for each value."`
 	IfNone   string `header:"If-None-Match" doc:"The ETag of an earlier answer: 304 when nothing has changed."`
@@ -123,6 +123,9 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 	if _, ok := exports[in.Format]; ok && len(f.States) == 0 {
 		f.States = []proxy.State{proxy.Live}
 	}
+	if in.Format == "json" && in.Limit > maxPage {
+		return nil, problem(badInput(fmt.Errorf("limit: at most %d for json; the other formats have no limit", maxPage)))
+	}
 	q := pool.Query{Filter: f, Sort: in.Sort, Limit: in.Limit, Cursor: in.Cursor, Distinct: in.Distinct}
 	if in.Format != "json" {
 		all, err := a.env.Pool.Each(q)
@@ -155,6 +158,9 @@ type partialPage struct {
 	Total int    `json:"total"`
 	Next  string `json:"next"`
 }
+
+// maxPage is the largest page of json.
+const maxPage = 1000
 
 // first ends a sequence after n entries; 0 leaves it as it is.
 func first(n int, all iter.Seq[proxy.Entry]) iter.Seq[proxy.Entry] {

@@ -190,9 +190,11 @@ func smuggles(h http.Header) bool {
 		if strings.IndexByte(name, '_') < 0 {
 			continue
 		}
-		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-		case "authorization", "proxy-authorization", "cookie", "host", "origin", "sec-fetch-site", "x-api-key":
-			return true
+		plain := strings.ToLower(name)
+		for _, word := range []string{"auth", "cookie", "host", "origin", "key", "token", "forwarded", "sec_", "secret"} {
+			if strings.Contains(plain, word) {
+				return true
+			}
 		}
 	}
 	return false

@@ -134,7 +134,7 @@ func TestPathSpellings(t *testing.T) {
 
 func TestSmuggledNames(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]access.Denial{"Proxy_Authorization": access.BadHeader, "authorization_": 0, "COOKIE": 0,
+	for name, want := range map[string]access.Denial{"Proxy_Authorization": access.BadHeader, "authorization_": access.BadHeader, "COOKIE": 0, "API_KEY": access.BadHeader, "X_Auth_Token": access.BadHeader,
 		"x_api_key": access.BadHeader, "Sec_Fetch_Site": access.BadHeader, "My_Header": 0} {
 		var got access.Denial
 		h := guarded(access.Config{}, &got)
