@@ -118,7 +118,9 @@ func (r *reader) parse(ctx context.Context, name string, in ctxReader, yield fun
 func (r *reader) one(arg string, yield func(proxy.Candidate) bool) (int, error) {
 	ep, password, err := proxy.ParseURL(arg)
 	if err == nil {
-		err = r.policy.CheckHost(ep.Host)
+		if err = r.policy.CheckHost(ep.Host); err != nil {
+			err = fmt.Errorf("%w; --allow-upstreams with its range lets it be used", err)
+		}
 	}
 	if err != nil {
 		return 0, fmt.Errorf("proxy %s: %w", redact(arg), err)
