@@ -59,7 +59,26 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 	removed("failed lately or avoided", c.eligible)
 	x.Exits = newView(items).exits()
 	p.drawn(&x, s, want, now)
+	p.heldBy(&x, &want, now)
 	return x
+}
+
+// heldBy puts the exit that a session holds first: a request of it gets no other.
+func (p *Pool) heldBy(x *Explanation, want *proxy.Want, now time.Time) {
+	if want.Session == (proxy.SessionKey{}) {
+		return
+	}
+	p.sessions.mu.Lock()
+	held := p.sessions.byKey[want.Session]
+	if held == nil || held.lost || !now.Before(held.until) {
+		p.sessions.mu.Unlock()
+		return
+	}
+	x.Held = &Session{sessionID(want.Session), want.Session.User, want.Session.ID, held.ep, held.exit, held.since, held.until, held.uses}
+	p.sessions.mu.Unlock()
+	if e, ok := p.Find(x.Held.Endpoint); ok {
+		x.Chosen = append([]proxy.Entry{e}, slices.DeleteFunc(x.Chosen, func(c proxy.Entry) bool { return c.Endpoint == e.Endpoint })...)
+	}
 }
 
 // shown copies the items of all labels that are live.

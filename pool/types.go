@@ -130,7 +130,8 @@ type Explanation struct {
 	Left   int // endpoints that Pick would choose from
 	Exits  int // their exits
 	Panic  bool
-	Chosen []proxy.Entry // a few of those, as they would be drawn
+	Chosen []proxy.Entry // a few of those, as they would be drawn; the one of Held first
+	Held   *Session      // the session of the want and its exit; nil: it has none
 }
 
 // Step is one condition and how many entries it removed.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,7 +133,16 @@ type explanation struct {
 	Left   int               `json:"left"`   // entries that could be chosen
 	Exits  int               `json:"exits"`  // addresses they leave from
 	Panic  bool              `json:"panic"`  // so few are left that ejections are ignored
-	Chosen []api.Proxy       `json:"chosen"` // a few of them, as they would be drawn
+	Chosen []api.Proxy       `json:"chosen"` // a few of them, as they would be drawn; that of the session first
+
+	Session *explainedSession `json:"session,omitempty"` // that of the user name, when it holds an exit
+}
+
+// explainedSession is the hold of a session.
+type explainedSession struct {
+	Proxy string    `json:"proxy"`
+	Exit  string    `json:"exit"`
+	Until time.Time `json:"until"`
 }
 
 type explanationStep struct {
@@ -149,6 +159,9 @@ func explanationOf(e pool.Explanation) explanation {
 	}
 	for _, c := range e.Chosen {
 		out.Chosen = append(out.Chosen, api.View(c))
+	}
+	if h := e.Held; h != nil {
+		out.Session = &explainedSession{Proxy: h.Endpoint.String(), Exit: h.Exit.String(), Until: h.Until.UTC()}
 	}
 	return out
 }
