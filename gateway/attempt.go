@@ -186,7 +186,7 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 	x, e := t.x, &t.lease.Entry
 	if t.lease.Report != nil {
 		o := proxy.Outcome{Endpoint: e.Endpoint, Target: x.want.Target, At: x.c.g.env.Now(), Stage: stage, Class: class,
-			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic, Overtaken: t.slower}
+			Status: status, RetryAfter: retryAfter, Phases: t.phases, Origin: proxy.FromTraffic, Request: x.trace.ID, Overtaken: t.slower}
 		if t.waits(stage, class) {
 			t.wait(o)
 		} else {

@@ -50,9 +50,11 @@ func kindOf(o *proxy.Outcome) kind {
 }
 
 // circuit watches over one spot: when several exits in a row fail there in the
-// same way, it opens, and nothing is sent there for a while.
+// same way, in more than one request, and none has succeeded for agreeTime, it
+// opens, and nothing is sent there for a while.
 type circuit struct {
 	touched  time.Time
+	worked   bool // lately, through whatever exit
 	agreed   [kinds][]suspect
 	openTill time.Time
 	opened   int // times in a row
@@ -63,6 +65,7 @@ type circuit struct {
 type suspect struct {
 	exit     netip.Addr
 	at       time.Time
+	request  string // the latest
 	outcomes []proxy.Outcome
 }
 
@@ -109,9 +112,16 @@ func (x *target) fail(c *circuit, k kind, o proxy.Outcome, exit netip.Addr, f *f
 		}
 		s.outcomes = nil
 	}
-	if k != broken {
+	if k != broken && !c.worked && severalRequests(list) {
 		c.trip(k, now)
 	}
+}
+
+// severalRequests reports whether more than one request failed: a single one may
+// be what its target takes offence at.
+func severalRequests(list []suspect) bool {
+	first := list[0].request
+	return first == "" || slices.ContainsFunc(list, func(s suspect) bool { return s.request != first })
 }
 
 // trip opens the circuit.
@@ -133,7 +143,7 @@ func agreeing(list []suspect, exit netip.Addr, now time.Time, o proxy.Outcome) [
 		i = len(list) - 1
 	}
 	s := list[i]
-	s.at = now
+	s.at, s.request = now, o.Request
 	if len(s.outcomes) == maxOutcomes {
 		s.outcomes = s.outcomes[1:]
 	}

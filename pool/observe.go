@@ -21,11 +21,14 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 	o.At = p.moment(o.At, now)
 	weight, _, _ = o.Blame()
 	var f finding
+	if o.Class == proxy.OK && o.Target.Domain != "" {
+		p.worked.note(spotOf(&o.Target), now)
+	}
 	if domain := o.Target.Domain; domain != "" && (o.Failed() || p.targets.get(domain) != nil) {
 		x := p.targets.make(domain, now)
 		x.order.Lock()
 		defer x.order.Unlock()
-		f = x.observe(o, exit, now)
+		f = x.observe(o, exit, o.Failed() && p.worked.lately(spotOf(&o.Target), now), now)
 		weight = f.weight
 		if !p.docs.off && (f.change || o.Failed()) {
 			p.docs.put(docTarget+domain, x.doc(now))

@@ -36,6 +36,7 @@ type Pool struct {
 	building   sync.Mutex      // held while a snapshot is made
 
 	targets  targets
+	worked   *worked
 	sessions sessions
 	docs     docs
 	requests requests
@@ -105,7 +106,7 @@ func Open(ctx context.Context, cfg Config, env Env) (*Pool, error) {
 
 // newPool makes an empty pool with its indexes.
 func newPool(cfg Config, env Env) *Pool {
-	p := &Pool{env: env, log: env.Log, clock: newClock(env.Now), seed: maphash.MakeSeed(),
+	p := &Pool{env: env, log: env.Log, clock: newClock(env.Now), seed: maphash.MakeSeed(), worked: newWorked(),
 		lead: make(chan struct{}, 1), wake: make(chan struct{}, 1), news: make(chan struct{}),
 		nameIDs: map[string]uint32{}, logins: map[uint32]credentials{}, pools: newLabels(), sources: newSources(), farms: map[hostKey]*farm{},
 		drops: map[proxy.Endpoint]struct{}{}, tombs: map[proxy.Endpoint]int64{}, claims: map[uint32]int64{}}

@@ -118,7 +118,8 @@ type finding struct {
 }
 
 // observe takes the outcome of a use, and decides whose fault it was.
-func (x *target) observe(o proxy.Outcome, exit netip.Addr, now time.Time) finding {
+// lately says that a use of the same host and port worked within agreeTime.
+func (x *target) observe(o proxy.Outcome, exit netip.Addr, lately bool, now time.Time) finding {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.touched = now
@@ -132,7 +133,9 @@ func (x *target) observe(o proxy.Outcome, exit netip.Addr, now time.Time) findin
 		x.refuse(o, exit, now)
 		f.change = true
 	case k != other:
-		x.fail(x.circuit(spotOf(&o.Target), now), k, o, exit, &f, now)
+		c := x.circuit(spotOf(&o.Target), now)
+		c.worked = lately
+		x.fail(c, k, o, exit, &f, now)
 	case o.Class == proxy.PortDenied && o.Target.Port == 443:
 		x.failPair(exit, now)
 	}

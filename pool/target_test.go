@@ -240,6 +240,46 @@ func TestManyBreakOffAtOnce(t *testing.T) {
 	}
 }
 
+// TestOneRequestClosesNoTarget: neither the failures of a single request nor
+// those soon after a success, whoever agrees.
+func TestOneRequestClosesNoTarget(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		requests []string // of the failures
+		worked   time.Duration
+		down     bool
+	}{
+		{"one request", []string{"a", "a", "a"}, 0, false},
+		{"two requests", []string{"a", "a", "b"}, 0, true},
+		{"worked lately", []string{"a", "b", "c"}, 50 * time.Second, false},
+		{"worked long ago", []string{"a", "b", "c"}, 2 * time.Minute, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+				x := target(t, "www.shop.example")
+				if tt.worked > 0 {
+					use(t, p, at(found[9].Endpoint, x), outcome(proxy.OK))
+					time.Sleep(tt.worked)
+				}
+				for i, id := range tt.requests {
+					use(t, p, at(found[i].Endpoint, x), proxy.Outcome{Stage: proxy.StageRequest, Class: proxy.EOF, Request: id})
+				}
+				if _, err := p.Pick(context.Background(), proxy.Want{Target: x}); errors.Is(err, proxy.ErrTargetDown) != tt.down {
+					t.Errorf("Pick = %v, want target down: %v", err, tt.down)
+				}
+				for i := range tt.requests {
+					if e, _ := p.Find(found[i].Endpoint); e.Error != (proxy.Fault{}) {
+						t.Errorf("%v keeps the blame: %+v", e.Endpoint, e.Error)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestSameProxyBreaksOff: what only one exit meets stays its own, and so does
 // what others meet in other ways.
 func TestSameProxyBreaksOff(t *testing.T) {

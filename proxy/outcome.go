@@ -103,6 +103,7 @@ type Outcome struct {
 	Phases     Phases
 	Origin     Origin
 	Learned    *Traits // what this use showed of the proxy; nil for nothing
+	Request    string  // of the client that the use was for: failures of one request alone close no target; "" for none
 	Overtaken  bool    // canceled because another attempt of the same request was faster
 }
 
