@@ -67,6 +67,10 @@ func (a *app) doctor(ctx context.Context, online bool) error {
 		}
 		rows[i] = []string{mark, f.what, f.says}
 	}
+	if isTerminal(a.stdout) {
+		width, _ := a.screen()
+		rows = wrapRows(rows, width)
+	}
 	if err := columns(a.stdout, rows); err != nil {
 		return err
 	}
