@@ -81,7 +81,7 @@ func (u *unread) Read(p []byte) (int, error) { return u.r.Read(p) }
 // the same request comes in HTTP/1.1.
 func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil && r.Method != "CONNECT" { // its :scheme is https
-		c.refuseStream(w)
+		c.refuseStream(w, refusef(codeBadRequest, "only http:// here; https needs CONNECT"))
 		return
 	}
 	s, upload, download := newStream(c.raw)
@@ -92,7 +92,11 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 		defer c.g.recover()
 		s.take(upload, r)
 	}()
-	whole := giveStream(w, download, r.Method)
+	given, whole := giveStream(w, download, r.Method)
+	if !given && r.Context().Err() == nil {
+		c.refuseStream(w, refusef(codeInternal, "the request ended without an answer"))
+		whole = true
+	}
 	s.over.Store(true)
 	_ = s.Close()
 	_ = r.Body.Close()
@@ -102,9 +106,8 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 	}
 }
 
-// refuseStream answers a request that would need TLS to be opened.
-func (c *client) refuseStream(w http.ResponseWriter) {
-	r := refusef(codeBadRequest, "only http:// here; https needs CONNECT")
+// refuseStream answers a stream that nothing else answers.
+func (c *client) refuseStream(w http.ResponseWriter, r *refusal) {
 	c.g.m.refused.WithLabelValues(r.code).Inc()
 	w.Header().Set("Freeway-Error", r.code)
 	w.Header().Set("Proxy-Status", "freeway; error="+answers[r.code].error+"; details="+strconv.Quote(r.code))
@@ -147,22 +150,23 @@ func oneLine(s string) string {
 	return strings.NewReplacer("\r", "\x00", "\n", "\x00").Replace(s)
 }
 
-// giveStream passes the answer on and what the tunnel brings. It reports
-// whether it came to an end that the client may take for one.
-func giveStream(w http.ResponseWriter, from net.Conn, method string) bool {
+// giveStream passes the answer on and what the tunnel brings. given is
+// false when no answer came; whole says that it came to an end that the client may
+// take for one.
+func giveStream(w http.ResponseWriter, from net.Conn, method string) (given, whole bool) {
 	br := bufio.NewReader(from)
 	head, err := http1.ReadResponse(br, answerLimit)
 	for err == nil && head.Status < 200 {
 		head, err = http1.ReadResponse(br, answerLimit)
 	}
 	if err != nil {
-		return false
+		return false, false
 	}
 	var body io.Reader = br
 	if method != "CONNECT" || head.Status > 299 {
 		framing, err := head.BodyKind(method)
 		if err != nil {
-			return false
+			return false, false
 		}
 		body = http1.NewBody(br, framing)
 	}
@@ -173,7 +177,7 @@ func giveStream(w http.ResponseWriter, from net.Conn, method string) bool {
 		w.Header().Add(f.Name, f.Value)
 	}
 	w.WriteHeader(head.Status)
-	return giveBody(w, body)
+	return true, giveBody(w, body)
 }
 
 // giveBody copies to the client, without waiting for more.

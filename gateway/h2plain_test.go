@@ -12,8 +12,9 @@ import (
 	"freeway/gateway"
 )
 
-// streamOf sends a request with these fields in HTTP/2 and returns the fields of
-// the answer and its body, or how the stream was reset.
+// streamOf sends a request with these fields in HTTP/2, with a body where one is
+// given as the last, and returns the fields of the answer and its body, or how the
+// stream was reset.
 func streamOf(t *testing.T, conn interface {
 	Write([]byte) (int, error)
 	Read([]byte) (int, error)
@@ -25,11 +26,14 @@ func streamOf(t *testing.T, conn interface {
 	_ = fr.WriteSettings()
 	var b bytes.Buffer
 	enc := hpack.NewEncoder(&b)
-	for i := 0; i < len(fields); i += 2 {
+	for i := 0; i+1 < len(fields); i += 2 {
 		_ = enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]})
 	}
-	if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes(), EndStream: true, EndHeaders: true}); err != nil {
+	if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes(), EndStream: len(fields)%2 == 0, EndHeaders: true}); err != nil {
 		t.Fatal(err)
+	}
+	if len(fields)%2 == 1 {
+		_ = fr.WriteData(1, true, []byte(fields[len(fields)-1]))
 	}
 	head = http.Header{}
 	for {
@@ -68,6 +72,11 @@ func TestPlainRequestsInHTTP2(t *testing.T) {
 		{"http, no authority", []string{":method", "GET", ":scheme", "http", ":path", "/x", "host", host}, "200"},
 		{"http, two hosts", []string{":method", "GET", ":scheme", "http", ":authority", host, ":path", "/x", "host", host}, "200"},
 		{"http, cookies", []string{":method", "GET", ":scheme", "http", ":authority", host, ":path", "/x", "cookie", "a=1", "cookie", "b=2", "te", "trailers"}, "200"},
+		{"http, empty body", []string{":method", "GET", ":scheme", "http", ":authority", host, ":path", "/x", ""}, "200"},
+		{"http, POST", []string{":method", "POST", ":scheme", "http", ":authority", host, ":path", "/x", "body"}, "200"},
+		{"http, POST of a length", []string{":method", "POST", ":scheme", "http", ":authority", host, ":path", "/x", "content-length", "4", "body"}, "200"},
+		{"http, login", []string{":method", "GET", ":scheme", "http", ":authority", host, ":path", "/x", "proxy-authorization", "Basic x"}, "407"},
+		{"http, body of a refused one", []string{":method", "POST", ":scheme", "http", ":authority", "10.0.0.1", ":path", "/x", "body"}, "403"},
 		{"http, no host", []string{":method", "GET", ":scheme", "http", ":path", "/x"}, "400"},
 		{"http, HEAD", []string{":method", "HEAD", ":scheme", "http", ":authority", host, ":path", "/x"}, "200"},
 		{"http, OPTIONS", []string{":method", "OPTIONS", ":scheme", "http", ":authority", host, ":path", "*"}, "400"},
