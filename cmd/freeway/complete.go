@@ -47,6 +47,10 @@ func (a *app) complete(root *cobra.Command) {
 	}
 	for _, cmd := range root.Commands() {
 		a.complete(cmd)
+		words["format"] = fixed(formatsOf[cmd.CommandPath()]...)
+		if cmd.CommandPath() == "freeway sources test" {
+			cmd.ValidArgsFunction = a.sourceOrFile
+		}
 		cmd.LocalFlags() // merges what belongs to it
 		for name, list := range words {
 			if cmd.Flags().Lookup(name) != nil {
@@ -54,6 +58,22 @@ func (a *app) complete(root *cobra.Command) {
 			}
 		}
 	}
+}
+
+// formatsOf are the values of --format by command.
+var formatsOf = map[string][]string{
+	"freeway scan": {"table", "ndjson", "json", "csv", "txt"}, "freeway scrape": {"txt", "ndjson", "csv"}, "freeway get": {"txt", "json"},
+	"freeway explain": {"table", "json"}, "freeway sources": {"table", "json"},
+}
+
+// sourceOrFile completes the names of sources, and files.
+func (a *app) sourceOrFile(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	return a.sourceNames(ctx), cobra.ShellCompDirectiveDefault
 }
 
 // fixed are words that are always the same.

@@ -25,6 +25,9 @@ func (a *app) manCommand() *cobra.Command {
 			}
 			var names []cobra.Completion
 			for _, c := range at.Commands() {
+				if !c.IsAvailableCommand() {
+					continue
+				}
 				names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
 			}
 			return names, cobra.ShellCompDirectiveNoFileComp
