@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -126,15 +127,29 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// freePort returns a port of 127.0.0.1 that nothing listens on.
+// ports are given out one after the other, below those that the system gives
+// to connections and above those of the lab's upstreams, so that no test and no
+// connection takes one before the program that it is for. They begin somewhere
+// else in each run, for another run beside this one.
+var ports = func() *atomic.Uint32 {
+	var n atomic.Uint32
+	n.Store(10_000 + uint32(os.Getpid()%90)*100)
+	return &n
+}()
+
+// freePort returns a port of 127.0.0.1 that nothing listens on, and that no
+// other test is given.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := int(ports.Add(1))
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // server is a running `freeway serve`.
