@@ -128,12 +128,12 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // ports are given out one after the other, below those that the system gives
-// to connections and above those of the lab's upstreams, so that no test and no
+// to connections and those of the lab, so that no test and no
 // connection takes one before the program that it is for. They begin somewhere
 // else in each run, for another run beside this one.
 var ports = func() *atomic.Uint32 {
 	var n atomic.Uint32
-	n.Store(10_000 + uint32(os.Getpid()%90)*100)
+	n.Store(3_000 + uint32(os.Getpid()%60)*100)
 	return &n
 }()
 
