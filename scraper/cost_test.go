@@ -1,6 +1,7 @@
 package scraper_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,37 @@ func TestLongRunsAreCheap(t *testing.T) {
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("%q in %q: %v for 128 KiB", unit, before, took)
 			}
+		}
+	}
+}
+
+// threat 54: a reader that nobody waits for any more ends within a page, also
+// when the page names no proxy.
+func TestReadersStop(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("nobody waits")
+	for name, row := range map[string]string{"text": "nothing to see here\n", "html": "<tr><td>nothing</td><td>here</td></tr>", "json": `{"a":1},`, "csv": "a,b,c\n", "markdown": "| a | b |\n"} {
+		body := strings.Repeat(row, 100_000)
+		switch name {
+		case "html":
+			body = "<table>" + body
+		case "json":
+			body = "[" + body + "{}]"
+		}
+		asked := 0
+		var last error
+		var stats scraper.ParseStats
+		o := scraper.ParseOptions{As: name, Stats: func(s scraper.ParseStats) { stats = s }, Stop: func() error {
+			if asked++; asked == 3 {
+				return gone
+			}
+			return nil
+		}}
+		for _, err := range scraper.Parse(strings.NewReader(body), o) {
+			last = err
+		}
+		if !errors.Is(last, gone) || stats.Rows > 10_000 {
+			t.Errorf("%s: %d rows were read, the last error is %v", name, stats.Rows, last)
 		}
 	}
 }

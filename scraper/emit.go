@@ -63,6 +63,18 @@ func (e *emitter) fail(err error) {
 	}
 }
 
+// stopEvery is how many rows are read before Stop is asked again.
+const stopEvery = 1024
+
+// countRow counts a row, and ends the reading when nobody waits for it any more.
+func (e *emitter) countRow() {
+	if e.stats.Rows++; e.stats.Rows%stopEvery == 0 && e.o.Stop != nil && !e.done {
+		if err := e.o.Stop(); err != nil {
+			e.fail(err)
+		}
+	}
+}
+
 // emit gives the candidates of one entry and reports whether it was taken.
 func (e *emitter) emit(en *entry) bool {
 	if e.done {

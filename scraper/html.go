@@ -404,7 +404,7 @@ func (h *htmlReader) readRow() {
 		h.fill(t.add(trimSpace(h.text[p.text.from:p.text.to])), p)
 	}
 	h.spread(t)
-	h.e.stats.Rows++
+	h.e.countRow()
 	if head := headOf(t); head != nil {
 		h.head = head
 		return

@@ -22,6 +22,7 @@ type ParseOptions struct {
 	HTML, JSON  map[string]string // see Source
 	Rejected    func(Rejection)   // told of what looked like an entry but was not taken; nil: nobody
 	MaxBytes    int64             // of text that unpacking may make of a packed list; more is an error; 0: 256 MiB
+	Stop        func() error      // asked every thousand rows; an error ends the reading and is its last element; nil: nobody is asked
 	Stats       func(ParseStats)  // told once, after the last element or when the consumer stops; nil: nobody
 }
 

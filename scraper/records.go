@@ -274,7 +274,7 @@ func (r *records) leave() {
 	case f.array:
 		r.row(f)
 	case !f.detail:
-		r.e.stats.Rows++
+		r.e.countRow()
 		r.resolve(f)
 	}
 }

@@ -171,6 +171,7 @@ func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind str
 	defer func() { o.Bytes += body.n }()
 	opt := src.Options()
 	opt.Policy, opt.ContentType, opt.Rejected, opt.MaxBytes = s.env.Policy, kind, o.haul.refuse, int64(body.limit)
+	opt.Stop = ctx.Err
 	opt.Stats = func(st ParseStats) {
 		o.Format, o.Packed, o.Charset, o.Rows = st.Format, st.Packed, st.Charset, o.Rows+st.Rows
 	}

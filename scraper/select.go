@@ -126,7 +126,7 @@ func (e *emitter) selected(b []byte) bool {
 
 // row reads one row.
 func (s *selection) row(row *html.Node) {
-	s.e.stats.Rows++
+	s.e.countRow()
 	if s.concealed(row) {
 		s.e.reject(plainText(nil, row, 0), "a row that the page does not show")
 		return

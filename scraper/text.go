@@ -112,7 +112,7 @@ func (l *liner) plain(line []byte) bool {
 	if !ok {
 		return false
 	}
-	l.e.stats.Rows++
+	l.e.countRow()
 	l.bySection = l.section != 0
 	l.en = entry{host: host{netip.AddrFrom4(a), line[:n]}, port: port, protos: l.section, claims: l.claims}
 	l.put(&l.en)
@@ -125,7 +125,7 @@ func (l *liner) part(line []byte, cont bool) {
 		l.endBlock()
 		return
 	}
-	l.e.stats.Rows++
+	l.e.countRow()
 	if !cont && len(l.open) == 0 && isComment(line) {
 		if p := heading(line); p != 0 {
 			l.section = p
