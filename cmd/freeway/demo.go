@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -77,7 +78,13 @@ func (a *app) demo(ctx context.Context, f demoFlags) error {
 		defer close(done)
 		ended = d.server.run(ctx)
 	}()
-	if a.awaitLive(ctx, d.server, f.enough, done) {
+	line := a.watch(io.Discard, func() string {
+		st := d.server.pool.Stats()
+		return fmt.Sprintf("%d of %d checked, %d live, %d are enough", st.Total-st.New, st.Total, st.Live, f.enough)
+	})
+	live := a.awaitLive(ctx, d.server, f.enough, done)
+	line.end()
+	if live {
 		if _, err := fmt.Fprint(a.stdout, d.text()); err != nil {
 			cancel()
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -87,11 +88,17 @@ func (a *app) scrapeAll(ctx context.Context, r *reader, args []string, w io.Writ
 		var found []proxy.Candidate
 		var broken error // of the output: nobody reads any more
 		fresh, given := 0, 0
+		var so atomic.Int64 // given, for the line
+		var line *status
+		if r.rejected == nil { // which goes to the same screen
+			line = a.watch(a.stdout, func() string { return fmt.Sprintf("%s: %d candidates", redact(arg), so.Load()) })
+		}
 		n, err := r.read(ctx, arg, func(c proxy.Candidate) bool {
 			if save {
 				found = append(found, c)
 			}
 			// One input gives each endpoint once, up to a number of them.
+			so.Add(1)
 			if given++; len(args) > 1 || given > scraper.Remembered {
 				if _, twice := seen[c.Endpoint]; twice {
 					return true
@@ -102,6 +109,7 @@ func (a *app) scrapeAll(ctx context.Context, r *reader, args []string, w io.Writ
 			broken = write(w, c)
 			return broken == nil
 		})
+		line.end()
 		if broken != nil {
 			return broken
 		}
