@@ -20,7 +20,7 @@ import (
 
 // sourcesCommand makes "freeway sources".
 func (a *app) sourcesCommand() *cobra.Command {
-	var server string
+	var server, output string
 	var show sourcesView
 	cmd := &cobra.Command{
 		Use:   "sources",
@@ -37,12 +37,21 @@ show those of the configuration.
 A terminal that is too narrow gets fewer columns; --wide prints them all.`,
 		Example: "  freeway sources\n  freeway sources --all --wide\n  freeway sources test https://example.com/list.txt",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.sources(cmd.Context(), server, show) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, done, err := a.output(output)
+			if err != nil {
+				return err
+			}
+			to := *a
+			to.stdout = out
+			return errors.Join(to.sources(cmd.Context(), server, show), done())
+		},
 	}
 	serverFlag(cmd, &server)
 	cmd.Flags().BoolVar(&show.all, "all", false, "those that are off, too")
 	cmd.Flags().BoolVar(&show.wide, "wide", false, "all columns in full length, also where they do not fit the terminal")
 	cmd.Flags().StringVar(&show.format, "format", "table", "table, or json: all that GET /api/sources knows")
+	cmd.Flags().StringVar(&output, "output", "", "`FILE` to write to instead of stdout")
 	cmd.AddCommand(a.sourcesTest())
 	return cmd
 }
