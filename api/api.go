@@ -49,7 +49,7 @@ type API struct {
 	env     Env
 	pprof   bool
 	began   time.Time
-	hosts   []string // further names of the listeners
+	hosts   access.Hosts // under which the doors' own listeners are reached
 	compat  map[string]http.Handler
 	handler http.Handler
 	doc     func() ([]byte, error)
@@ -73,7 +73,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{env: env, pprof: cfg.Pprof, hosts: cfg.Hosts, began: time.Now()}
+	a := &API{env: env, pprof: cfg.Pprof, hosts: access.NewHosts(cfg.Hosts), began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
 	mux.Use(a.recovered, onceEach, honest, middleware.Compress(5, compressed...))

@@ -148,7 +148,7 @@ func (a *API) Door(name string, c Compat) http.Handler {
 		switch {
 		case !c.allows(r.RemoteAddr):
 			writeProblem(w, http.StatusForbidden, "this address is not in compat.allow_clients")
-		case !a.ownHost(r.Host):
+		case !a.hosts.Allow(r.Host):
 			writeProblem(w, http.StatusForbidden, "this listener does not answer to that Host; use its IP address, localhost, or add the name to admin.hosts")
 		case foreign(r):
 			writeProblem(w, http.StatusForbidden, "requests from pages of another origin are refused")
@@ -156,16 +156,6 @@ func (a *API) Door(name string, c Compat) http.Handler {
 			h.ServeHTTP(w, r)
 		}
 	}))
-}
-
-// ownHost accepts what the admin listener accepts: see access.Config.Hosts.
-func (a *API) ownHost(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	_, err := netip.ParseAddr(host)
-	return err == nil || host == "localhost" || slices.ContainsFunc(a.hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
 // get routes GET of the paths, with and without a slash at the end.

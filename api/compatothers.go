@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
@@ -93,7 +94,7 @@ func lines(entries []proxy.Entry) string {
 
 func (d *door) spiderRandom(w http.ResponseWriter, r *http.Request) {
 	f, err := spiderFilter(r)
-	n, nerr := strconv.Atoi(cmpOr(r.URL.Query().Get("count"), "1"))
+	n, nerr := strconv.Atoi(cmp.Or(r.URL.Query().Get("count"), "1"))
 	if err != nil || nerr != nil || n < 1 || n > 1000 {
 		writeText(w, http.StatusBadRequest, "count: 1 to 1000; area: a country of two letters")
 		return
@@ -104,13 +105,6 @@ func (d *door) spiderRandom(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeText(w, http.StatusOK, strings.TrimSuffix(lines(drawn), "\n"))
-}
-
-func cmpOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // scyllaProxy is a proxy as scylla shows it. What Freeway does not know (city,

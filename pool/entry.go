@@ -19,11 +19,16 @@ func exitOf(e *proxy.Entry) netip.Addr {
 // entry is the view of row n.
 func (p *Pool) entry(n uint32, now time.Time) (e proxy.Entry) {
 	p.fill(&e, n, now)
+	p.name(&e, n)
+	return e
+}
+
+// name adds what fill leaves away.
+func (p *Pool) name(e *proxy.Entry, n uint32) {
 	e.Endpoint = p.endpoint(n)
 	if p.rows.at(n).flags&login != 0 {
 		e.Password = p.logins[n].password
 	}
-	return e
 }
 
 // fill makes e the view of row n without host, user and password.

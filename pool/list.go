@@ -80,10 +80,7 @@ func (l *listing) addressed(e *proxy.Entry, n uint32) *proxy.Entry {
 // whole adds what each leaves away.
 func (l *listing) whole(n uint32, e *proxy.Entry) listed {
 	full := *e
-	full.Endpoint = l.p.endpoint(n)
-	if r := l.p.rows.at(n); r.flags&login != 0 {
-		full.Password = l.p.logins[n].password
-	}
+	l.p.name(&full, n)
 	return listed{full, l.keyOf(&full)}
 }
 
@@ -254,10 +251,7 @@ func (l *listing) copyOut(part []uint64, out []proxy.Entry) []proxy.Entry {
 			out = out[:len(out)-1]
 			continue
 		}
-		e.Endpoint = l.p.endpoint(n)
-		if l.p.rows.at(n).flags&login != 0 {
-			e.Password = l.p.logins[n].password
-		}
+		l.p.name(e, n)
 	}
 	return out
 }

@@ -33,8 +33,8 @@ type bar struct {
 // newBar returns nil when stderr is no terminal, a dumb one, or --quiet was given.
 // It needs no size of the terminal: those that say they have no rows show it, too.
 func (a *app) newBar(total int) *bar {
-	out, ok := a.stderr.(*os.File)
-	if !ok || a.quiet || !a.canMove(out) {
+	out := a.screenLine()
+	if out == nil {
 		return nil
 	}
 	b := &bar{out: out, stopped: make(chan struct{}), pace: pace{total: total, began: time.Now()}}
@@ -61,12 +61,27 @@ func (b *bar) run() {
 // draw writes over the line. b.mu is held.
 func (b *bar) draw(now time.Time) {
 	b.pace.look(now)
-	width, _, err := term.GetSize(int(b.out.Fd()))
+	overwrite(b.out, b.pace.line(b.live, now))
+}
+
+// screenLine is the terminal on which progress is shown; nil: stderr is none, a
+// dumb one, or --quiet was given.
+func (a *app) screenLine() *os.File {
+	out, ok := a.stderr.(*os.File)
+	if !ok || a.quiet || !a.canMove(out) {
+		return nil
+	}
+	return out
+}
+
+// overwrite puts a line, cut to the width, in place of the one before.
+func overwrite(out *os.File, line string) {
+	width, _, err := term.GetSize(int(out.Fd()))
 	if err != nil || width <= 0 {
 		width = barWidth
 	}
-	line := b.pace.line(b.live, now)
-	fmt.Fprintf(b.out, "\r%s\x1b[K", line[:min(len(line), max(width-1, 1))])
+	text := []rune(line)
+	fmt.Fprintf(out, "\r%s\x1b[K", string(text[:min(len(text), max(width-1, 1))]))
 }
 
 // advance notes that n more were checked and how many are live.

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // status is a line on a terminal that says how far something is whose end is
@@ -23,8 +21,8 @@ type status struct {
 // is no bar either, and where results go to a terminal, which they would mix
 // with. say is called from another goroutine.
 func (a *app) watch(results io.Writer, say func() string) *status {
-	out, ok := a.stderr.(*os.File)
-	if !ok || a.quiet || !a.canMove(out) || isTerminal(results) {
+	out := a.screenLine()
+	if out == nil || isTerminal(results) {
 		return nil
 	}
 	s := &status{out: out, say: say, stopped: make(chan struct{})}
@@ -39,11 +37,7 @@ func (s *status) run() {
 	for {
 		select {
 		case <-tick.C:
-			width, _, err := term.GetSize(int(s.out.Fd()))
-			if err != nil || width <= 0 {
-				width = barWidth
-			}
-			fmt.Fprintf(s.out, "\r%s\x1b[K", fit(s.say(), max(width-1, 1)))
+			overwrite(s.out, strings.Map(printable, s.say()))
 		case <-s.stopped:
 			return
 		}

@@ -58,11 +58,8 @@ const csp = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ance
 // Guard returns next behind the checks. It sets the security headers on every
 // answer, also on refusals. The handler is safe for concurrent use.
 func Guard(c Config, next http.Handler) http.Handler {
-	g := guard{next: next, deny: c.Deny, hosts: map[string]bool{"localhost": true}, open: map[string]bool{}}
+	g := guard{next: next, deny: c.Deny, hosts: NewHosts(c.Hosts), open: map[string]bool{}}
 	g.tokens, g.sessions = c.Tokens, c.Sessions
-	for _, h := range c.Hosts {
-		g.hosts[canonicalName(h)] = true
-	}
 	for _, p := range c.Open {
 		g.open[p] = true
 	}
@@ -77,7 +74,7 @@ type guard struct {
 	next     http.Handler
 	deny     func(http.ResponseWriter, *http.Request, Denial)
 	cross    *http.CrossOriginProtection
-	hosts    map[string]bool
+	hosts    Hosts
 	open     map[string]bool
 	tokens   []Token
 	sessions *Sessions
@@ -116,7 +113,7 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why Denial) {
 // screen makes the checks that need no token.
 func (g *guard) screen(r *http.Request) Denial {
 	switch {
-	case !g.hostAllowed(r.Host):
+	case !g.hosts.Allow(r.Host):
 		return BadHost
 	case smuggles(r.Header):
 		return BadHeader
@@ -168,9 +165,21 @@ func (g *guard) isOpen(r *http.Request) bool {
 	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && g.open[r.URL.Path] && r.URL.EscapedPath() == r.URL.Path
 }
 
-// hostAllowed accepts IP literals, which no name server can point elsewhere,
-// localhost, and the configured names.
-func (g *guard) hostAllowed(host string) bool {
+// Hosts are the names under which a listener is reached; use NewHosts.
+type Hosts map[string]bool
+
+// NewHosts returns localhost and further names, without port, in any case.
+func NewHosts(names []string) Hosts {
+	h := Hosts{"localhost": true}
+	for _, name := range names {
+		h[canonicalName(name)] = true
+	}
+	return h
+}
+
+// Allow reports whether a Host header is one of ours: an IP literal, which no
+// name server can point elsewhere, localhost, or one of the names.
+func (h Hosts) Allow(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
@@ -180,7 +189,7 @@ func (g *guard) hostAllowed(host string) bool {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return a.Zone() == ""
 	}
-	return g.hosts[canonicalName(name)]
+	return h[canonicalName(name)]
 }
 
 // smuggles finds names such as Proxy_Authorization, which some software in
