@@ -16,3 +16,10 @@ func (p *Pool) Step() (proxy.Job, time.Duration) {
 
 // Minute is what Run does every minute.
 func (p *Pool) Minute(ctx context.Context) error { return p.sweep(ctx) }
+
+// Walks returns how many walks are remembered, and how many entries they showed.
+func (p *Pool) Walks() (walks, shown int) {
+	p.walks.mu.Lock()
+	defer p.walks.mu.Unlock()
+	return len(p.walks.byID), p.walks.shown
+}

@@ -81,7 +81,7 @@ func (l *listing) addressed(e *proxy.Entry, n uint32) *proxy.Entry {
 func (l *listing) whole(n uint32, e *proxy.Entry) listed {
 	full := *e
 	l.p.name(&full, n)
-	return listed{full, l.keyOf(&full)}
+	return listed{n, full, l.keyOf(&full)}
 }
 
 // best keeps the first of each distinct value.
@@ -89,7 +89,7 @@ func (l *listing) best() []listed {
 	first := map[any]listed{}
 	l.each(func(n uint32, e *proxy.Entry) {
 		v, ok := l.value(e)
-		if !ok {
+		if !ok || l.came(l.p.rows.at(n)) {
 			return
 		}
 		k := l.rough(e)
@@ -110,27 +110,31 @@ func (l *listing) best() []listed {
 }
 
 // List returns a page of the entries that match, how many match on all pages,
-// and the cursor of the next page, "" on the last. Pages are stable: an entry
-// that stays as it is appears once, whatever happens to others meanwhile.
+// and the cursor of the next page, "" on the last. An entry that was there when
+// the walk began and matches all the time is shown once, however scores move
+// meanwhile; one that came later is not. What a page shows is in order; what
+// changed places between pages comes with the next one. A cursor that is sent
+// again gives the same page. All that holds while less than 15 minutes pass
+// between pages; then, and after a restart, a page begins behind the place where
+// the one before ended.
 func (p *Pool) List(q Query) (items []proxy.Entry, total int, next string, err error) {
 	l, err := p.newListing(q)
 	if err != nil {
 		return nil, 0, "", err
 	}
+	l.begin()
 	page := &page{l: l}
 	if l.distinct != "" {
 		for _, x := range l.best() {
 			page.total++
-			page.keep(x)
+			if !l.told(&x.entry) {
+				page.keep(x)
+			}
 		}
 	} else {
 		l.count(page)
 	}
-	found := page.sorted()
-	if len(found) > l.limit {
-		found = found[:l.limit]
-		next = l.cursor(found[l.limit-1].key)
-	}
+	found, next := l.show(page.sorted())
 	items = make([]proxy.Entry, len(found))
 	for i := range found {
 		items[i] = found[i].entry
@@ -150,6 +154,9 @@ type page struct {
 // pool is left out by what it is sorted by alone.
 func (g *page) offer(n uint32, e *proxy.Entry) {
 	g.total++
+	if g.l.passed(n, g.l.p.rows.at(n)) {
+		return
+	}
 	k := g.l.rough(e)
 	k.tie = g.l.p.tie(g.l.p.rows.at(n))
 	if g.worst != nil && g.l.compareRough(&k, g.worst) > 0 || g.l.after != nil && g.l.compareRough(&k, g.l.after) < 0 {

@@ -64,11 +64,14 @@ func (p *Pool) tie(r *row) tieKey {
 	return makeTie(g.host, g.port, r.proto)
 }
 
-// cursor is where a page ended. At keeps scores from moving between pages.
+// cursor is where a page ended. At keeps scores from moving between pages. Key
+// is the place, for when the walk is not known any more.
 type cursor struct {
 	Sort string `json:"s"`
 	At   int64  `json:"a"` // Unix milliseconds
 	Key  key    `json:"k"`
+	Walk uint64 `json:"w,omitempty"`
+	From uint32 `json:"f,omitempty"` // how many entries the walk had shown
 }
 
 // listing is a Query made ready.
@@ -84,11 +87,16 @@ type listing struct {
 	limit    int
 	at       time.Time
 	after    *key // the page begins behind this one
-	kept     bool // those that the general filter keeps from use are left out, as only live ones are asked for
+	place    key  // of the cursor
+	walk     *walk
+	from     uint32 // how many entries the walk had shown when the page was asked for
+	shown    bitset // those of the walk
+	kept     bool   // those that the general filter keeps from use are left out, as only live ones are asked for
 }
 
 // listed is an entry and what it is ordered by.
 type listed struct {
+	row   uint32
 	entry proxy.Entry
 	key   key
 }
@@ -120,11 +128,8 @@ func (p *Pool) newListing(q Query) (*listing, error) {
 	if err != nil || c.Sort != l.sort {
 		return nil, errors.New("cursor: it is not one of this list; begin again without")
 	}
-	l.at, l.after = time.UnixMilli(c.At), &c.Key
-	if e, ok := p.unchanged(c.Key.URL, l.at); ok {
-		now := l.keyOf(&e)
-		l.after = &now
-	}
+	l.at, l.place = time.UnixMilli(c.At), c.Key
+	l.resume(&c)
 	return l, nil
 }
 
@@ -187,8 +192,8 @@ func readCursor(s string) (c cursor, err error) {
 }
 
 // cursor names the place behind a key. It is opaque to clients.
-func (l *listing) cursor(k key) string {
-	text, err := json.Marshal(cursor{l.sort, l.at.UnixMilli(), k})
+func (l *listing) cursor(k key, from uint32) string {
+	text, err := json.Marshal(cursor{l.sort, l.at.UnixMilli(), k, l.walk.id, from})
 	if err != nil {
 		return ""
 	}

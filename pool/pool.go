@@ -40,6 +40,7 @@ type Pool struct {
 	sessions sessions
 	docs     docs
 	requests requests
+	walks    walks
 	speeds   speeds
 
 	calibration calibration

@@ -1,0 +1,187 @@
+package pool
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"freeway/proxy"
+)
+
+// Bounds of what is remembered of walks: 8 MB for rows, and as long as a
+// person reads one page.
+const (
+	maxWalks  = 4096
+	maxShown  = 2_000_000 // rows, four bytes each, of all walks
+	walkLasts = 15 * time.Minute
+)
+
+// walk is what the pages of one list have shown so far. An order by score or
+// time changes between pages; a walk shows each entry once all the same, since
+// a page is the first of those that were not shown, not those behind a place.
+type walk struct {
+	id    uint64
+	after *key // nothing before this place is shown: a walk before it did, which is forgotten
+
+	mu     sync.Mutex // held while a page is made
+	shown  []uint32   // rows, in the order in which they were shown
+	values map[any]struct{}
+	ended  bool
+
+	used  time.Time // protected by walks.mu, as is size
+	size  int       // of shown, as far as walks counts it
+	pages int
+}
+
+// walks are the walks of a pool. Its zero value is ready.
+type walks struct {
+	mu    sync.Mutex
+	byID  map[uint64]*walk
+	shown int
+}
+
+// find returns a walk that is still known, else nil.
+func (ws *walks) find(id uint64, now time.Time) *walk {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	w := ws.byID[id]
+	if w == nil || now.Sub(w.used) > walkLasts {
+		return nil
+	}
+	return w
+}
+
+// keep remembers a walk after a page, and forgets others where there are too
+// many: first those that showed one page only, then those that rested longest.
+func (ws *walks) keep(w *walk, shown int, now time.Time) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.byID == nil {
+		ws.byID = map[uint64]*walk{}
+	}
+	ws.byID[w.id] = w
+	ws.shown += shown - w.size
+	w.size, w.used = shown, now
+	w.pages++
+	for len(ws.byID) > maxWalks || ws.shown > maxShown {
+		old := ws.oldest()
+		ws.shown -= old.size
+		old.size = 0
+		delete(ws.byID, old.id)
+	}
+}
+
+// oldest is the walk to forget next. mu is held and there is one.
+func (ws *walks) oldest() (old *walk) {
+	for _, w := range ws.byID {
+		if old == nil || min(w.pages, 2) < min(old.pages, 2) || min(w.pages, 2) == min(old.pages, 2) && w.used.Before(old.used) {
+			old = w
+		}
+	}
+	return old
+}
+
+// resume finds the walk of a cursor, or begins one behind its place: after a
+// restart, or a long rest, that is the best there is.
+func (l *listing) resume(c *cursor) {
+	l.walk = l.p.walks.find(c.Walk, l.p.clock.now())
+	if l.walk != nil {
+		l.from, l.after = c.From, l.walk.after
+		return
+	}
+	l.after = &c.Key
+	if e, ok := l.p.unchanged(c.Key.URL, l.at); ok {
+		now := l.keyOf(&e)
+		l.after = &now
+	}
+}
+
+// begin locks the walk, and marks what it has shown.
+func (l *listing) begin() {
+	if l.walk == nil {
+		l.walk = &walk{id: rand.Uint64() | 1, after: l.after}
+	}
+	l.walk.mu.Lock()
+	for _, n := range l.walk.shown {
+		l.shown.set(n)
+	}
+}
+
+// passed reports whether a row is no matter of this page: a page before showed
+// it, or it came after the walk began. mu is held.
+func (l *listing) passed(n uint32, r *row) bool {
+	return l.shown.has(n) || l.came(r)
+}
+
+// came reports whether a row came after the walk began. mu is held.
+func (l *listing) came(r *row) bool { return l.from > 0 && r.first > seconds(l.at) }
+
+// told reports whether a value that entries are told apart by was shown.
+func (l *listing) told(e *proxy.Entry) bool {
+	v, _ := l.value(e)
+	_, ok := l.walk.values[v]
+	return ok
+}
+
+// show ends a page: it notes what is on it and returns the cursor of the next.
+// A page that was made before is given again as it was.
+func (l *listing) show(found []listed) (page []listed, next string) {
+	w := l.walk
+	defer w.mu.Unlock()
+	if int(l.from) < len(w.shown) {
+		return l.again()
+	}
+	if len(found) <= l.limit {
+		w.ended = true
+	} else {
+		found = found[:l.limit]
+	}
+	for i := range found {
+		w.note(l, &found[i])
+	}
+	if w.ended && l.from == 0 {
+		return found, "" // the only page
+	}
+	l.p.walks.keep(w, len(w.shown), l.p.clock.now())
+	if w.ended {
+		return found, ""
+	}
+	return found, l.cursor(found[len(found)-1].key, uint32(len(w.shown)))
+}
+
+// note remembers that an entry was shown.
+func (w *walk) note(l *listing, x *listed) {
+	w.shown = append(w.shown, x.row)
+	if l.distinct == "" {
+		return
+	}
+	if w.values == nil {
+		w.values = map[any]struct{}{}
+	}
+	if v, ok := l.value(&x.entry); ok {
+		w.values[v] = struct{}{}
+	}
+}
+
+// again repeats a page. Entries that match no longer are left out.
+func (l *listing) again() (page []listed, next string) {
+	w := l.walk
+	end := min(int(l.from)+l.limit, len(w.shown))
+	l.p.mu.Lock()
+	for _, n := range w.shown[l.from:end] {
+		var e proxy.Entry
+		if n < l.p.rows.size && l.p.rows.at(n).first <= seconds(l.at) && l.takes(n, l.p.rows.at(n), &e) {
+			page = append(page, l.whole(n, &e))
+		}
+	}
+	l.p.mu.Unlock()
+	l.p.walks.keep(w, len(w.shown), l.p.clock.now())
+	if end == len(w.shown) && w.ended {
+		return page, ""
+	}
+	k := l.place
+	if len(page) > 0 {
+		k = page[len(page)-1].key
+	}
+	return page, l.cursor(k, uint32(end))
+}
