@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
+	"syscall"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 			g.admit(ctx, l, conn)
 			continue
 		}
-		if errors.Is(err, net.ErrClosed) || g.ending.Load() {
+		if _, system := errors.AsType[syscall.Errno](err); errors.Is(err, net.ErrClosed) || l.gone.Load() && !system {
 			return
 		}
 		g.m.acceptErrors.Inc()
@@ -179,10 +180,11 @@ var longAgo = time.Unix(1, 0)
 
 // handshake does the TLS handshake of a TLS listener.
 func (c *client) handshake(ctx context.Context) error {
-	if c.l.tls == nil {
+	conf := c.l.tls.Load()
+	if conf == nil {
 		return nil
 	}
-	t := tls.Server(c.raw, c.l.tls)
+	t := tls.Server(c.raw, conf)
 	if err := c.raw.SetDeadline(time.Now().Add(headTime)); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ const (
 	stallTime = 60 * time.Second       // without a byte moving in a body, either way
 	leastBody = 4 << 10                // bytes of a request body that must come in each stallTime
 	lastCall  = 250 * time.Millisecond // how long idle connections may still begin a request when the gateway ends
+	firstCall = 2 * time.Second        // the same for one that has not sent anything yet
 	headLimit = 64 << 10               // bytes of a request head
 	readSize  = 4 << 10                // of the buffer in front of a client
 )
@@ -39,6 +40,7 @@ type client struct {
 	http     bool        // it speaks HTTP
 	excess   bool        // over the connection limit: told so and closed
 	idle     atomic.Bool // waits for a request
+	served   atomic.Bool // a request has begun
 	watcher  watcher
 	until    time.Time             // deadline for writing that is set
 	scope    atomic.Pointer[scope] // of the latest plain request
@@ -95,11 +97,12 @@ func (c *client) await(patience time.Duration) (byte, error) {
 		_ = c.raw.SetReadDeadline(time.Now().Add(patience))
 		c.idle.Store(true)
 		if c.g.ending.Load() && c.idle.CompareAndSwap(true, false) {
-			_ = c.raw.SetReadDeadline(time.Now().Add(lastCall))
+			_ = c.raw.SetReadDeadline(time.Now().Add(c.lastCall()))
 		}
 	}
 	first, err := c.r.Peek(1)
 	c.idle.Store(false)
+	c.served.Store(true)
 	if err != nil {
 		return 0, err
 	}

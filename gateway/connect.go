@@ -86,7 +86,7 @@ func (c *client) answerRefusal(q *http1.Request, r *refusal, id string, may bool
 }
 
 // keeps reports whether the connection stays after this request.
-func (c *client) keeps() bool { return c.keep && !c.g.ending.Load() }
+func (c *client) keeps() bool { return c.keep && !c.g.leaving.Load() && !c.g.ending.Load() }
 
 // serveConnect serves a CONNECT request, which uses the connection up.
 func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.Request) {

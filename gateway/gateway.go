@@ -36,6 +36,8 @@ type Env struct {
 	Metrics prometheus.Registerer       // nil: none
 	Now     func() time.Time            // nil: time.Now
 	Memory  func() (used, limit uint64) // bytes; nil: those of the runtime, whose limit is GOMEMLIMIT
+
+	Listen func(addr string) (net.Listener, error) // opens an address of the configuration; nil: the function Listen
 }
 
 // Gateway serves clients. Make one with Open, then Listen, then Run.
@@ -54,26 +56,27 @@ type Gateway struct {
 	creditAfter time.Duration // of tunnels; tests make it short
 	holdTime    time.Duration // that the beginning of a body is waited for; tests change it
 	slowWindow  time.Duration // over which bodies must keep their pace; tests make it short
+	leaving     atomic.Bool   // connections end with the answer that they wait for
 	ending      atomic.Bool   // no new connections or requests
+	hurry       chan struct{} // closed by Hurry
+	hurryOnce   sync.Once
 	tunnels     atomic.Int64
 	hugeBuffers atomic.Int64
 	running     atomic.Int64 // requests
 
 	wg sync.WaitGroup // accept loops and clients
 
-	mu        sync.Mutex // protects the fields below
+	applying sync.Mutex  // held by Apply and Listen; protects the two fields below
+	certs    *tls.Config // of the TLS listener
+	certsOf  TLS         // what they were loaded from, without the address
+
+	mu        sync.Mutex      // protects the fields below
+	base      context.Context // of connections; nil: Run was not called
 	listeners []*listener
 	clients   map[*client]struct{}
 	shares    shares // of clients
 	excess    int    // how many of clients are over the limit and only told so
 	own       ownAddrs
-}
-
-// listener is one bound address.
-type listener struct {
-	net.Listener
-	fixed int         // index of its options in settings, -1 for none
-	tls   *tls.Config // nil: plain
 }
 
 // Open checks the configuration. It binds nothing and starts nothing.
@@ -87,69 +90,34 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, holdTime: holdTime, slowWindow: slowWindow, clients: map[*client]struct{}{}}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, holdTime: holdTime, slowWindow: slowWindow, clients: map[*client]struct{}{}, hurry: make(chan struct{})}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.set.Store(s)
+	if g.h2, err = newH2(s.cfg.Timeouts.Idle); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
 	g.observe(env.Metrics)
 	return g, nil
 }
 
-// Apply swaps in a new configuration for requests that begin from now on.
-// Addresses to listen on cannot be changed; with an error all stays as it was.
+// Apply swaps in a new configuration for requests that begin from now on, and
+// binds and closes listeners as it says; connections that are open stay. With an
+// error all stays as it was.
 func (g *Gateway) Apply(cfg Config) error {
-	old := g.set.Load()
-	s, err := newSettings(cfg, g.env, old)
+	g.applying.Lock()
+	defer g.applying.Unlock()
+	s, err := newSettings(cfg, g.env, g.set.Load())
+	if err == nil && len(g.bound()) > 0 {
+		err = g.rebind(s)
+	}
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	g.set.Store(s)
 	return nil
-}
-
-// Listen binds the configured listeners, all or none.
-func (g *Gateway) Listen() error {
-	cfg := g.set.Load().cfg
-	var ls []*listener
-	bind := func(addr string, fixed int, tlsConf *tls.Config) error {
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			ls = append(ls, &listener{l, fixed, tlsConf})
-		}
-		return err
-	}
-	err := bind(cfg.Listen, -1, nil)
-	for i, l := range cfg.Listeners {
-		if err == nil {
-			err = bind(l.Listen, i, nil)
-		}
-	}
-	if err == nil && cfg.TLS.Listen != "" {
-		var conf *tls.Config
-		if conf, err = serverTLS(cfg.TLS); err == nil {
-			err = bind(cfg.TLS.Listen, -1, conf)
-		}
-		if err == nil {
-			g.h2, err = newH2(cfg.Timeouts.Idle)
-		}
-	}
-	if err != nil {
-		closeAll(ls)
-		return fmt.Errorf("gateway: %w", err)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.listeners, g.own = ls, newOwnAddrs(ls)
-	return nil
-}
-
-// closeAll closes listeners; connections that were accepted stay.
-func closeAll(ls []*listener) {
-	for _, l := range ls {
-		_ = l.Close()
-	}
 }
 
 // Addr returns where the main listener listens, nil before Listen.
@@ -190,16 +158,10 @@ func (g *Gateway) Counts() (connections, tunnels, requests int) {
 // requests and tunnels finish until Config.Drain has passed, cuts the rest,
 // waits for all goroutines and returns nil. It is called once, after Listen.
 func (g *Gateway) Run(ctx context.Context) error {
-	g.mu.Lock()
-	ls := g.listeners
-	g.mu.Unlock()
-	if len(ls) == 0 {
-		return errors.New("gateway: Run before Listen")
-	}
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	for _, l := range ls {
-		g.wg.Go(func() { g.accept(base, l) })
+	if !g.begin(base) {
+		return errors.New("gateway: Run before Listen")
 	}
 	keep, forget := context.WithCancel(base)
 	kept := make(chan struct{})
@@ -208,36 +170,22 @@ func (g *Gateway) Run(ctx context.Context) error {
 		g.reuse.run(keep)
 	}()
 	<-ctx.Done()
-	g.drain(ls, cut)
+	g.drain(cut)
 	forget()
 	<-kept
 	return nil
 }
 
-// drain ends everything: idle connections now, requests and tunnels when they are
-// done, and what is left after Config.Drain by force.
-func (g *Gateway) drain(ls []*listener, cut func()) {
-	g.ending.Store(true)
-	closeAll(ls)
-	g.h2.drain()
-	g.shed(-1, time.Now().Add(lastCall))
-	done := make(chan struct{})
-	go func() {
-		g.wg.Wait()
-		close(done)
-	}()
-	limit := time.NewTimer(g.set.Load().cfg.Drain)
-	defer limit.Stop()
-	select {
-	case <-done:
-		return
-	case <-limit.C:
-	}
-	cut()
+// begin accepts from all listeners. It reports false when there are none.
+func (g *Gateway) begin(base context.Context) bool {
 	g.mu.Lock()
-	for c := range g.clients {
-		_ = c.raw.Close()
+	defer g.mu.Unlock()
+	if len(g.listeners) == 0 {
+		return false
 	}
-	g.mu.Unlock()
-	<-done
+	g.base = base
+	for _, l := range g.listeners {
+		g.start(l)
+	}
+	return true
 }

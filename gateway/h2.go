@@ -85,7 +85,7 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 		return
 	}
 	s, upload, download := newStream(c.raw)
-	c.g.admit(ctx, &listener{Listener: c.l.Listener, fixed: c.l.fixed}, s)
+	c.g.admit(ctx, c.l.inner(), s)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,12 +1,10 @@
 package gateway
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"regexp"
-	"slices"
 	"strings"
 
 	"freeway/dial"
@@ -44,11 +42,6 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	if old != nil {
-		if err := sameListeners(old.cfg, cfg); err != nil {
-			return nil, err
-		}
-	}
 	s := &settings{
 		cfg:      cfg,
 		dialer:   env.Dialer.WithTimeouts(dial.Config{Connect: cfg.Timeouts.Connect, Handshake: cfg.Timeouts.Handshake}),
@@ -72,25 +65,6 @@ func newSettings(cfg Config, env Env, old *settings) (*settings, error) {
 	}
 	s.inherit(old)
 	return s, nil
-}
-
-// sameListeners refuses what a running gateway cannot change.
-func sameListeners(old, cfg Config) error {
-	addrs := func(c Config) (out []string) {
-		for _, l := range c.Listeners {
-			out = append(out, l.Listen)
-		}
-		return out
-	}
-	switch {
-	case old.Listen != cfg.Listen:
-		return errors.New("listen: a change needs a restart")
-	case !slices.Equal(addrs(old), addrs(cfg)):
-		return errors.New("listeners: a change of addresses needs a restart")
-	case old.TLS != cfg.TLS:
-		return errors.New("tls: a change needs a restart; the files themselves are read again when they change")
-	}
-	return nil
 }
 
 // readUsers makes the users up, with passwords from their files.
@@ -155,11 +129,8 @@ func (s *settings) find() func(string) *user {
 }
 
 // options returns the fixed choices of a listener.
-func (s *settings) options(l *listener) Options {
-	if l.fixed < 0 {
-		return Options{}
-	}
-	return s.fixed[l.fixed]
+func (*settings) options(l *listener) Options {
+	return *l.fixed.Load()
 }
 
 // setOf makes a set for look-ups.
