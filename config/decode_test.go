@@ -74,7 +74,7 @@ func TestMessages(t *testing.T) {
 		{"scraper: {timeout: \"\"}", `freeway.yaml:1: scraper.timeout: bad duration ""; write for example 300ms, 5s, 10m or 24h`},
 		{"gateway: {pools: public}", `freeway.yaml:1: gateway.pools: expected a list such as [a, b], found "public"`},
 		{"gateway: {retry: 3}", `freeway.yaml:1: gateway.retry: expected keys (attempts, methods, on_status, body_buffer), found "3"`},
-		{"gateway: {users: [bob]}", `freeway.yaml:1: gateway.users[0]: expected keys (name, password, password_file, rate, burst, concurrency, daily_bytes, require, style), found "bob"`},
+		{"gateway: {users: [bob]}", `freeway.yaml:1: gateway.users[0]: expected keys (name, password, password_file, rate, burst, concurrency, bandwidth, daily_bytes, require, style), found "bob"`},
 		{"sources: {list: [{name: a, url: http://a.example/, headers: [a]}]}",
 			`freeway.yaml:1: sources.list[0].headers: expected names and values such as {name: value}, found a list`},
 		{"checker: {own_ips: [fe80::1%eth0]}", `freeway.yaml:1: checker.own_ips[0]: bad address "fe80::1%eth0"; write for example 192.0.2.1 or 2001:db8::1`},

@@ -20,7 +20,7 @@ gateway.tls                      The same inside TLS. The files are read again w
 gateway.tls.listen               empty: no TLS listener
 gateway.tls.cert                 PEM file, leaf first
 gateway.tls.key                  PEM file
-gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us, rate: 5, daily_bytes: 1GiB}]
+gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us, rate: 5, bandwidth: 1MiB, daily_bytes: 1GiB}]
 gateway.allow_clients            ranges whose clients need no user, for example [10.0.0.0/8]
 gateway.rotation                 adaptive, round-robin, random, least-used or fastest
 gateway.pools                    labels of sources, in this order: the next is used when the one before has nothing eligible
@@ -33,6 +33,7 @@ gateway.per_client               Limits of every user, or address where nobody l
 gateway.per_client.rate          requests a second; 0: no limit
 gateway.per_client.burst         requests that may come at once; 0: one second's worth
 gateway.per_client.concurrency   requests and tunnels at a time; 0: no limit
+gateway.per_client.bandwidth     bytes a second, both ways together, shared fairly by what runs; 0: no limit
 gateway.hedge                    A second tunnel set-up, on another exit, beside a slow one.
 gateway.hedge.enabled            true or false
 gateway.hedge.min_delay          never sooner than this

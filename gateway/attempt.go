@@ -28,6 +28,7 @@ type exchange struct {
 	late    []lateTry // tries that were cut short; their blame waits for what others need
 	faults  []string  // what went wrong, in order, for the client
 	leave   func()    // gives back what the user's limits hold; nil: nothing
+	pace    *pacing   // its part of the user's bandwidth; nil: no limit
 
 	answered bool // something went to the client
 	again    bool // a session's exit was given its second chance

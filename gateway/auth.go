@@ -149,9 +149,12 @@ func (x *exchange) admit(ctx context.Context) *refusal {
 			return &refusal{code: codeQuota, msg: errQuota.Error(), retryAfter: wait}
 		}
 	}
-	leave, r := x.limit(now)
+	leave, share, r := x.limit(now)
 	if r != nil {
 		return r
+	}
+	if share != nil {
+		leave = x.pacedBy(ctx, share, leave)
 	}
 	x.leave = leave
 	rule := ruleOf(x.s.rules, x.want.Target.Host)
@@ -175,13 +178,13 @@ func (x *exchange) waiter(ctx context.Context) waiter {
 }
 
 // limit applies the limits of the user, or those of any client.
-func (x *exchange) limit(now time.Time) (leave func(), r *refusal) {
+func (x *exchange) limit(now time.Time) (leave func(), share *bandwidth, r *refusal) {
 	u, each := x.who.user, x.s.cfg.PerClient
 	switch {
 	case u != nil && u.limits != nil:
-		return u.limits.leave, u.limits.enter(now, "user")
+		return u.limits.leave, u.limits.bytes, u.limits.enter(now, "user")
 	case each == ClientLimits{}:
-		return func() {}, nil
+		return func() {}, nil, nil
 	}
 	k := clientKey{net: network(x.c.ip)}
 	if u != nil {

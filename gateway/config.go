@@ -55,6 +55,7 @@ type User struct {
 	Rate         float64       `yaml:"rate"`          // requests per second; 0: no limit
 	Burst        int           `yaml:"burst"`         // of Rate; 0: one second's worth, at least 1
 	Concurrency  int           `yaml:"concurrency"`   // requests and tunnels at a time; 0: no limit
+	Bandwidth    proxy.Size    `yaml:"bandwidth"`     // payload bytes per second, both ways together, shared by the requests and tunnels that run; at least 1KiB, 0: no limit
 	DailyBytes   proxy.Size    `yaml:"daily_bytes"`   // payload both ways in a day (UTC), after which requests are refused and transfers cut; 0: no limit
 	Require      string        `yaml:"require"`       // filters that hold for every request: country-us
 	Style        string        `yaml:"style"`         // how options are spelled: freeway (default), dataimpulse, iproyal or webshare
@@ -62,9 +63,10 @@ type User struct {
 
 // ClientLimits bound what one client may do. The zero value has no limits.
 type ClientLimits struct {
-	Rate        float64 `yaml:"rate"`        // requests per second; 0: no limit
-	Burst       int     `yaml:"burst"`       // of Rate; 0: one second's worth, at least 1
-	Concurrency int     `yaml:"concurrency"` // requests and tunnels at a time; 0: no limit
+	Rate        float64    `yaml:"rate"`        // requests per second; 0: no limit
+	Burst       int        `yaml:"burst"`       // of Rate; 0: one second's worth, at least 1
+	Concurrency int        `yaml:"concurrency"` // requests and tunnels at a time; 0: no limit
+	Bandwidth   proxy.Size `yaml:"bandwidth"`   // payload bytes per second, both ways together; at least 1KiB, 0: no limit
 }
 
 // Retry bounds failover.

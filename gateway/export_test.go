@@ -81,3 +81,20 @@ func NewScope(parent context.Context, until time.Time) (context.Context, func())
 	s := &scope{parent: parent, until: until}
 	return s, s.end
 }
+
+// NewBandwidth makes a cap for tests; part gives each caller its part of it.
+func NewBandwidth(perSecond proxy.Size) (part func(context.Context) *Pacing, change func(proxy.Size)) {
+	b := (*bandwidth)(nil).become(perSecond)
+	part = func(ctx context.Context) *Pacing {
+		x := &exchange{}
+		x.pacedBy(ctx, b, func() {})
+		return &Pacing{x.pace}
+	}
+	return part, func(n proxy.Size) { b.become(n) }
+}
+
+// Pacing is one request's part of a cap.
+type Pacing struct{ p *pacing }
+
+// Write passes b on as the cap allows.
+func (p *Pacing) Write(b []byte, put func([]byte) (int, error)) (int, error) { return p.p.write(b, put) }

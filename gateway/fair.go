@@ -22,7 +22,7 @@ type clientLimits struct {
 }
 
 // enter applies Config.PerClient to a client.
-func (t *clientLimits) enter(k clientKey, cfg ClientLimits, now time.Time) (leave func(), r *refusal) {
+func (t *clientLimits) enter(k clientKey, cfg ClientLimits, now time.Time) (leave func(), b *bandwidth, r *refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.all[k]
@@ -35,9 +35,9 @@ func (t *clientLimits) enter(k clientKey, cfg ClientLimits, now time.Time) (leav
 	}
 	l.set(cfg)
 	if r := l.enter(now, "client"); r != nil {
-		return nil, r
+		return nil, nil, r
 	}
-	return l.leave, nil
+	return l.leave, l.bytes, nil
 }
 
 // prune forgets the clients that lose nothing by it, and when there are none

@@ -111,6 +111,7 @@ func (f *flow) abort() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.aborted = true
+	f.x.pace.stop()
 	_ = f.leg.up.Close()
 	_ = f.x.c.raw.Close()
 }
@@ -268,8 +269,16 @@ func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sin
 	}
 }
 
-// send writes b and counts it.
+// send writes b, as fast as the user's bandwidth allows, and counts it.
 func (f *flow) send(dst net.Conn, b []byte, count *atomic.Int64) error {
+	if f.x.pace == nil {
+		return f.put(dst, b, count)
+	}
+	return f.x.pace.each(b, func(part []byte) error { return f.put(dst, part, count) })
+}
+
+// put writes b and counts it.
+func (f *flow) put(dst net.Conn, b []byte, count *atomic.Int64) error {
 	now := time.Now()
 	f.lastMoved.Store(now.UnixNano())
 	_ = dst.SetWriteDeadline(now.Add(f.idle))

@@ -269,6 +269,9 @@ func (t *try) write(p *reply, o *outgoing, forward bool) error {
 	if err := o.proceed(t.x.c); err != nil {
 		return errClientGone
 	}
+	if o.whole {
+		t.x.pace.owe(len(o.held))
+	}
 	_ = p.up.SetWriteDeadline(time.Now().Add(t.x.s.cfg.Timeouts.FirstByte))
 	n, err := p.up.Write(b)
 	// Inside TLS a failed write may have sent a part that is not counted.

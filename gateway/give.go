@@ -20,6 +20,14 @@ type writer struct {
 
 // Write implements io.Writer.
 func (w *writer) Write(p []byte) (int, error) {
+	if w.c.x.pace == nil {
+		return w.put(p)
+	}
+	return w.c.x.pace.write(p, w.put)
+}
+
+// put writes p at once.
+func (w *writer) put(p []byte) (int, error) {
 	w.c.mayStall()
 	n, err := w.c.conn.Write(p)
 	w.n += int64(n)

@@ -95,21 +95,21 @@ func TestValidateNamesEveryMistake(t *testing.T) {
 		Listen: "0.0.0.0:8080", Listeners: []gateway.Listener{{Listen: "x", Options: "country-xx1"}}, TLS: gateway.TLS{Cert: "c"},
 		Rotation: "best", Retry: gateway.Retry{Attempts: 99, Methods: []string{"G T"}, OnStatus: []int{7}, BodyBuffer: 1 << 40},
 		Timeouts: gateway.Timeouts{Total: -1}, Session: gateway.Session{TTL: 1}, Ban: gateway.Ban{Status: []int{99}, Body: []string{"ok", "("}},
-		Hedge: gateway.Hedge{Enabled: true, Budget: 2, MinDelay: -1}, PerClient: gateway.ClientLimits{Rate: -1},
+		Hedge: gateway.Hedge{Enabled: true, Budget: 2, MinDelay: -1}, PerClient: gateway.ClientLimits{Rate: -1, Bandwidth: 1},
 		Targets: []gateway.TargetRule{{}, {Domain: "Example.COM", Rate: -1, MinInterval: -1, Retry: gateway.Retry{Attempts: 17}}, {Domain: ".example.com"}, {Domain: "2130706433"}}, PlainHTTP: "maybe", PlaintextCredentials: "x", MaxConnections: -1,
 		Pools: []string{""}, Drain: -1,
 	}
 	err := fmt.Sprint(bad.Validate())
 	for _, key := range []string{"listen:", "listeners[0].listen:", "listeners[0].options:", "tls.listen:", "rotation:", "retry.attempts:", "retry.methods[0]:", "retry.on_status[0]:",
-		"retry.body_buffer:", "timeouts.total:", "session.ttl:", "ban.status[0]:", "ban.body[1]:", "per_client.rate:", "hedge.budget:", "hedge.min_delay:", "targets[0].domain:", "targets[1].rate:", "targets[1].min_interval:", "targets[1].retry.attempts:",
+		"retry.body_buffer:", "timeouts.total:", "session.ttl:", "ban.status[0]:", "ban.body[1]:", "per_client.rate:", "per_client.bandwidth:", "hedge.budget:", "hedge.min_delay:", "targets[0].domain:", "targets[1].rate:", "targets[1].min_interval:", "targets[1].retry.attempts:",
 		"targets[2].domain:", "targets[3].domain:", "plain_http:", "plaintext_credentials:", "max_connections:", "pools[0]:", "drain:"} {
 		if !strings.Contains("\n"+err, "\n"+key) {
 			t.Errorf("no mistake begins with %s in\n%s", key, err)
 		}
 	}
-	users := gateway.Config{Users: []gateway.User{{Name: "a:b"}, {Name: "x", PasswordFile: "f", Password: password("p"), Require: "session-x", DailyBytes: -1, Style: "x", Rate: -1, Burst: -1}, {Name: "x"}, {Name: "y", Password: password("")}, {Name: "z", PasswordFile: "f"}}}
+	users := gateway.Config{Users: []gateway.User{{Name: "a:b"}, {Name: "x", PasswordFile: "f", Password: password("p"), Require: "session-x", DailyBytes: -1, Bandwidth: -1, Style: "x", Rate: -1, Burst: -1}, {Name: "x"}, {Name: "y", Password: password("")}, {Name: "z", PasswordFile: "f"}}}
 	err = fmt.Sprint(users.Validate())
-	for _, key := range []string{"users[0].name:", "users[1].password_file:", "users[1].require:", "users[1].daily_bytes:", "users[1].style:", "users[1].rate:", "users[2].name:",
+	for _, key := range []string{"users[0].name:", "users[1].password_file:", "users[1].require:", "users[1].daily_bytes:", "users[1].bandwidth:", "users[1].style:", "users[1].rate:", "users[2].name:",
 		`users[2]: give password or password_file; password: "" allows an empty one`} {
 		if !strings.Contains("\n"+err, "\n"+key) {
 			t.Errorf("no mistake begins with %s in\n%s", key, err)

@@ -13,6 +13,7 @@ import (
 type gate struct {
 	cfg     ClientLimits
 	rate    *rate.Limiter // nil: no limit
+	bytes   *bandwidth    // nil: no limit
 	running atomic.Int64
 }
 
@@ -33,6 +34,9 @@ func newLimiter(perSecond float64, burst int) *rate.Limiter {
 func (l *gate) set(c ClientLimits) {
 	if l.cfg.Rate != c.Rate || l.cfg.Burst != c.Burst {
 		l.rate = newLimiter(c.Rate, c.Burst)
+	}
+	if l.cfg.Bandwidth != c.Bandwidth {
+		l.bytes = l.bytes.become(c.Bandwidth)
 	}
 	l.cfg = c
 }

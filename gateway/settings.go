@@ -94,7 +94,7 @@ func (s *settings) readUsers() error {
 func newUser(c User) *user {
 	u := &user{name: c.Name, style: style(c.Style), daily: int64(c.DailyBytes), quota: &quota{}}
 	u.require, _ = parseOptions(c.Require)
-	if own := (ClientLimits{c.Rate, c.Burst, c.Concurrency}); own != (ClientLimits{}) {
+	if own := (ClientLimits{c.Rate, c.Burst, c.Concurrency, c.Bandwidth}); own != (ClientLimits{}) {
 		u.limits = &gate{}
 		u.limits.set(own)
 	}
@@ -116,7 +116,16 @@ func (s *settings) inherit(old *settings) {
 		u.quota = before.quota
 		if u.limits != nil && before.limits != nil && u.limits.cfg == before.limits.cfg {
 			u.limits = before.limits
+			continue
 		}
+		if before.limits == nil {
+			continue
+		}
+		if u.limits == nil {
+			before.limits.bytes.become(0)
+			continue
+		}
+		u.limits.bytes = before.limits.bytes.become(u.limits.cfg.Bandwidth)
 	}
 }
 

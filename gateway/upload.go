@@ -22,6 +22,7 @@ type upload struct {
 	ok    atomic.Bool  // it was sent
 	ended atomic.Bool  // nobody wants the rest
 	done  chan struct{}
+	pace  *pacing // nil: no limit
 
 	mu   sync.Mutex // protects head
 	head bool       // the head of the answer is here
@@ -45,9 +46,10 @@ func (u *upload) headCame() {
 
 // startUpload sends what is held of the body and then the rest.
 func (x *exchange) startUpload(up *dial.Conn, o *outgoing) *upload {
-	u := &upload{c: x.c, done: make(chan struct{})}
+	u := &upload{c: x.c, done: make(chan struct{}), pace: x.pace.part()}
 	go func() {
 		defer close(u.done)
+		defer u.pace.stop()
 		defer x.c.g.recover()
 		if r := u.run(up, o); r != nil {
 			o.broken = r
@@ -126,6 +128,7 @@ func (u *upload) stop() {
 	default:
 	}
 	u.ended.Store(true)
+	u.pace.stop()
 	_ = u.c.raw.SetReadDeadline(longAgo)
 	<-u.done
 }
@@ -138,6 +141,14 @@ type upstreamWriter struct {
 
 // Write implements io.Writer.
 func (w *upstreamWriter) Write(p []byte) (int, error) {
+	if w.u.pace == nil {
+		return w.put(p)
+	}
+	return w.u.pace.write(p, w.put)
+}
+
+// put writes p at once.
+func (w *upstreamWriter) put(p []byte) (int, error) {
 	_ = w.up.SetWriteDeadline(time.Now().Add(stallTime))
 	n, err := w.up.Write(p)
 	w.u.n.Add(int64(n))

@@ -98,7 +98,7 @@ func (c Config) validateUsers(fail failFunc) {
 		case u.Password == nil && u.PasswordFile == "":
 			fail("%s: give password or password_file; password: \"\" allows an empty one", key)
 		}
-		ClientLimits{u.Rate, u.Burst, u.Concurrency}.validate(key, fail)
+		ClientLimits{u.Rate, u.Burst, u.Concurrency, u.Bandwidth}.validate(key, fail)
 		if o, err := parseOptions(u.Require); err != nil {
 			fail("%s.require: %w", key, err)
 		} else if !o.filtersOnly() {
@@ -120,6 +120,14 @@ func (l ClientLimits) validate(key string, fail failFunc) {
 	}
 	if l.Burst > 0 && l.Rate == 0 {
 		fail("%s.burst: there is no rate that it belongs to", key)
+	}
+	validateBandwidth(key, l.Bandwidth, fail)
+}
+
+// validateBandwidth checks a cap in bytes per second.
+func validateBandwidth(key string, b proxy.Size, fail failFunc) {
+	if b != 0 && (b < leastBandwidth || b > maxBandwidth) {
+		fail("%s.bandwidth: %v is not between %v and %v; 0 is no limit", key, b, proxy.Size(leastBandwidth), proxy.Size(maxBandwidth))
 	}
 }
 
