@@ -18,7 +18,7 @@ import (
 // arrows says, for each package, which packages of this module it may import.
 // What is not listed is forbidden. Test files may import lab and, to dial, dial as well.
 const arrows = `
-cmd/freeway       api checker config dial gateway internal/access internal/geo internal/judge internal/loopback internal/socks lab pool proxy scraper store web
+cmd/freeway       api checker config dial gateway internal/access internal/geo internal/judge internal/logs internal/loopback internal/socks internal/trace lab pool proxy scraper store web
 config            api checker dial gateway internal/geo pool proxy scraper store
 api               internal/access pool proxy scraper
 web               internal/access pool proxy scraper
@@ -38,8 +38,10 @@ internal/geo
 internal/geo/maketable internal/geo
 internal/http1
 internal/judge
+internal/logs
 internal/loopback
 internal/socks
+internal/trace
 `
 
 // owners names the one package that may import a library.
