@@ -18,11 +18,11 @@ import (
 // arrows says, for each package, which packages of this module it may import.
 // What is not listed is forbidden. Test files may import lab and, to dial, dial as well.
 const arrows = `
-cmd/freeway       api checker config dial gateway internal/access internal/geo internal/judge internal/logs internal/loopback internal/socks internal/trace lab pool proxy scraper store web
-config            api checker dial gateway internal/geo pool proxy scraper store
-api               internal/access pool proxy scraper
+cmd/freeway       api checker config dial gateway internal/access internal/certs internal/geo internal/judge internal/logs internal/loopback internal/socks internal/trace lab pool proxy scraper store web
+config            api checker dial gateway internal/certs internal/geo pool proxy scraper store
+api               internal/access internal/certs pool proxy scraper
 web               internal/access pool proxy scraper
-gateway           dial internal/http1 internal/socks proxy
+gateway           dial internal/certs internal/http1 internal/socks proxy
 checker           dial internal/judge proxy
 dial              internal/http1 internal/socks proxy
 scraper           proxy
@@ -35,6 +35,7 @@ e2e/bench         dial gateway internal/loopback pool proxy
 e2e/soak          internal/loopback lab proxy
 internal/access
 internal/arch
+internal/certs
 internal/geo
 internal/geo/maketable internal/geo
 internal/http1
@@ -54,6 +55,7 @@ github.com/go-chi/chi/v5             api
 github.com/danielgtaylor/huma/v2     api
 golang.org/x/net/proxy               dial
 github.com/spf13/cobra               cmd/freeway
+golang.org/x/crypto                  internal/certs
 github.com/oschwald/maxminddb-golang/v2 internal/geo
 go.yaml.in/yaml/v4                   config scraper checker api
 `
