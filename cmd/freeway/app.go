@@ -235,16 +235,24 @@ func (a *app) completionCommand() *cobra.Command {
 
 // versionCommand makes "freeway version".
 func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var how reporting
+	cmd := &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
-		Example: "  freeway version",
+		Example: "  freeway version\n  freeway version --format json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(a.stdout, "freeway %s %s\n", versionText(), goVersion())
-			return err
+			if err := how.check(); err != nil {
+				return err
+			}
+			if how.format == "json" {
+				return a.reportJSON(how, map[string]string{"version": versionText(), "go": goVersion()})
+			}
+			return a.write(how.output, fmt.Appendf(nil, "freeway %s %s\n", versionText(), goVersion()))
 		},
 	}
+	how.flags(cmd, "text or json", "text", "json")
+	return cmd
 }
 
 // versionText is the linker's word, else that of the build information.

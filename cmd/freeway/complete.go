@@ -63,7 +63,9 @@ func (a *app) complete(root *cobra.Command) {
 // formatsOf are the values of --format by command.
 var formatsOf = map[string][]string{
 	"freeway scan": {"table", "ndjson", "json", "csv", "txt"}, "freeway scrape": {"txt", "ndjson", "csv"}, "freeway get": {"txt", "json"},
-	"freeway explain": {"table", "json"}, "freeway sources": {"table", "json"},
+	"freeway explain": {"table", "json"}, "freeway sources": {"table", "json"}, "freeway sources test": {"table", "json"},
+	"freeway top": {"table", "json"}, "freeway doctor": {"table", "json"}, "freeway geo": {"table", "json"}, "freeway geo info": {"table", "json"},
+	"freeway geo lookup": {"table", "json"}, "freeway config show": {"yaml", "json"}, "freeway version": {"text", "json"},
 }
 
 // sourceOrFile completes the names of sources, and files.

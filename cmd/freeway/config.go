@@ -82,15 +82,23 @@ func (a *app) configCheck() *cobra.Command {
 
 // configShow makes "freeway config show".
 func (a *app) configShow() *cobra.Command {
-	return a.withConfig(&cobra.Command{
+	var how reporting
+	cmd := a.withConfig(&cobra.Command{
 		Use:     "show [FILE]",
 		Short:   "Print the configuration in force, secrets masked",
-		Example: "  freeway config show\n  FREEWAY_GATEWAY_LISTEN=127.0.0.1:3128 freeway config show",
+		Example: "  freeway config show\n  FREEWAY_GATEWAY_LISTEN=127.0.0.1:3128 freeway config show\n  freeway config show --format json | jq .gateway",
 		Args:    cobra.MaximumNArgs(1),
 	}, func(cfg config.Config, _ config.LoadOptions) error {
-		_, err := fmt.Fprint(a.stdout, config.Show(cfg))
-		return err
+		if err := how.check(); err != nil {
+			return err
+		}
+		if how.format == "json" {
+			return a.reportJSON(how, config.Dump(cfg))
+		}
+		return a.write(how.output, []byte(config.Show(cfg)))
 	})
+	how.flags(cmd, "yaml or json", "yaml", "json")
+	return cmd
 }
 
 // withConfig completes a command that takes an optional FILE and all flags of

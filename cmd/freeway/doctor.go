@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ import (
 // doctorCommand makes "freeway doctor".
 func (a *app) doctorCommand() *cobra.Command {
 	var online bool
+	var how reporting
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what would keep the server from working, and say what to change",
@@ -26,11 +28,12 @@ func (a *app) doctorCommand() *cobra.Command {
 names, their permissions, the limit on open files, the clock, the store, the ports. Nothing
 is sent anywhere, unless --online asks the hosts of judges and sources whether they answer.
 The exit code is 1 when something has to be changed.`,
-		Example: "  freeway doctor\n  freeway doctor --online",
+		Example: "  freeway doctor\n  freeway doctor --online\n  freeway doctor --format json | jq '.[] | select(.ok | not)'",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), online) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), online, how) },
 	}
 	cmd.Flags().BoolVar(&online, "online", false, "ask each host of judges and enabled sources once")
+	how.tables(cmd)
 	return cmd
 }
 
@@ -41,7 +44,10 @@ type finding struct {
 }
 
 // doctor prints a line per finding; a bad one fails the command.
-func (a *app) doctor(ctx context.Context, online bool) error {
+func (a *app) doctor(ctx context.Context, online bool, how reporting) error {
+	if err := how.check(); err != nil {
+		return err
+	}
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
@@ -58,26 +64,37 @@ func (a *app) doctor(ctx context.Context, online bool) error {
 	if online {
 		all = append(all, a.checkReach(ctx, cfg)...)
 	}
-	rows := make([][]string, len(all))
-	bad := false
-	for i, f := range all {
-		mark := "ok"
-		if f.bad {
-			mark, bad = "BAD", true
-		}
-		rows[i] = []string{mark, f.what, f.says}
-	}
-	if isTerminal(a.stdout) {
-		width, _ := a.screen()
-		rows = wrapRows(rows, width)
-	}
-	if err := columns(a.stdout, rows); err != nil {
+	if err := a.reportFindings(how, all); err != nil {
 		return err
 	}
-	if bad {
+	if slices.ContainsFunc(all, func(f finding) bool { return f.bad }) {
 		return errQuiet
 	}
 	return nil
+}
+
+// reportFindings prints a line for each.
+func (a *app) reportFindings(how reporting, all []finding) error {
+	type line struct {
+		OK   bool   `json:"ok"`
+		What string `json:"what"`
+		Says string `json:"says"`
+	}
+	var rows [][]string
+	values := make([]line, len(all))
+	for i, f := range all {
+		mark := "ok"
+		if f.bad {
+			mark = "BAD"
+		}
+		rows = append(rows, []string{mark, f.what, f.says})
+		values[i] = line{!f.bad, f.what, f.says}
+	}
+	if a.onScreen(how) {
+		width, _ := a.screen()
+		rows = wrapRows(rows, width)
+	}
+	return a.report(how, rows, values)
 }
 
 // checkNamed looks at the files that the configuration names, apart from the

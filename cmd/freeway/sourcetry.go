@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ func (a *app) sourcesTest() *cobra.Command {
 	var as string
 	var protocols protocolFlags
 	var direct bool
+	var how reporting
 	cmd := &cobra.Command{
 		Use:   "test NAME|URL|FILE",
 		Short: "Fetch one list and explain what it yields; nothing is stored or checked",
@@ -43,8 +45,12 @@ NAME is a source of the configuration, its folder or the catalogue, also one tha
 	cmd.Flags().StringVar(&as, "as", "", "how to read it: auto, text, html, json, ndjson, csv, xml, yaml or markdown")
 	cmd.Flags().Var(&protocols, "protocol", "what entries are that name no protocol (repeatable)")
 	cmd.Flags().BoolVar(&direct, "direct", false, "fetch it directly, also when the source says via: pool")
+	how.tables(cmd)
 	allow := allowFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := how.check(); err != nil {
+			return err
+		}
 		cfg, err := a.load(nil)
 		if err != nil {
 			return err
@@ -65,7 +71,7 @@ NAME is a source of the configuration, its folder or the catalogue, also one tha
 		if direct {
 			src.Via = ""
 		}
-		return a.testSource(cmd.Context(), cfg, src)
+		return a.testSource(cmd.Context(), cfg, src, how)
 	}
 	return cmd
 }
@@ -88,7 +94,7 @@ func findSource(cfg config.Config, arg string) (scraper.Source, error) {
 }
 
 // testSource fetches a list once and prints what it gave.
-func (a *app) testSource(ctx context.Context, cfg config.Config, src scraper.Source) error {
+func (a *app) testSource(ctx context.Context, cfg config.Config, src scraper.Source, how reporting) error {
 	s, err := a.fetcher(cfg, proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...))
 	if err != nil {
 		return err
@@ -100,12 +106,22 @@ func (a *app) testSource(ctx context.Context, cfg config.Config, src scraper.Sou
 		}
 		return err
 	}
-	werr := columns(a.stdout, explainResult(src, res))
-	werr = errors.Join(werr, printSamples(a.stdout, res))
+	werr := a.reportResult(src, res, how)
 	if err == nil && len(res.Found) == 0 {
 		err = errors.New("nothing in the list was taken for a proxy")
 	}
 	return errors.Join(werr, err)
+}
+
+// reportResult prints what a list gave.
+func (a *app) reportResult(src scraper.Source, res scraper.Result, how reporting) error {
+	if how.format == "json" {
+		return a.reportJSON(how, map[string]any{"url": res.URL, "status": res.Status, "format": res.Format, "bytes": res.Bytes, "rows": res.Rows,
+			"accepted": len(res.Found), "protocols": protocolsOf(res.Found), "refused": res.Refused})
+	}
+	var text bytes.Buffer
+	err := errors.Join(columns(&text, explainResult(src, res)), printSamples(&text, res))
+	return errors.Join(err, a.write(how.output, text.Bytes()))
 }
 
 // explainResult tells what a list gave, a name and a value a row.

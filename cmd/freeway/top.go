@@ -26,20 +26,26 @@ func (a *app) topCommand() *cobra.Command {
 	var server string
 	var every time.Duration
 	var once bool
+	var how reporting
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch a running server: the pool, rates and the latest requests",
 		Long: `Show the pool, the rates of the last minute and the latest requests of a running
-server, again and again until Ctrl-C. Without a terminal it is shown once.`,
-		Example: "  freeway top\n  freeway top --interval 5s\n  freeway top --once",
+server, again and again until Ctrl-C. Without a terminal, with --output and as JSON it
+is shown once.`,
+		Example: "  freeway top\n  freeway top --interval 5s\n  freeway top --once --format json | jq .stats.states",
 		Args:    cobra.NoArgs,
 	}
 	serverFlag(cmd, &server)
 	cmd.Flags().DurationVar(&every, "interval", 2*time.Second, "how often it is drawn, at least 200ms")
 	cmd.Flags().BoolVar(&once, "once", false, "show it once")
+	how.tables(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if every < 200*time.Millisecond {
 			return usagef("--interval %v is less than 200ms", every)
+		}
+		if err := how.check(); err != nil {
+			return err
 		}
 		cfg, err := a.load(nil)
 		if err != nil {
@@ -49,8 +55,8 @@ server, again and again until Ctrl-C. Without a terminal it is shown once.`,
 		if err != nil {
 			return err
 		}
-		if once || !a.canMove(a.stdout) {
-			return a.topOnce(cmd.Context(), c, 120, 40)
+		if once || how.format == "json" || how.output != "" || !a.canMove(a.stdout) {
+			return a.topOnce(cmd.Context(), c, how)
 		}
 		return a.topLoop(cmd.Context(), c, every)
 	}
@@ -100,32 +106,46 @@ func (a *app) screen() (width, height int) {
 }
 
 // topOnce draws once.
-func (a *app) topOnce(ctx context.Context, c *client, width, height int) error {
+func (a *app) topOnce(ctx context.Context, c *client, how reporting) error {
+	const width, height = 120, 40
+	if how.format == "json" {
+		stats, latest, err := askTop(ctx, c, height)
+		if err != nil {
+			return err
+		}
+		return a.reportJSON(how, map[string]any{"stats": stats, "requests": latest.Items})
+	}
 	var page bytes.Buffer
 	if err := drawTop(ctx, c, &page, width, height); err != nil {
 		return err
 	}
-	_, err := page.WriteTo(a.stdout)
-	return err
+	return a.write(how.output, page.Bytes())
+}
+
+// askTop asks the server for all that is shown, with the latest requests.
+func askTop(ctx context.Context, c *client, most int) (stats api.Stats, latest api.Requests, err error) {
+	for path, v := range map[string]any{"/api/stats": &stats, "/api/requests": &latest} {
+		query := url.Values{}
+		if path == "/api/requests" {
+			query.Set("limit", strconv.Itoa(min(max(most, 1), 1000)))
+		}
+		body, err := c.get(ctx, path, query)
+		if err != nil {
+			return stats, latest, err
+		}
+		if err := json.Unmarshal(body, v); err != nil {
+			return stats, latest, fmt.Errorf("%s of %s: %w", path, c.base.Redacted(), err)
+		}
+	}
+	return stats, latest, nil
 }
 
 // drawTop asks the server and draws one page that fits the screen.
 func drawTop(ctx context.Context, c *client, w *bytes.Buffer, width, height int) error {
-	var stats api.Stats
-	var latest api.Requests
 	const head = 9 // lines above the requests
-	for path, v := range map[string]any{"/api/stats": &stats, "/api/requests": &latest} {
-		query := url.Values{}
-		if path == "/api/requests" {
-			query.Set("limit", strconv.Itoa(min(max(height-head-1, 1), 1000)))
-		}
-		body, err := c.get(ctx, path, query)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(body, v); err != nil {
-			return fmt.Errorf("%s of %s: %w", path, c.base.Redacted(), err)
-		}
+	stats, latest, err := askTop(ctx, c, height-head-1)
+	if err != nil {
+		return err
 	}
 	lines := append(topHead(c, stats), topRequests(latest.Items, max(height-head-1, 1))...)
 	for _, line := range lines {
