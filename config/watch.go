@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -16,10 +15,18 @@ type WatchOptions struct {
 	Settle time.Duration // how long the folder must be quiet before the file is read; 0: 200ms
 	Poll   time.Duration // how often the file is read though nothing was seen; 0: 30s
 	Since  string        // Fingerprint of what was loaded, taken before that; "": the contents when Watch begins
+
+	// More names further files to follow, such as secrets and certificates; it is
+	// asked at every look, as the configuration may name others by then. Moved is
+	// told of those whose contents have become different, or that came or went,
+	// on Watch's goroutine; it is called after changed. Both may be nil.
+	More  func() []string
+	Moved func(names []string)
 }
 
 // Watch calls changed whenever the contents of the file at path have become
-// different from what they were before, until ctx ends, and returns nil then.
+// different from what they were before, until ctx ends, and returns nil then. A
+// path of "" is no file; there may be others, see WatchOptions.More.
 // A busy folder does not delay it for more than five times Settle.
 // It watches the folder, not the file, so it sees editors that replace files
 // and mounted configuration that changes by moving a symlink; where the
@@ -38,12 +45,12 @@ func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) e
 	}
 	var events <-chan fsnotify.Event // nil where the system cannot watch: then only the polls see anything
 	var lost <-chan error
+	f := newFollower(path, opt)
 	if w, err := fsnotify.NewWatcher(); err == nil {
 		defer w.Close()
-		if w.Add(filepath.Dir(path)) == nil {
-			events, lost = w.Events, w.Errors
-		}
+		f.watcher, events, lost = w, w.Events, w.Errors
 	}
+	f.look()
 	poll := time.NewTicker(opt.Poll)
 	defer poll.Stop()
 	settle := time.NewTimer(opt.Settle)
@@ -67,6 +74,9 @@ func Watch(ctx context.Context, path string, opt WatchOptions, changed func()) e
 			last = now
 			changed()
 		}
+		if moved := f.look(); len(moved) > 0 && opt.Moved != nil {
+			opt.Moved(moved)
+		}
 	}
 }
 
@@ -83,6 +93,9 @@ func postpone(settle *time.Timer, by time.Duration, latest time.Time) time.Time 
 
 // Fingerprint is a hash of the file's contents, "" when it cannot be read.
 func Fingerprint(path string) string {
+	if path == "" {
+		return ""
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
