@@ -25,6 +25,7 @@ const (
 	BadToken                      // the token is wrong
 	TooFew                        // the token's role is not enough
 	TooMany                       // the address sent too many wrong tokens
+	NoRole                        // the certificate of the client is good, but no role belongs to a name in it
 )
 
 // Config says who is let in. The zero value needs no token and answers to
@@ -32,8 +33,13 @@ const (
 type Config struct {
 	// Tokens are what clients send as "Authorization: Bearer TOKEN". Browsers may
 	// send one as the password of Basic authentication, with any user name.
-	// None: no token is asked for, and everybody is an admin.
+	// Neither Tokens nor Clients: nothing is asked for, and everybody is an admin.
 	Tokens []Token
+
+	// Clients are those whose TLS certificate is enough. What is said explicitly
+	// beats what is merely there: a token that is sent decides alone, also when it
+	// is wrong; then a browser's session; then the certificate.
+	Clients []Client
 
 	// Sessions, when not nil, let browsers log in: POST LoginPath with a token in
 	// the field "token" sets a cookie, and pages that need a token redirect to
@@ -59,7 +65,7 @@ const csp = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ance
 // answer, also on refusals. The handler is safe for concurrent use.
 func Guard(c Config, next http.Handler) http.Handler {
 	g := guard{next: next, deny: c.Deny, hosts: NewHosts(c.Hosts), open: map[string]bool{}}
-	g.tokens, g.sessions = c.Tokens, c.Sessions
+	g.tokens, g.clients, g.sessions = c.Tokens, c.Clients, c.Sessions
 	for _, p := range c.Open {
 		g.open[p] = true
 	}
@@ -77,6 +83,7 @@ type guard struct {
 	hosts    Hosts
 	open     map[string]bool
 	tokens   []Token
+	clients  []Client
 	sessions *Sessions
 }
 
@@ -99,7 +106,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse answers a request that was turned away.
 func (g *guard) refuse(w http.ResponseWriter, r *http.Request, why Denial) {
-	if why == NoToken || why == BadToken {
+	if why == NoToken || why == BadToken || why == NoRole && len(g.tokens) > 0 && browser(r) {
 		if g.sessions != nil && browser(r) {
 			http.Redirect(w, r, LoginPath, http.StatusSeeOther)
 			return
@@ -125,7 +132,7 @@ func (g *guard) screen(r *http.Request) Denial {
 
 // identify finds out who asks, and whether that role is enough.
 func (g *guard) identify(r *http.Request) (Caller, Denial) {
-	if len(g.tokens) == 0 {
+	if len(g.tokens) == 0 && len(g.clients) == 0 {
 		return Caller{Role: Admin}, 0
 	}
 	if g.isOpen(r) {
@@ -138,14 +145,17 @@ func (g *guard) identify(r *http.Request) (Caller, Denial) {
 	return c, why
 }
 
-// caller finds out whose token or session it is.
+// caller finds out whose token, session or certificate it is.
 func (g *guard) caller(r *http.Request) (Caller, Denial) {
 	token, ok := credentials(r)
 	if !ok {
-		if c, in := g.sessions.caller(r, g.tokens); in && len(r.Header.Values("Authorization")) == 0 {
+		if len(r.Header.Values("Authorization")) > 0 {
+			return Caller{}, NoToken
+		}
+		if c, in := g.sessions.caller(r, g.tokens); in {
 			return c, 0
 		}
-		return Caller{}, NoToken
+		return byCertificate(g.clients, r)
 	}
 	addr := clientAddr(r)
 	if g.sessions.blocked(addr) {
