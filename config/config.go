@@ -210,7 +210,7 @@ func parents(path string) []string {
 	return out
 }
 
-// variable returns the name of the environment variable for a path.
-func variable(path string) string {
+// Variable returns the name of the environment variable for one of Paths.
+func Variable(path string) string {
 	return "FREEWAY_" + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }

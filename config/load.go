@@ -156,7 +156,7 @@ func readFile(opt LoadOptions) ([]byte, error) {
 // set, as containers often pass variables through empty.
 func (d *decoder) environment(lookup func(string) (string, bool), root reflect.Value) {
 	for _, path := range Paths() {
-		name := variable(path)
+		name := Variable(path)
 		if s, ok := lookup(name); ok && s != "" {
 			d.override(path, "$"+name, s, root)
 		}
@@ -173,10 +173,10 @@ var linked = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_.*)
 func (d *decoder) misspelt(opt LoadOptions) {
 	var valid []string
 	for _, path := range Paths() {
-		valid = append(valid, variable(path))
+		valid = append(valid, Variable(path))
 	}
 	for _, name := range slices.Sorted(slices.Values(opt.Names)) {
-		rest, ours := strings.CutPrefix(name, variable(""))
+		rest, ours := strings.CutPrefix(name, Variable(""))
 		section, _, below := strings.Cut(rest, "_")
 		if !ours || !below || !slices.Contains(keyNames(configType), strings.ToLower(section)) || linked.MatchString(name) ||
 			slices.Contains(valid, name) {
