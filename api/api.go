@@ -26,22 +26,22 @@ import (
 type Env struct {
 	Pool      *pool.Pool
 	Scraper   *scraper.Scraper
-	Policy    proxy.AddrPolicy                    // for endpoints that clients add
-	Pools     func() []string                     // labels that the gateway draws from, in order
-	Dashboard http.Handler                        // answers everything outside the API; nil: 404
-	Ready     func() (ok bool, reasons []string)  // whether traffic should come, and why not
-	Parts     func() []Part                       // what /readyz?verbose lists; nil: nothing
-	Config    func() any                          // the effective configuration, secrets masked
-	Reload    func(context.Context) error         // reads the configuration again
-	Explain   func(user, url string) (any, error) // what a request with that user name would get
-	Checker   func() any                          // what the checker is doing: judges, own addresses
-	Gatherer  prometheus.Gatherer                 // for /metrics
-	Log       *slog.Logger                        // nil: silent
-	Version   string                              // of the program
-	Hub       *Hub                                // what happens, for /api/events; nil: there is none
-	Sessions  *access.Sessions                    // of browsers that logged in; nil: they cannot
-	Compat    Compat                              // the drop-in APIs; the zero value: below /compat/ only, without a key
-	Random    func() uint64                       // nil: math/rand; only for tests
+	Policy    proxy.AddrPolicy                            // for endpoints that clients add
+	Pools     func() []string                             // labels that the gateway draws from, in order
+	Dashboard http.Handler                                // answers everything outside the API; nil: 404
+	Ready     func() (ok bool, reasons []string)          // whether traffic should come, and why not
+	Parts     func() []Part                               // what /readyz?verbose lists; nil: nothing
+	Config    func() any                                  // the effective configuration, secrets masked
+	Reload    func(context.Context) (ReloadReport, error) // reads the configuration again
+	Explain   func(user, url string) (any, error)         // what a request with that user name would get
+	Checker   func() any                                  // what the checker is doing: judges, own addresses
+	Gatherer  prometheus.Gatherer                         // for /metrics
+	Log       *slog.Logger                                // nil: silent
+	Version   string                                      // of the program
+	Hub       *Hub                                        // what happens, for /api/events; nil: there is none
+	Sessions  *access.Sessions                            // of browsers that logged in; nil: they cannot
+	Compat    Compat                                      // the drop-in APIs; the zero value: below /compat/ only, without a key
+	Random    func() uint64                               // nil: math/rand; only for tests
 }
 
 // API is the admin API. Its handler is safe for concurrent use.

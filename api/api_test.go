@@ -333,7 +333,7 @@ func TestOpenAPIDescribesTheContract(t *testing.T) {
 	t.Parallel()
 	w := open(t, func(_ *api.Config, e *api.Env) {
 		e.Config = func() any { return map[string]string{} }
-		e.Reload = func(context.Context) error { return nil }
+		e.Reload = func(context.Context) (api.ReloadReport, error) { return api.ReloadReport{}, nil }
 		e.Explain = func(string, string) (any, error) { return nil, nil }
 	})
 	status, _, body := w.do("GET", "/api/openapi.json", "")

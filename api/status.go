@@ -55,14 +55,33 @@ func done() *okOutput {
 	return out
 }
 
-func (a *API) reload(ctx context.Context, _ *struct{}) (*okOutput, error) {
+// ReloadReport is what a reload did. Keys are named, not their values.
+type ReloadReport struct {
+	Changed      []string // now in force
+	NeedsRestart []string // keep their old values until then
+}
+
+type reloadOutput struct {
+	Body struct {
+		OK           bool     `json:"ok"`
+		Changed      []string `json:"changed" nullable:"false" doc:"Keys with new values, now in force."`
+		NeedsRestart []string `json:"needs_restart" nullable:"false" doc:"Keys that keep their old values until a restart."`
+	}
+}
+
+func (a *API) reload(ctx context.Context, _ *struct{}) (*reloadOutput, error) {
 	if access.From(ctx).Role < access.Admin {
 		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
 	}
-	if err := a.env.Reload(ctx); err != nil {
+	report, err := a.env.Reload(ctx)
+	if err != nil {
 		return nil, problem(badInput(err))
 	}
-	return done(), nil
+	out := &reloadOutput{}
+	out.Body.OK = true
+	out.Body.Changed = append([]string{}, report.Changed...)
+	out.Body.NeedsRestart = append([]string{}, report.NeedsRestart...)
+	return out, nil
 }
 
 type explainInput struct {

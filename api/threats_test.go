@@ -97,7 +97,7 @@ func TestThreat79Spellings(t *testing.T) {
 			}
 			c.Tokens = append(c.Tokens, x)
 		}
-		e.Reload = func(context.Context) error { reloads++; return nil }
+		e.Reload = func(context.Context) (api.ReloadReport, error) { reloads++; return api.ReloadReport{}, nil }
 	})
 	spellings := []string{"/api/reload", "//api/reload", "/api//reload", "/api/reload/", "/API/RELOAD", "/api/./reload", "/api/x/../reload", "/api%2freload",
 		"/%61pi/reload", "/api/reload%2f", "/livez/../api/reload", "/livez/%2e%2e/api/reload", "/static/style.css/../../api/reload", "/api/reload;x", "/api/reload?x"}

@@ -60,6 +60,7 @@ gateway.plaintext_credentials    refuse, or allow an Authorization header in pla
 gateway.expose_upstream          add Freeway-Upstream, -Exit, -Country and -Attempts to answers
 gateway.max_connections          0: as the file limit allows
 gateway.drain                    how long running requests may take at the end before they are cut
+gateway.drain_delay              how long all goes on at the end after /readyz has turned to 503; 0: 1s where others reach the admin API, else not at all
 
 admin                            The API under /api, the dashboard, /metrics, /livez and /readyz.
 admin.listen                     on an address that is not loopback a token is needed

@@ -32,6 +32,7 @@ type Config struct {
 	ExposeUpstream       bool           `yaml:"expose_upstream"`       // add Freeway-Upstream, -Exit, -Country and -Attempts to answers
 	MaxConnections       int            `yaml:"max_connections"`       // of clients; 0: as the file limit allows
 	Drain                time.Duration  `yaml:"drain"`                 // how long running requests may take at the end; default 20s
+	DrainDelay           time.Duration  `yaml:"drain_delay"`           // how long everything goes on at the end after /readyz has turned to 503; default 0: 1s where the admin API can be reached by others, else not at all
 }
 
 // Listener is one more port with fixed choices.

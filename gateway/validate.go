@@ -228,6 +228,7 @@ func (c Config) validateTimes(fail failFunc) {
 		{"session.ttl", c.Session.TTL, minTTL, maxTTL},
 		{"tunnel.max_age", c.Tunnel.MaxAge, 0, 365 * day},
 		{"drain", c.Drain, 0, time.Hour},
+		{"drain_delay", c.DrainDelay, 0, time.Hour},
 	} {
 		if d.v < d.min || d.v > d.max {
 			fail("%s: %v is not between %v and %v", d.key, d.v, d.min, d.max)

@@ -9,6 +9,9 @@ import (
 // serverMetrics counts what belongs to no part.
 type serverMetrics struct {
 	reloads   *prometheus.CounterVec
+	reloadOK  prometheus.Gauge
+	reloadAt  prometheus.Gauge
+	pending   prometheus.Gauge
 	auditLost prometheus.Counter
 }
 
@@ -22,16 +25,32 @@ func newRegistry() (*prometheus.Registry, *serverMetrics) {
 	return r, &serverMetrics{
 		reloads: f.NewCounterVec(prometheus.CounterOpts{Name: "freeway_config_reloads_total",
 			Help: "Attempts to reload the configuration, by result: ok or failed."}, []string{"result"}),
+		reloadOK: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_last_reload_successful",
+			Help: "1 when the latest reload worked, or there was none; 0 when the configuration before it is still in force."}),
+		reloadAt: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration in force was read."}),
+		pending: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_restart_pending",
+			Help: "Keys of the configuration file whose change waits for a restart."}),
 		auditLost: f.NewCounter(prometheus.CounterOpts{Name: "freeway_audit_lost_total",
 			Help: "Requests that are missing in the audit log because it was too slow or could not be written."}),
 	}
 }
 
-// reloaded counts an attempt to reload the configuration.
-func (m *serverMetrics) reloaded(ok bool) {
-	result := "failed"
-	if ok {
-		result = "ok"
+// reloaded counts an attempt to reload the configuration, after which so many
+// keys wait for a restart.
+func (m *serverMetrics) reloaded(ok bool, pending int) {
+	if !ok {
+		m.reloads.WithLabelValues("failed").Inc()
+		m.reloadOK.Set(0)
+		return
 	}
-	m.reloads.WithLabelValues(result).Inc()
+	m.reloads.WithLabelValues("ok").Inc()
+	m.inForce(pending)
+}
+
+// inForce notes that a configuration was taken up just now.
+func (m *serverMetrics) inForce(pending int) {
+	m.reloadOK.Set(1)
+	m.reloadAt.SetToCurrentTime()
+	m.pending.Set(float64(pending))
 }

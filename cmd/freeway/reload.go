@@ -12,26 +12,33 @@ import (
 	"syscall"
 	"time"
 
+	"freeway/api"
 	"freeway/config"
 	"freeway/web"
 )
 
 // fixedPaths cannot change while the server runs.
-var fixedPaths = []string{"store", "admin.listen", "network", "audit", "log.format", "checker.judge_ca", "compat.jhao104", "compat.python3webspider", "compat.scylla", "compat.henson"}
+var fixedPaths = []string{"store", "network", "audit", "log.format", "checker.judge_ca"}
 
-// reload reads the configuration again and hands it to the parts. A bad one is
-// reported and counted, and everything stays as it was.
+// errStopping refuses reloads at the end.
+var errStopping = errors.New("the server is stopping")
+
+// reload is reloadAndTell for those who need no report.
 func (s *server) reload() error {
+	_, err := s.reloadAndTell()
+	return err
+}
+
+// reloadAndTell reads the configuration again and hands it to the parts. A bad one is
+// reported and counted, and everything stays as it was. Keys that need a restart
+// keep their values; the others are put in force.
+func (s *server) reloadAndTell() (api.ReloadReport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, err := s.opt.load()
-	if err == nil {
-		err = needRestart(s.cfg, next)
-	}
-	if err == nil {
-		err = s.apply(next)
-	}
-	s.metrics.reloaded(err == nil)
+	over := s.tellReloading()
+	report, err := s.takeUp()
+	over(err)
+	s.metrics.reloaded(err == nil, len(report.NeedsRestart))
 	result := web.ReloadResult{At: time.Now()}
 	if err != nil {
 		result.Err = err.Error()
@@ -41,14 +48,38 @@ func (s *server) reload() error {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			s.log.Error("configuration not changed", "err", line)
 		}
-		return err
+		return api.ReloadReport{}, err
+	}
+	s.log.Info("configuration reloaded", "changed", strings.Join(report.Changed, " "))
+	if len(report.NeedsRestart) > 0 {
+		s.log.Warn("a change in the configuration needs a restart; the old value stays till then", "keys", strings.Join(report.NeedsRestart, " "))
+	}
+	return report, nil
+}
+
+// takeUp reads the configuration and puts it in force; the caller holds mu.
+func (s *server) takeUp() (api.ReloadReport, error) {
+	if s.stopping.Load() {
+		return api.ReloadReport{}, errStopping
+	}
+	next, err := s.opt.load()
+	if err != nil {
+		return api.ReloadReport{}, err
+	}
+	report := api.ReloadReport{NeedsRestart: keepFixed(s.cfg, &next), Changed: config.Changed(s.cfg, next)}
+	if len(report.NeedsRestart) > 0 {
+		if err := next.Validate(); err != nil {
+			return report, fmt.Errorf("together with what needs a restart (%s): %w", strings.Join(report.NeedsRestart, ", "), err)
+		}
+	}
+	if err := s.apply(next); err != nil {
+		return report, err
 	}
 	s.cfg = next
 	if s.opt.level != nil {
 		setLevel(s.opt.level, next.Log.Level)
 	}
-	s.log.Info("configuration reloaded")
-	return nil
+	return report, nil
 }
 
 // apply hands a configuration to every part; when one refuses it, those
@@ -61,6 +92,7 @@ func (s *server) apply(next config.Config) error {
 		func(c config.Config) error { return s.gateway.Apply(c.Gateway) },
 		s.applyPlaces,
 		s.applyAdmin,
+		s.applyDoors,
 	}
 	for i, put := range parts {
 		err := put(next)
@@ -94,19 +126,17 @@ func (s *server) applyAdmin(c config.Config) error {
 	return nil
 }
 
-// needRestart names what differs and cannot be changed by a reload.
-func needRestart(old, next config.Config) error {
-	var changed []string
-	for _, path := range config.Paths() {
-		fixed := slices.ContainsFunc(fixedPaths, func(p string) bool { return path == p || strings.HasPrefix(path, p+".") })
-		if fixed && !reflect.DeepEqual(config.Field(old, path), config.Field(next, path)) {
-			changed = append(changed, path)
+// keepFixed gives what cannot change while the server runs its old values, and
+// names the keys that differed.
+func keepFixed(old config.Config, next *config.Config) []string {
+	var kept []string
+	for _, path := range config.Changed(old, *next) {
+		if slices.ContainsFunc(fixedPaths, func(p string) bool { return path == p || strings.HasPrefix(path, p+".") }) {
+			config.Keep(next, old, path)
+			kept = append(kept, path)
 		}
 	}
-	if len(changed) > 0 {
-		return fmt.Errorf("a change of %s needs a restart", strings.Join(changed, ", "))
-	}
-	return nil
+	return kept
 }
 
 // reloadOnSignal reloads on SIGHUP.

@@ -23,10 +23,14 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run scraper, checker, gateway and admin API, until SIGTERM",
 		Long: `Read the lists, check what they name, and serve the gateway and the admin API until
-SIGTERM. Running requests may then finish until gateway.drain has passed.
+SIGTERM. Running requests may then finish until gateway.drain has passed; a second
+SIGTERM or Ctrl-C cuts them.
 
 Every key of the configuration is a flag here. SIGHUP, or a change of the file, reads
-the configuration again; a bad one is reported and the old one stays.`,
+the configuration again; a bad one is reported and the old one stays.
+
+Under systemd it says when it is ready, reloads and stops, answers the watchdog, and
+takes sockets that it is given (gateway, admin, tls, listener1, ...).`,
 		Example: "  freeway serve\n  freeway serve --gateway.listen 127.0.0.1:3128 --store.path /var/lib/freeway/freeway.db\n  curl -x http://127.0.0.1:8080 https://example.com/",
 		Args:    cobra.NoArgs,
 	}
@@ -44,6 +48,28 @@ func loadChecked(from config.LoadOptions) (config.Config, error) {
 	return cfg, err
 }
 
+// surroundings are what the service manager gives to the process.
+func surroundings() (*inherited, manager, error) {
+	sockets, err := inheritSockets()
+	if err != nil {
+		return nil, manager{}, err
+	}
+	m, err := serviceManager()
+	if err != nil {
+		return nil, m, errors.Join(err, sockets.close())
+	}
+	return sockets, m, nil
+}
+
+// loadUnder is loadChecked with the addresses of inherited sockets.
+func loadUnder(from config.LoadOptions, sockets *inherited) (config.Config, error) {
+	cfg, err := loadChecked(from)
+	if err != nil {
+		return cfg, err
+	}
+	return sockets.override(cfg)
+}
+
 // serve runs the server until ctx ends.
 func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	from := a.loadOptions(flags)
@@ -54,6 +80,13 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	}
 	if err != nil {
 		return err
+	}
+	sockets, manager, err := surroundings()
+	if err != nil {
+		return err
+	}
+	if cfg, err = sockets.override(cfg); err != nil {
+		return errors.Join(err, sockets.close())
 	}
 	level := new(slog.LevelVar)
 	log := a.logger(cfg.Log, level)
@@ -66,7 +99,7 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 		log.Warn("everybody on this machine can read or change a file with secrets; chmod 600 it", "file", name)
 	}
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, control: a.control(), from: from, watch: from.Path, since: since,
-		load: func() (config.Config, error) { return loadChecked(from) }})
+		manager: manager, sockets: sockets, load: func() (config.Config, error) { return loadUnder(from, sockets) }})
 	if err != nil {
 		return lockedRemedy(err, cfg, remedyServe)
 	}

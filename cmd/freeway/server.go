@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"sync"
@@ -41,6 +40,8 @@ type serverOptions struct {
 	watch   string                                                 // the file to watch; "": none
 	since   string                                                 // its fingerprint before it was loaded
 	demo    bool
+	manager manager    // who runs the server as a service
+	sockets *inherited // listening sockets that came from there
 
 	direct func(ctx context.Context, network, addr string) (net.Conn, error) // how judges are reached without a proxy; nil: as usual
 }
@@ -63,17 +64,19 @@ type server struct {
 	scraper *scraper.Scraper
 	checker *checker.Checker
 	gateway *gateway.Gateway
-	admin   net.Listener
+	admin   *door                   // the one of doors that leads to the admin API
+	doors   map[string]*door        // by doorsOf
 	api     atomic.Pointer[api.API] // replaced when a reload changes how it is guarded
 	tokens  []access.Token          // of api; protected by mu once the server runs
 	logins  *access.Sessions
-	hub     *api.Hub                // what the pool tells, for those who watch
-	compat  map[string]net.Listener // of the drop-in APIs, by name
+	hub     *api.Hub // what the pool tells, for those who watch
 	web     *web.Dashboard
 	last    atomic.Pointer[web.ReloadResult] // of reload; nil: there was none
 
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
 	stopping atomic.Bool
+	hurried  chan struct{} // closed by hurry
+	hurry    func()        // makes the stop go on at once; may be called at any time, from anywhere
 
 	mu  sync.Mutex // protects cfg; held during a reload
 	cfg config.Config
@@ -84,7 +87,10 @@ type server struct {
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
 	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
-	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI, s.openCompat} {
+	s.prepareDoors()
+	s.prepareHurry()
+	s.metrics.inForce(0)
+	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI, s.openDoors} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.abandon(ctx))
 		}
@@ -220,7 +226,7 @@ func (s *server) openGateway(context.Context) (err error) {
 		picker = auditPicker{s.pool, s.audit}
 	}
 	s.gateway, err = gateway.Open(s.cfg.Gateway, gateway.Env{Picker: picker, Dialer: s.dialer,
-		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry})
+		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen})
 	if err != nil {
 		return err
 	}
@@ -239,12 +245,12 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
 		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub}
 	if s.opt.load != nil {
-		env.Reload = func(context.Context) error { return s.reload() }
+		env.Reload = func(context.Context) (api.ReloadReport, error) { return s.reloadAndTell() }
 	}
 	return api.Open(cfg.Admin, tokens, env)
 }
 
-// openAPI binds the admin listener.
+// openAPI makes the admin API.
 func (s *server) openAPI(context.Context) (err error) {
 	if s.tokens, err = s.cfg.Admin.AccessTokens(); err != nil {
 		return err
@@ -254,18 +260,17 @@ func (s *server) openAPI(context.Context) (err error) {
 		return err
 	}
 	s.api.Store(a)
-	if s.admin, err = net.Listen("tcp", s.cfg.Admin.Listen); err != nil {
-		return fmt.Errorf("admin: %w", err)
-	}
 	return nil
 }
 
 // noteOwn remembers where we listen.
 func (s *server) noteOwn() {
 	var own []netip.AddrPort
-	all := append(s.gateway.Addrs(), s.admin.Addr())
-	for _, l := range s.compat {
-		all = append(all, l.Addr())
+	all := s.gateway.Addrs()
+	for _, d := range s.doors {
+		if a := d.Addr(); a != nil {
+			all = append(all, a)
+		}
 	}
 	for _, a := range all {
 		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
@@ -282,10 +287,6 @@ func (s *server) current() config.Config {
 	return s.cfg
 }
 
-// readinessGrace is how long a server in reach of others goes on after it has
-// said that it is not ready, so that those who send traffic can notice.
-const readinessGrace = time.Second
-
 // run serves until ctx ends and then stops in order: not ready, no more
 // scraping and checking, the gateway drains, the admin API ends, the pool is
 // saved. The caller closes the store with close.
@@ -298,43 +299,22 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	work = append(work, part{"dashboard", s.web.Run})
-	keep := []part{{"pool", s.pool.Run}}
+	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}}
 	if s.audit != nil {
 		keep = append(keep, part{"audit", s.audit.run})
 	}
-	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveAdmin}, {"compat", s.serveCompat}, {"usage", s.keepUsage}}, keep)
-}
-
-// announceStop turns /readyz to 503.
-func (s *server) announceStop() {
-	s.stopping.Store(true)
-	s.log.Info("stopping: running requests may finish", "deadline", s.current().Gateway.Drain)
-	if a, err := netip.ParseAddrPort(s.admin.Addr().String()); err == nil && !a.Addr().IsLoopback() {
-		time.Sleep(readinessGrace)
-	}
-}
-
-// serveAdmin serves the admin API until ctx ends.
-func (s *server) serveAdmin(ctx context.Context) error {
-	srv := s.api.Load().Server()
-	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.api.Load().Handler().ServeHTTP(w, r) })
-	return serveHTTP(ctx, srv, s.admin)
+	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveDoors}, {"usage", s.keepUsage}}, keep)
 }
 
 // close releases files and listeners that are still open. It is the last call.
 func (s *server) close() error {
 	var errs []error
-	if s.admin != nil {
-		if err := s.admin.Close(); !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	errs = append(errs, s.closeCompat())
+	errs = append(errs, s.closeDoors())
 	if s.audit != nil {
 		errs = append(errs, s.audit.close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}
-	return errors.Join(append(errs, s.geo.Close())...)
+	return errors.Join(append(errs, s.opt.sockets.close(), s.geo.Close())...)
 }
