@@ -28,6 +28,7 @@ type exchange struct {
 	late    []lateTry // tries that were cut short; their blame waits for what others need
 	faults  []string  // what went wrong, in order, for the client
 	leave   func()    // gives back what the user's limits hold; nil: nothing
+	traceID string    // for exemplars; "": the request is not traced
 	pace    *pacing   // its part of the user's bandwidth; nil: no limit
 
 	answered bool // something went to the client
@@ -51,6 +52,9 @@ func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain 
 	x.want = s.want(w, t, plain)
 	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
 		Session: x.want.Session.ID, Method: method, Target: t}
+	if id := c.g.env.TraceID; id != nil {
+		x.traceID = id(x.trace.ID)
+	}
 	c.g.running.Add(1)
 	c.g.hedges.request(now)
 	c.x = x
@@ -80,6 +84,7 @@ func (x *exchange) end(r *refusal) {
 	g.m.down.Add(float64(x.trace.Down))
 	x.trace.Took = g.env.Now().Sub(x.trace.At)
 	g.env.Picker.Record(x.trace)
+	g.done(x.trace)
 }
 
 // avoidPublic keeps the request away from public upstreams. It reports false
@@ -91,6 +96,7 @@ type try struct {
 	x       *exchange
 	lease   proxy.Lease
 	began   time.Time
+	pick    time.Duration // what choosing it took
 	phases  proxy.Phases
 	settled bool  // it was reported
 	full    bool  // it has all the time that is configured
@@ -106,15 +112,20 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	if x.stuck || len(x.trace.Attempts)+x.pending >= x.most {
 		return nil, x.noMore(ctx)
 	}
+	asked := time.Now()
 	lease, err := x.pick(ctx)
+	now := time.Now()
+	x.c.g.m.took(phasePick, now.Sub(asked), x.traceID)
 	switch {
 	case err == nil:
 		t := x.newTry()
-		*t = try{x: x, lease: lease, began: time.Now(), full: x.mustDo(0)}
+		*t = try{x: x, lease: lease, began: now, pick: now.Sub(asked), full: x.mustDo(0)}
 		return t, nil
 	case errors.Is(err, proxy.ErrNone) && len(x.trace.Attempts) > 0:
+		x.trace.Missed = now.Sub(asked)
 		return nil, x.exhausted()
 	}
+	x.trace.Missed = now.Sub(asked)
 	if r := x.overdue(ctx); r != nil {
 		return nil, r
 	}
@@ -195,7 +206,10 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 		}
 	}
 	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
-		Why: t.lease.Why, Stage: stage, Class: class, Status: status, Took: time.Since(t.began)})
+		Why: t.lease.Why, Stage: stage, Class: class, Status: status, At: t.began, Pick: t.pick, Phases: t.phases, Took: time.Since(t.began)})
+	if class == proxy.OK || class == proxy.Banned {
+		x.c.g.m.phases(t.phases, x.traceID)
+	}
 	if class == proxy.Banned {
 		x.c.g.m.bans.Inc()
 	}

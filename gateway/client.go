@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"freeway/internal/http1"
+	"freeway/proxy"
 )
 
 const (
@@ -148,13 +149,14 @@ func (c *client) refuseHead(err error) {
 
 // answerBare sends a refusal for which there is no request, then closes.
 func (c *client) answerBare(r *refusal) {
-	_ = c.write(r.appendTo(nil, newID(), false, false))
+	id := newID()
+	c.turnAway(id, "", proxy.Target{}, r.code, r.httpStatus())
+	_ = c.write(r.appendTo(nil, id, false, false))
 	c.linger()
 }
 
 // refuseExcess answers the first request of a connection over the limit.
 func (c *client) refuseExcess() {
-	c.g.m.refused.WithLabelValues(codeOverload).Inc()
 	c.answerBare(&refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second})
 }
 

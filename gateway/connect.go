@@ -65,8 +65,9 @@ func bodiless(q *http1.Request) bool {
 // refuseRequest answers with a refusal. It keeps the connection when may is
 // true and the client wants that.
 func (c *client) refuseRequest(q *http1.Request, r *refusal, may bool) bool {
-	c.g.m.refused.WithLabelValues(r.code).Inc()
-	return c.answerRefusal(q, r, newID(), may)
+	id := newID()
+	c.turnAway(id, q.Method, askedFor(q), r.code, r.httpStatus())
+	return c.answerRefusal(q, r, id, may)
 }
 
 // answerRefusal writes a refusal under the id of its trace and reports whether the

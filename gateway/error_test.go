@@ -205,6 +205,7 @@ func TestMetricsStayFew(t *testing.T) {
 	}
 	r.ask("http://0.example/", "user0-tag-t0-session-s0:", "")
 	r.ask("http://0.example/", "user0-x:", "")
+	r.p.trace(t, 1) // both uses are counted
 	before := series()
 	for i := range 50 {
 		n := strconv.Itoa(i)

@@ -66,6 +66,9 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 		defer unwatch()
 	}
 	t, p, r := x.fetch(all, timed, o)
+	if r == nil {
+		x.answering()
+	}
 	if p != nil && p.head.Status == 101 {
 		unwatch()
 		return false, x.switchOver(ctx, t, p, o)

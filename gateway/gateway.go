@@ -37,6 +37,14 @@ type Env struct {
 	Now     func() time.Time            // nil: time.Now
 	Memory  func() (used, limit uint64) // bytes; nil: those of the runtime, whose limit is GOMEMLIMIT
 
+	// Done is told of every request at its end, also of those that were refused
+	// before anybody knew what they want: such a one may lack user, method and
+	// target. It must not block. nil: nobody.
+	Done func(proxy.Trace)
+	// TraceID names the trace that a request will be found under, "" when it is
+	// not traced; metrics carry it as exemplar. nil: nothing is traced.
+	TraceID func(request string) string
+
 	Listen func(addr string) (net.Listener, error) // opens an address of the configuration; nil: the function Listen
 }
 

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"freeway/internal/http1"
+	"freeway/proxy"
 )
 
 const (
@@ -81,7 +82,10 @@ func (u *unread) Read(p []byte) (int, error) { return u.r.Read(p) }
 // the same request comes in HTTP/1.1.
 func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil && r.Method != "CONNECT" { // its :scheme is https
-		c.refuseStream(w, refusef(codeBadRequest, "only http:// here; https needs CONNECT"))
+		refused := refusef(codeBadRequest, "only http:// here; https needs CONNECT")
+		id := newID()
+		c.turnAway(id, r.Method, proxy.Target{}, refused.code, refused.httpStatus())
+		c.refuseStream(w, refused, id)
 		return
 	}
 	s, upload, download := newStream(c.raw)
@@ -94,7 +98,8 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 	}()
 	given, whole := giveStream(w, download, r.Method)
 	if !given && r.Context().Err() == nil {
-		c.refuseStream(w, refusef(codeInternal, "the request ended without an answer"))
+		c.g.m.refused.WithLabelValues(codeInternal).Inc()
+		c.refuseStream(w, refusef(codeInternal, "the request ended without an answer"), newID())
 		whole = true
 	}
 	s.over.Store(true)
@@ -107,11 +112,10 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 }
 
 // refuseStream answers a stream that nothing else answers.
-func (c *client) refuseStream(w http.ResponseWriter, r *refusal) {
-	c.g.m.refused.WithLabelValues(r.code).Inc()
+func (c *client) refuseStream(w http.ResponseWriter, r *refusal, id string) {
 	w.Header().Set("Freeway-Error", r.code)
 	w.Header().Set("Proxy-Status", "freeway; error="+answers[r.code].error+"; details="+strconv.Quote(r.code))
-	w.Header().Set("Freeway-Request-Id", newID())
+	w.Header().Set("Freeway-Request-Id", id)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(r.httpStatus())
 	_, _ = io.WriteString(w, r.msg+"\n")

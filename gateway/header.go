@@ -22,14 +22,16 @@ func normal(buf []byte, name string) []byte {
 }
 
 // forProxies reports whether a request field is for the gateway or tells about
-// the client, in any spelling, and so never reaches an upstream.
+// the client, in any spelling, and so never reaches an upstream. Those of tracing
+// do: they would join what one client asks for through different exits.
 func forProxies(name string) bool {
 	var buf [32]byte
 	switch n := string(normal(buf[:], name)); n {
-	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded", "x-real-ip":
+	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded", "x-real-ip",
+		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "sentry-trace", "x-cloud-trace-context", "x-amzn-trace-id":
 		return true
 	default:
-		return strings.HasPrefix(n, "proxy-") || strings.HasPrefix(n, "x-forwarded") || strings.HasPrefix(n, "freeway-")
+		return strings.HasPrefix(n, "proxy-") || strings.HasPrefix(n, "x-forwarded") || strings.HasPrefix(n, "freeway-") || strings.HasPrefix(n, "x-b3-")
 	}
 }
 

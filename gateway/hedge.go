@@ -118,11 +118,13 @@ func (h *hedge) run(ctx context.Context) {
 	if e.Traits.ExitIP.IsValid() {
 		h.want.AvoidExits = append(slices.Clip(h.want.AvoidExits), e.Traits.ExitIP)
 	}
+	asked := time.Now()
 	lease, err := g.env.Picker.Pick(ctx, h.want)
 	if err != nil {
 		return
 	}
-	t := &try{x: x, lease: lease, began: time.Now(), full: h.full}
+	now := time.Now()
+	t := &try{x: x, lease: lease, began: now, pick: now.Sub(asked), full: h.full}
 	if t.lease.Why = "hedge: " + lease.Why; x.metered(t) {
 		lease.Close()
 		return

@@ -25,6 +25,7 @@ type metrics struct {
 	hedges       prometheus.Counter
 	hedgesWon    prometheus.Counter
 	up, down     prometheus.Counter // bytes, as the client sees it
+	seconds      [phaseCount]prometheus.Observer
 }
 
 // newMetrics registers with r; nil registers nowhere.
@@ -38,7 +39,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	bytes := vector("bytes_total", "Payload bytes.", "direction")
 	requests := vector("requests_total", "Requests of clients.", "protocol")
-	return &metrics{
+	m := &metrics{
 		connections:  counter("connections_total", "Connections of clients."),
 		acceptErrors: counter("accept_errors_total", "Failed accepts; the listener goes on."),
 		panics:       counter("panics_total", "Connections that ended in a panic."),
@@ -54,6 +55,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		up:           bytes.WithLabelValues("up"),
 		down:         bytes.WithLabelValues("down"),
 	}
+	m.seconds = newPhases(f)
+	return m
 }
 
 // attempt is the counter of uses of upstreams of a protocol that ended so. The

@@ -78,9 +78,8 @@ func (c *client) newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusa
 	}
 	o := outgoings.Get().(*outgoing)
 	o.q, o.authority = q, q.Target[len(httpPrefix):]
-	if i := strings.IndexAny(o.authority, "/?"); i >= 0 {
-		o.authority, o.path = o.authority[:i], o.authority[i:]
-	}
+	o.authority = authorityOf(o.authority)
+	o.path = q.Target[len(httpPrefix)+len(o.authority):]
 	if o.bare = o.path == ""; o.bare || o.path[0] == '?' {
 		o.path = "/" + o.path
 	}
@@ -89,6 +88,14 @@ func (c *client) newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusa
 		return nil, t, r
 	}
 	return o, t, o.readHead()
+}
+
+// authorityOf cuts what follows http:// where the path or the query begins.
+func authorityOf(s string) string {
+	if i := strings.IndexAny(s, "/?"); i >= 0 {
+		return s[:i]
+	}
+	return s
 }
 
 // oneAuthority refuses user information and brackets or colons that readers

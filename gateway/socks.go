@@ -18,7 +18,7 @@ func (c *client) serveSOCKS(ctx context.Context, version byte) {
 	c.g.m.requests.WithLabelValues("socks" + strconv.Itoa(int(version))).Inc()
 	_ = c.raw.SetWriteDeadline(time.Now().Add(headTime))
 	if c.excess {
-		c.g.m.refused.WithLabelValues(codeOverload).Inc()
+		c.turnAwaySOCKS(version, socks.Addr{}, codeOverload, socks.GeneralFailure)
 		c.refuseExcessSOCKS(version)
 		return
 	}
@@ -35,11 +35,14 @@ func (c *client) serveSOCKS(ctx context.Context, version byte) {
 	q, err := socks.ReadRequest5(c.r)
 	switch {
 	case errors.Is(err, socks.ErrAddressType):
+		c.turnAwaySOCKS(5, socks.Addr{}, codeBadRequest, socks.AddressNotSupported)
 		c.reply5(socks.AddressNotSupported)
 	case errors.Is(err, socks.ErrProtocol):
+		c.turnAwaySOCKS(5, socks.Addr{}, codeBadRequest, socks.GeneralFailure)
 		c.reply5(socks.GeneralFailure)
 	case err != nil: // it went away, or was too slow
 	case q.Command != socks.CmdConnect:
+		c.turnAwaySOCKS(5, q.Addr, codeBadRequest, socks.CommandNotSupported)
 		c.reply5(socks.CommandNotSupported)
 	default:
 		c.connectSOCKS(ctx, s, w, "SOCKS5", q.Addr, c.reply5)
@@ -88,6 +91,9 @@ func (c *client) greet5(s *settings) (who, bool) {
 	}
 	if bytes.IndexByte(methods, socks.UserPass) < 0 {
 		w, r := c.authorize(s, login{}, "")
+		if r != nil {
+			c.turnAwaySOCKS(5, socks.Addr{}, r.code, socks.NotAllowed)
+		}
 		if r != nil || bytes.IndexByte(methods, socks.NoAuth) < 0 {
 			_ = socks.WriteMethod5(c.conn, socks.NoAcceptable)
 			return who{}, false
@@ -106,7 +112,7 @@ func (c *client) greet5(s *settings) (who, bool) {
 	}
 	w, r := c.authorize(s, login{user: user, password: password, given: true}, "")
 	if r != nil {
-		c.g.m.refused.WithLabelValues(r.code).Inc()
+		c.turnAwaySOCKS(5, socks.Addr{}, r.code, answers[r.code].reply)
 	}
 	return w, socks.WriteLogin5(c.conn, r == nil) == nil && r == nil
 }
@@ -126,9 +132,10 @@ func (c *client) serveSOCKS4(ctx context.Context) {
 	w, r := c.authorize(s, login{user: q.User, given: q.User != "", nopass: true}, "")
 	switch {
 	case r != nil:
-		c.g.m.refused.WithLabelValues(r.code).Inc()
+		c.turnAwaySOCKS(4, q.Addr, r.code, answers[r.code].reply)
 		_ = socks.WriteReply4(c.conn, socks.BadIdent)
 	case q.Command != socks.CmdConnect:
+		c.turnAwaySOCKS(4, q.Addr, codeBadRequest, socks.CommandNotSupported)
 		c.reply4(socks.CommandNotSupported)
 	default:
 		c.connectSOCKS(ctx, s, w, "SOCKS4", q.Addr, c.reply4)
@@ -141,7 +148,7 @@ func (c *client) serveSOCKS4(ctx context.Context) {
 func (c *client) connectSOCKS(ctx context.Context, s *settings, w who, method string, addr socks.Addr, reply func(socks.Reply)) {
 	t, err := proxy.ParseTarget(addr.String(), 0)
 	if err != nil {
-		c.g.m.refused.WithLabelValues(codeBadRequest).Inc()
+		c.turnAway(newID(), method, proxy.Target{}, codeBadRequest, int(socks.GeneralFailure))
 		reply(socks.GeneralFailure)
 		c.linger()
 		return

@@ -39,6 +39,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 		return
 	}
 	x.answered = true
+	x.answering()
 	if err := succeed(t); err != nil {
 		_ = up.Close()
 		t.close()

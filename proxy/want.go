@@ -116,6 +116,9 @@ type Attempt struct {
 	Stage    Stage
 	Class    Class
 	Status   int
+	At       time.Time     // when it began, once the upstream was chosen
+	Pick     time.Duration // what choosing it took, before At
+	Phases   Phases        // as far as they were measured
 	Took     time.Duration
 }
 
@@ -130,9 +133,11 @@ type Trace struct {
 	Method   string // HTTP method, or "SOCKS4", "SOCKS5"
 	Target   Target
 	Attempts []Attempt
-	Status   int    // what the client was answered: HTTP status or SOCKS reply
-	Code     string // Freeway-Error code; "" when the target's answer was passed on
-	Up, Down int64  // payload bytes from and to the client
+	Status   int           // what the client was answered: HTTP status or SOCKS reply
+	Code     string        // Freeway-Error code; "" when the target's answer was passed on
+	Up, Down int64         // payload bytes from and to the client
+	Missed   time.Duration // what the last choice took when it found no upstream
+	Answer   time.Duration // from At until the answer began, or the tunnel was up; 0: neither
 	Took     time.Duration
 }
 
