@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"freeway/internal/access"
 	"freeway/pool"
 	"freeway/proxy"
 	"freeway/scraper"
@@ -128,6 +129,7 @@ func (d *Dashboard) routes() {
 // frame is what every page has around its own data.
 type frame struct {
 	Title, Path string
+	Role        string // of who looks, "" as long as nobody logged in; what that may not do is not shown
 	Env         Env
 	Data        any
 }
@@ -140,12 +142,15 @@ func (d *Dashboard) page(pattern, name, title string, data maker) {
 	d.mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
 		v, err := data(r)
 		if err != nil {
-			d.show(w, http.StatusUnprocessableEntity, "problem.html", frame{title, r.URL.Path, d.env, err.Error()})
+			d.show(w, http.StatusUnprocessableEntity, "problem.html", frame{title, r.URL.Path, role(r), d.env, err.Error()})
 			return
 		}
-		d.show(w, http.StatusOK, name, frame{title, r.URL.Path, d.env, v})
+		d.show(w, http.StatusOK, name, frame{title, r.URL.Path, role(r), d.env, v})
 	})
 }
+
+// role is the role of who asks.
+func role(r *http.Request) string { return access.From(r.Context()).Role.String() }
 
 // part serves a piece of a page, for htmx.
 func (d *Dashboard) part(pattern, name string, data maker) {
