@@ -94,7 +94,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	mux.MethodNotAllowed(methodNotAllowed)
 	a.doc = func() ([]byte, error) { return json.MarshalIndent(h.OpenAPI(), "", "  ") }
 	a.handler = access.Guard(access.Config{
-		Tokens: tokens, Hosts: cfg.Hosts, Open: []string{"/livez", "/readyz", access.LoginPath, "/static/style.css", "/static/favicon.svg"}, Deny: deny, Sessions: env.Sessions,
+		Tokens: tokens, Clients: cfg.TLS.access(), Hosts: cfg.Hosts, Open: []string{"/livez", "/readyz", access.LoginPath, "/static/style.css", "/static/favicon.svg"}, Deny: deny, Sessions: env.Sessions,
 	}, mux)
 	return a, nil
 }

@@ -17,6 +17,7 @@ type Config struct {
 	Token     proxy.Secret `yaml:"token"`      // what clients send as a bearer token; empty: nobody is asked for one
 	TokenFile string       `yaml:"token_file"` // a file that holds the token, read at start; instead of Token
 	Tokens    []Token      `yaml:"tokens"`     // more tokens, each with a role; Token and TokenFile are those of an admin
+	TLS       TLS          `yaml:"tls"`        // makes the listener HTTPS, and certificates of clients credentials
 	Pprof     bool         `yaml:"pprof"`      // serve /debug/pprof; default false
 	Hosts     []string     `yaml:"hosts"`      // names, without port, under which browsers may reach the listener besides IP addresses and localhost
 }
@@ -47,8 +48,13 @@ func (c Config) Validate() error {
 		}
 		names[t.Name] = true
 	}
-	if err == nil && !isLoopback(host) && c.Token.IsZero() && c.TokenFile == "" && len(c.Tokens) == 0 {
+	if err == nil && !isLoopback(host) && c.Token.IsZero() && c.TokenFile == "" && len(c.Tokens) == 0 && len(c.TLS.Clients) == 0 {
 		errs = append(errs, fmt.Errorf("listen: %s is not a loopback address, and without a token everybody who reaches it could change the pool; set admin.token_file or listen on 127.0.0.1", c.Listen))
+	}
+	if err := c.TLS.validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			errs = append(errs, errors.New("tls."+line))
+		}
 	}
 	for i, h := range c.Hosts {
 		if _, err := proxy.ParseTarget(h, 80); err != nil {

@@ -84,7 +84,9 @@ func deny(w http.ResponseWriter, _ *http.Request, why access.Denial) {
 	case access.BadToken:
 		writeProblem(w, http.StatusUnauthorized, "the token is none of admin.token and admin.tokens")
 	case access.TooFew:
-		writeProblem(w, http.StatusForbidden, "the role of this token is not enough for that")
+		writeProblem(w, http.StatusForbidden, "the role of this token, or certificate, is not enough for that")
+	case access.NoRole:
+		writeProblem(w, http.StatusForbidden, "no name in this certificate is one of admin.tls.clients")
 	case access.TooMany:
 		w.Header().Set("Retry-After", "60")
 		writeProblem(w, http.StatusTooManyRequests, "too many wrong tokens came from this address; wait a minute")

@@ -41,13 +41,6 @@ type Listener struct {
 	Options string `yaml:"options"` // as in a user name, without the name: country-us-session-a1
 }
 
-// TLS is the listener inside TLS.
-type TLS struct {
-	Listen string `yaml:"listen"` // host:port; "" for none
-	Cert   string `yaml:"cert"`   // PEM file, leaf first; read again when it changes
-	Key    string `yaml:"key"`    // PEM file
-}
-
 // User is somebody who may come in.
 type User struct {
 	Name         string        `yaml:"name"`          // without options; the longest configured name wins

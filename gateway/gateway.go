@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"freeway/dial"
+	"freeway/internal/certs"
 	"freeway/proxy"
 )
 
@@ -46,6 +46,7 @@ type Env struct {
 	TraceID func(request string) string
 
 	Listen func(addr string) (net.Listener, error) // opens an address of the configuration; nil: the function Listen
+	Certs  *certs.Keeper                           // what the TLS listener serves, told of changes by the caller; nil: the files of Config.TLS
 }
 
 // Gateway serves clients. Make one with Open, then Listen, then Run.
@@ -74,9 +75,8 @@ type Gateway struct {
 
 	wg sync.WaitGroup // accept loops and clients
 
-	applying sync.Mutex  // held by Apply and Listen; protects the two fields below
-	certs    *tls.Config // of the TLS listener
-	certsOf  TLS         // what they were loaded from, without the address
+	applying sync.Mutex    // held by Apply and Listen; protects the field below
+	certs    *certs.Keeper // of the TLS listener, where Env has none
 
 	mu        sync.Mutex      // protects the fields below
 	base      context.Context // of connections; nil: Run was not called

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -75,24 +74,6 @@ func (s *settings) offers(secure *tls.Config) []offer {
 		add(s.cfg.TLS.Listen, Options{}, secure)
 	}
 	return out
-}
-
-// secure loads the certificates of the settings. Those that are in use stay, if
-// nothing about them has changed.
-func (g *Gateway) secure(s *settings) (*tls.Config, error) {
-	if s.cfg.TLS.Listen == "" {
-		return nil, nil
-	}
-	cfg := s.cfg.TLS
-	cfg.Listen = "" // it may move
-	if g.certs != nil && reflect.DeepEqual(cfg, g.certsOf) {
-		return g.certs, nil
-	}
-	conf, err := serverTLS(cfg)
-	if err == nil {
-		g.certs, g.certsOf = conf, cfg
-	}
-	return conf, err
 }
 
 // Listen binds the configured listeners, all or none.

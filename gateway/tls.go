@@ -2,72 +2,87 @@ package gateway
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"os"
-	"sync"
-	"time"
+	"strings"
+
+	"freeway/internal/certs"
 )
 
-// certFiles serves a certificate from two files and reads them again when one
-// of them has changed. A pair that does not load leaves the old one in place.
-type certFiles struct {
-	cert, key string
-
-	mu    sync.Mutex // protects the fields below
-	pair  *tls.Certificate
-	state [2]fileState // as last read, good or bad
-	next  time.Time    // not looked at before
+// TLS is the listener inside TLS. Its files are followed; what they hold is for
+// new connections.
+type TLS struct {
+	Listen       string       `yaml:"listen"`       // host:port; "" for none
+	Cert         string       `yaml:"cert"`         // PEM file, leaf first; for names that no other has
+	Key          string       `yaml:"key"`          // PEM file
+	Certificates []certs.Pair `yaml:"certificates"` // more, chosen by the name that a client asks for
+	ACME         certs.ACME   `yaml:"acme"`         // certificates that are fetched; needs Env.Certs
 }
 
-type fileState struct {
-	size int64
-	mod  time.Time
+// Certs is what the listener serves.
+func (t TLS) Certs() certs.Config {
+	if t.Listen == "" {
+		return certs.Config{}
+	}
+	return certs.Config{Pairs: certs.Pairs(t.Cert, t.Key, t.Certificates), ACME: t.ACME}
 }
 
-const certEvery = time.Second // how often the files are looked at, at most
+// validate checks all but the address.
+func (t TLS) validate(fail failFunc) {
+	if t.Listen == "" {
+		if t.Cert != "" || t.Key != "" || len(t.Certificates) > 0 || t.ACME.On() {
+			fail("tls.listen: a certificate is given but no address to listen on")
+		}
+		return
+	}
+	if t.Cert == "" && t.Key == "" && len(t.Certificates) == 0 && !t.ACME.On() {
+		fail("tls.cert: cert and key are both needed, or acme")
+	}
+	for line := range strings.SplitSeq(text(certs.ValidatePairs(t.Cert, t.Key, t.Certificates)), "\n") {
+		if line != "" {
+			fail("tls.%s", line)
+		}
+	}
+	for line := range strings.SplitSeq(text(t.ACME.Validate()), "\n") {
+		if line != "" {
+			fail("tls.acme.%s", line)
+		}
+	}
+}
 
-// serverTLS loads the pair once and follows its files. Whoever offers HTTP/1.1 as
-// well gets that: net/http offers HTTP/2 to every proxy inside TLS, and cannot
-// speak it there.
-func serverTLS(cfg TLS) (*tls.Config, error) {
-	f := &certFiles{cert: cfg.Cert, key: cfg.Key}
-	if err := f.load(); err != nil {
+// text is what an error says, "" for none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// secure returns the settings of the listener inside TLS, nil when there is
+// none. Without Env.Certs the files are looked at when clients come. The caller
+// holds applying.
+func (g *Gateway) secure(s *settings) (*tls.Config, error) {
+	if s.cfg.TLS.Listen == "" {
+		return nil, nil
+	}
+	if g.env.Certs != nil {
+		return g.serverTLS(g.env.Certs), nil
+	}
+	if s.cfg.TLS.ACME.On() {
+		return nil, errors.New("tls.acme: there is nobody to fetch certificates")
+	}
+	var err error
+	if g.certs == nil {
+		g.certs, err = certs.Open(s.cfg.TLS.Certs(), certs.Env{Listener: "gateway", Log: g.env.Log, Now: g.env.Now})
+	} else {
+		err = g.certs.Apply(s.cfg.TLS.Certs())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1", h2Name},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.current(time.Now()), nil }}, nil
+	return g.serverTLS(g.certs), nil
 }
 
-// stat tells the files apart from what was read; a missing one is the zero state.
-func (f *certFiles) stat() (s [2]fileState) {
-	for i, name := range []string{f.cert, f.key} {
-		if info, err := os.Stat(name); err == nil {
-			s[i] = fileState{info.Size(), info.ModTime()}
-		}
-	}
-	return s
-}
-
-// load reads the pair; the caller holds mu, or nobody else knows f yet.
-func (f *certFiles) load() error {
-	f.state = f.stat()
-	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-	if err != nil {
-		return err
-	}
-	f.pair = &pair
-	return nil
-}
-
-// current returns the pair to serve now.
-func (f *certFiles) current(now time.Time) *tls.Certificate {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if now.After(f.next) {
-		f.next = now.Add(certEvery)
-		if f.stat() != f.state {
-			_ = f.load() // a pair in the middle of being replaced loads the next time
-		}
-	}
-	return f.pair
-}
+// serverTLS offers both versions. Whoever offers HTTP/1.1 as well gets that:
+// net/http offers HTTP/2 to every proxy inside TLS, and cannot speak it there.
+func (g *Gateway) serverTLS(k *certs.Keeper) *tls.Config { return k.Server("http/1.1", h2Name) }

@@ -55,16 +55,10 @@ func (c Config) validateListeners(fail failFunc) {
 			fail("%s.options: %w", key, err)
 		}
 	}
-	if c.TLS.Listen == "" {
-		if c.TLS.Cert != "" || c.TLS.Key != "" {
-			fail("tls.listen: a certificate is given but no address to listen on")
-		}
-		return
+	if c.TLS.Listen != "" {
+		one("tls.listen", c.TLS.Listen)
 	}
-	one("tls.listen", c.TLS.Listen)
-	if c.TLS.Cert == "" || c.TLS.Key == "" {
-		fail("tls.cert: cert and key are both needed")
-	}
+	c.TLS.validate(fail)
 }
 
 // checkListen reports whether an address is reachable from this machine only.
