@@ -136,7 +136,7 @@ func startDemo(ctx context.Context, f demoFlags, log *slog.Logger) (d *demo, err
 	if err = cfg.Validate(); err != nil {
 		return d, usageError{err}
 	}
-	opt := serverOptions{log: log, control: loopback.Control, demo: true, direct: judgesOf(d.lab)}
+	opt := serverOptions{log: log, control: loopback.Control, demo: true, direct: judgesOf(d.lab), place: demoPlace}
 	d.server, err = openServer(ctx, cfg, opt)
 	if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "listen" && !(f.ownGateway && f.ownAPI) {
 		if !f.ownGateway {

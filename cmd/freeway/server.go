@@ -44,6 +44,7 @@ type serverOptions struct {
 	sockets *inherited // listening sockets that came from there
 
 	direct func(ctx context.Context, network, addr string) (net.Conn, error) // how judges are reached without a proxy; nil: as usual
+	place  func(exit netip.Addr) (country string, asn uint32, org string)    // nil: the table of places
 }
 
 // server is the whole of Freeway, wired: the only place where its parts meet.
@@ -153,6 +154,9 @@ func (s *server) openPool(ctx context.Context) error {
 		s.log.Warn("store", "warning", w)
 	}
 	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish, Geo: s.geo.Lookup}
+	if s.opt.place != nil {
+		env.Geo = s.opt.place
+	}
 	s.pool, err = pool.Open(ctx, poolConfig(s.cfg), env)
 	return err
 }
