@@ -4,55 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
 
 	bolt "go.etcd.io/bbolt"
 )
-
-// snapshot writes PATH.bak, from which a broken store is restored. saving is
-// held.
-func (s *Store) snapshot() error {
-	if !s.changed {
-		return nil
-	}
-	err := writeFile(s.path+".bak", func(w io.Writer) error {
-		return s.view(func(tx *bolt.Tx) error {
-			_, err := tx.WriteTo(w)
-			return err
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	s.changed, s.backedUp = false, s.opt.Now()
-	return nil
-}
-
-// Backup writes a copy of the store to w. The copy is made in a temporary file
-// first, so that a slow w does not keep old pages of the store alive.
-func (s *Store) Backup(w io.Writer) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".backup-*")
-	if err != nil { // perhaps the folder cannot be written
-		if tmp, err = os.CreateTemp("", "freeway-backup-*"); err != nil {
-			return err
-		}
-	}
-	defer func() { err = errors.Join(err, tmp.Close(), os.Remove(tmp.Name())) }()
-	err = s.view(func(tx *bolt.Tx) error {
-		_, err := tx.WriteTo(tmp)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("backup: %w", err)
-	}
-	if _, err := tmp.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	_, err = io.Copy(w, tmp)
-	return err
-}
 
 // Compact writes a copy of the store without free space to path, which must
 // not exist.
@@ -106,7 +61,13 @@ func (s *Store) Check(ctx context.Context) error {
 			}
 			return ctx.Err()
 		})
-		return errors.Join(append(errs, err)...)
+		docs := tx.Bucket(bucketDocs).ForEach(func(k, v []byte) error {
+			if _, ok := s.openDoc(k, v); !ok {
+				note(fmt.Errorf("%w: checksum of the document %q", ErrCorrupt, k))
+			}
+			return nil
+		})
+		return errors.Join(append(errs, err, docs)...)
 	})
 }
 

@@ -21,14 +21,24 @@
 // # Damage
 //
 // bbolt maps the file into memory and trusts it. Before it may do so, verify
-// reads the whole file and checks every pointer in it; a file that fails is
-// renamed, the last snapshot takes its place, and the program starts. After a
-// write that failed the store is read-only until the file was closed, verified
-// and opened again: what such a write leaves in memory cannot be relied on.
+// reads the whole file and checks every pointer in it. A file that fails is
+// renamed; what it held before its latest transaction takes its place if that
+// is whole, else the latest snapshot that is, and the program starts. A fault
+// in reading the file later, when the disk cannot read it, is an error.
+//
+// # Writes that fail
+//
+// After a write that failed the store is read-only: what such a write leaves
+// in memory cannot be relied on. When it failed for want of room, the file is
+// closed, verified and opened again as soon as there is room. After any other
+// error, above all that of a sync, the kernel may take pages for written that
+// are not, so all is copied to a new file first, in growing pauses.
 //
 // # Beside the file
 //
-// PATH.pid is locked by the process that writes and names it. PATH.bak is a
-// snapshot, made when the store is closed and once a day. PATH.corrupt-TIME is
-// what was put aside, and PATH.vN.bak the copy from before a migration.
+// PATH.pid is locked by the process that writes and names it. PATH.bak,
+// PATH.bak.1 and so on are snapshots, the latest first, made when the store is
+// closed and every few hours; each was verified before it drove out the oldest.
+// PATH.corrupt-TIME is what was put aside, PATH.replaced-TIME what a restore
+// replaced, and PATH.vN.bak the copy from before a migration.
 package store

@@ -26,8 +26,6 @@ const (
 	// them that is 1 KB for each verdict.
 	maxLog   = 32 << 20
 	foldTime = 5 * time.Minute
-	// backupTime is how old the snapshot may get.
-	backupTime = 24 * time.Hour
 	// fill is how full pages are made: keys come sorted, and records grow little.
 	fill = 0.8
 )
@@ -54,10 +52,11 @@ func (s *Store) Save(ctx context.Context, b proxy.Batch) error {
 		s.fail(err)
 		return fmt.Errorf("save: %w: %w", ErrReadOnly, err)
 	}
-	s.changed = true
-	if now := s.opt.Now(); now.Sub(s.backedUp) > backupTime {
+	s.changed, s.pause = true, 0
+	if s.opt.Now().Sub(s.backedUp) > s.opt.BackupEvery {
+		s.backedUp = s.opt.Now() // one that fails is not tried at every Save
 		if err := s.snapshot(); err != nil {
-			s.opt.Log.Warn("the daily snapshot of the store cannot be written", "error", err)
+			s.opt.Log.Error("the snapshot of the store cannot be made; the one before is kept", "path", s.path, "error", err)
 		}
 	}
 	return nil
@@ -131,7 +130,7 @@ func putDocs(tx *bolt.Tx, docs map[string][]byte) error {
 		if docs[name] == nil {
 			err = b.Delete([]byte(name))
 		} else {
-			err = b.Put([]byte(name), docs[name])
+			err = b.Put([]byte(name), sealDoc(name, docs[name]))
 		}
 		if err != nil {
 			return fmt.Errorf("document %q: %w", name, err)
@@ -147,5 +146,5 @@ func (s *Store) update(f func(*bolt.Tx) error) error {
 	if s.db == nil {
 		return errClosed
 	}
-	return guard(func() error { return s.db.Update(f) })
+	return s.run(func() error { return s.db.Update(f) })
 }

@@ -7,8 +7,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// version is the format of the file that this code writes.
-const version = 1
+// version is the format of the file that this code writes. Format 1 had no
+// checksums of documents.
+const version = 2
 
 // The buckets of the file.
 var (
@@ -21,6 +22,7 @@ var (
 
 // prepare makes the buckets of a new file, or migrates an older one.
 func (s *Store) prepare(db *bolt.DB, isNew bool) error {
+	s.format, s.pending = version, 0
 	if isNew {
 		return db.Update(create)
 	}
@@ -32,13 +34,21 @@ func (s *Store) prepare(db *bolt.DB, isNew bool) error {
 		return err
 	}
 	return db.View(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketEntries, bucketDocs, bucketLog} {
-			if tx.Bucket(name) == nil {
-				return fmt.Errorf("%w: it has no bucket %q", ErrCorrupt, name)
-			}
+		if err := hasBuckets(tx); err != nil {
+			return err
 		}
 		return tx.Bucket(bucketLog).ForEach(func(_, v []byte) error { s.pending += len(v); return nil })
 	})
+}
+
+// hasBuckets returns ErrCorrupt when a bucket is missing.
+func hasBuckets(tx *bolt.Tx) error {
+	for _, name := range [][]byte{bucketEntries, bucketDocs, bucketLog} {
+		if tx.Bucket(name) == nil {
+			return fmt.Errorf("%w: it has no bucket %q", ErrCorrupt, name)
+		}
+	}
+	return nil
 }
 
 // create makes the buckets of an empty file.

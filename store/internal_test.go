@@ -18,7 +18,7 @@ import (
 )
 
 // What follows is not reachable from outside: the bytes of records, which must
-// stay readable for ever, and migrations, of which there is none yet.
+// stay readable for ever, and the steps of migrations.
 
 func FuzzKey(f *testing.F) {
 	for _, s := range []string{"http://1.2.3.4:80", "socks5://bob@[2a00::1]:1080", "https://proxy.example.com:443"} {
@@ -189,7 +189,7 @@ func TestMigrate(t *testing.T) {
 	boom := errors.New("boom")
 	put := func(err error) map[int]migration {
 		return map[int]migration{version - 1: func(tx *bolt.Tx) error {
-			return errors.Join(tx.Bucket(bucketDocs).Put([]byte("migrated"), []byte("yes")), err)
+			return errors.Join(putDocs(tx, map[string][]byte{"migrated": []byte("yes")}), err)
 		}}
 	}
 	if err := s.migrate(s.db, version-1, nil); err == nil {
@@ -216,7 +216,7 @@ func TestMigrate(t *testing.T) {
 	if err := s.migrate(s.db, version+1, nil); !errors.Is(err, ErrNewer) {
 		t.Errorf("migrate from a newer format = %v, want ErrNewer", err)
 	}
-	if _, err := os.Stat(path + ".v0.bak"); err != nil {
+	if _, err := os.Stat(path + ".v1.bak"); err != nil {
 		t.Errorf("no copy was made before: %v", err)
 	}
 }

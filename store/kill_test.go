@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/internal/baddisk"
 	"freeway/proxy"
 	"freeway/store"
 )
@@ -20,6 +21,10 @@ import (
 const childEnv = "FREEWAY_STORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if err := baddisk.Launch(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(127)
+	}
 	if arg := os.Getenv(childEnv); arg != "" {
 		os.Exit(child(arg))
 	}
@@ -30,8 +35,8 @@ func TestMain(m *testing.M) {
 // acknowledged.
 func child(arg string) int {
 	path, first, _ := strings.Cut(arg, "|")
-	if first == "limit" {
-		return limited(path)
+	if special := modes()[first]; special != nil {
+		return special(path)
 	}
 	next, err := strconv.Atoi(first)
 	if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"iter"
 
 	bolt "go.etcd.io/bbolt"
@@ -91,17 +92,48 @@ func (l *loading) chunk(tx *bolt.Tx) error {
 	return nil
 }
 
-// Docs returns all documents by name.
+// Docs returns all documents by name. Damaged ones are left out with a warning
+// in the log.
 func (s *Store) Docs(ctx context.Context) (map[string][]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := map[string][]byte{}
+	out, damaged := map[string][]byte{}, 0
 	err := s.view(func(tx *bolt.Tx) error {
 		return tx.Bucket(bucketDocs).ForEach(func(k, v []byte) error {
-			out[string(k)] = bytes.Clone(v)
+			doc, ok := s.openDoc(k, v)
+			if !ok {
+				damaged++
+				return nil
+			}
+			out[string(k)] = bytes.Clone(doc)
 			return nil
 		})
 	})
+	if damaged > 0 {
+		s.opt.Log.Warn("damaged documents in the store were left out", "documents", damaged)
+	}
 	return out, err
+}
+
+// docSum is the length of the checksum in front of a document.
+const docSum = 4
+
+// sealDoc puts a checksum of name and document in front of the document.
+func sealDoc(name string, doc []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(make([]byte, 0, docSum+len(doc)), checksum([]byte(name), doc))
+	return append(b, doc...)
+}
+
+// openDoc returns the document in a value; ok is false when it is damaged. It
+// belongs to the value.
+func (s *Store) openDoc(name, value []byte) (doc []byte, ok bool) {
+	if s.format < 2 {
+		return value, true
+	}
+	if len(value) < docSum {
+		return nil, false
+	}
+	doc = value[docSum:]
+	return doc, binary.LittleEndian.Uint32(value) == checksum(name, doc)
 }

@@ -75,6 +75,9 @@ func tryPID(path string) (*pidFile, error) {
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
+	if errors.Is(err, syscall.ENOSPC) { // the lock holds without the number
+		err = nil
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write %s: %w", pidPath(path), err), p.release())
 	}

@@ -6,34 +6,34 @@ import (
 	"io"
 	"os"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 )
 
 // stamp is how times are written into file names.
 const stamp = "20060102T150405Z"
 
-// putAside renames a broken file and puts the snapshot in its place, if there
-// is one that is whole. The lock is held.
+// putAside renames a broken file and puts the best copy in its place: what the
+// file held before its latest transaction, else a snapshot. The lock is held.
 func (s *Store) putAside(why error) error {
-	aside := s.freeName(s.path + ".corrupt-" + s.opt.Now().UTC().Format(stamp))
+	aside := freeName(s.path + ".corrupt-" + s.opt.Now().UTC().Format(stamp))
 	if err := os.Rename(s.path, aside); err != nil {
 		return fmt.Errorf("put the corrupt store aside: %w", err)
 	}
 	text := fmt.Sprintf("%s was broken (%v) and is kept as %s; ", s.path, why, aside)
-	made, err := s.restore()
-	switch {
-	case err == nil:
-		text += "the snapshot of " + made.UTC().Format(time.RFC3339) + " took its place"
-	case errors.Is(err, os.ErrNotExist):
-		text += "a new one was begun, for there is no snapshot"
-	default:
-		text += fmt.Sprintf("a new one was begun, for the snapshot cannot be used: %v", err)
+	if err := s.rescue(aside); err == nil {
+		text += "what it held before its latest change took its place"
+	} else {
+		text += s.restore()
 	}
 	s.warnings = append(s.warnings, text)
+	s.opt.Log.Error("the store was broken", "path", s.path, "kept", aside, "what", text)
+	s.change(func(st *State) { st.Restored++ })
 	return syncDir(s.path)
 }
 
 // freeName adds a number to a name that is taken.
-func (s *Store) freeName(name string) string {
+func freeName(name string) string {
 	for i, try := 2, name; ; i++ {
 		if _, err := os.Lstat(try); errors.Is(err, os.ErrNotExist) {
 			return try
@@ -42,26 +42,99 @@ func (s *Store) freeName(name string) string {
 	}
 }
 
-// restore copies the snapshot to the place of the store, and returns when it
-// was made.
-func (s *Store) restore() (made time.Time, err error) {
-	bak := s.path + ".bak"
+// rescue makes a store of a broken file by taking the older of its two heads,
+// which points to pages that the latest transaction did not touch.
+func (s *Store) rescue(broken string) error {
+	f, err := os.Open(broken)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	v := verifier{f: f, size: uint64(info.Size())}
+	m, err := v.meta()
+	if err != nil {
+		return err
+	}
+	latest := int64(0)
+	if first, ok := v.metaAt(0); !ok || first.tx != m.tx {
+		latest = int64(m.pageSize)
+	}
+	tmp := s.path + ".rescue"
+	err = writeFile(tmp, func(w io.Writer) error {
+		_, err := io.Copy(w, f)
+		if out, ok := w.(io.WriterAt); ok && err == nil {
+			_, err = out.WriteAt(make([]byte, pageHeader+metaLen), latest)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = inspect(tmp); err == nil {
+		err = os.Rename(tmp, s.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
+}
+
+// restore copies the latest snapshot that is whole to the place of the store,
+// and says what it did.
+func (s *Store) restore() string {
+	var errs []error
+	for _, bak := range s.snapshots() {
+		made, err := s.restoreFrom(bak)
+		if err == nil {
+			return fmt.Sprintf("the snapshot %s of %s took its place", bak, made.UTC().Format(time.RFC3339))
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", bak, err))
+	}
+	if len(errs) == 0 {
+		return "a new one was begun, for there is no snapshot"
+	}
+	return fmt.Sprintf("a new one was begun, for no snapshot can be used: %v", errors.Join(errs...))
+}
+
+// restoreFrom copies one snapshot to the place of the store.
+func (s *Store) restoreFrom(bak string) (made time.Time, err error) {
 	info, err := os.Stat(bak)
 	if err != nil {
 		return made, err
 	}
-	if err := verify(bak); err != nil {
+	if _, err := inspect(bak); err != nil {
 		return made, err
 	}
-	from, err := os.Open(bak)
-	if err != nil {
-		return made, err
+	return info.ModTime(), copyFile(bak, s.path)
+}
+
+// inspect verifies a file that nobody has open and returns the version of its
+// format. It is ErrCorrupt or ErrNewer when it cannot be used.
+func inspect(path string) (v int, err error) {
+	if err := verify(path); err != nil {
+		return 0, err
 	}
-	defer from.Close()
-	return info.ModTime(), writeFile(s.path, func(w io.Writer) error {
-		_, err := io.Copy(w, from)
-		return err
+	err = guard(func() error {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		err = db.View(func(tx *bolt.Tx) (err error) {
+			if v, err = readVersion(tx); err == nil {
+				err = hasBuckets(tx)
+			}
+			return err
+		})
+		return errors.Join(err, db.Close())
 	})
+	if err == nil && v > version {
+		err = newerError(v)
+	}
+	return v, err
 }
 
 // writeFile writes a file that is there either whole or not at all.
@@ -81,46 +154,4 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return syncDir(path)
-}
-
-// fail makes the store read-only after a write that failed. saving is held.
-func (s *Store) fail(err error) {
-	s.failed, s.failedAt = err, s.opt.Now()
-	s.opt.Log.Error("a write to the store failed; it is read-only now", "path", s.path, "error", err)
-}
-
-// writable returns nil when the store can be written. One that has failed is
-// opened and checked again first, after a while: what a failed write left in
-// memory and on disk cannot be relied on. saving is held.
-func (s *Store) writable() error {
-	switch {
-	case s.opt.ReadOnly:
-		return ErrReadOnly
-	case s.failed == nil:
-		return nil
-	case s.opt.Now().Sub(s.failedAt) < s.opt.RetryAfter:
-		return fmt.Errorf("%w since a write failed: %w", ErrReadOnly, s.failed)
-	}
-	if err := s.reopen(); err != nil {
-		s.failed, s.failedAt = err, s.opt.Now()
-		return fmt.Errorf("%w: opening it again: %w", ErrReadOnly, err)
-	}
-	s.opt.Log.Info("the store was opened again and is whole", "path", s.path)
-	s.failed = nil
-	return nil
-}
-
-// reopen closes the file, verifies it and opens it again. saving is held.
-func (s *Store) reopen() error {
-	s.mu.Lock()
-	db := s.db
-	s.db = nil
-	s.mu.Unlock()
-	if db != nil {
-		if err := guard(db.Close); err != nil {
-			return err
-		}
-	}
-	s.pending = 0
-	return s.tryOpen()
 }

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -31,9 +34,42 @@ type Options struct {
 	ReadOnly bool             // shared with other readers; nothing is repaired or changed
 
 	// RetryAfter is how long the store stays read-only after a failed write
-	// until a Save opens and checks it again; default 30s.
+	// until a Save opens and checks it again; default 2s. Where it is not a full
+	// disk that is waited for, the pauses grow to 16 times as long.
 	RetryAfter time.Duration
+
+	BackupEvery time.Duration // how old the latest snapshot may get; default 6h
+	BackupKeep  int           // how many snapshots are kept; default 2
 }
+
+// withDefaults fills in what is not said.
+func (o Options) withDefaults() Options {
+	if o.Timeout <= 0 {
+		o.Timeout = time.Second
+	}
+	if o.RetryAfter <= 0 {
+		o.RetryAfter = 2 * time.Second
+	}
+	if o.BackupEvery <= 0 {
+		o.BackupEvery = DefaultBackupEvery
+	}
+	if o.BackupKeep <= 0 {
+		o.BackupKeep = DefaultBackupKeep
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// What Options say when they say nothing about snapshots.
+const (
+	DefaultBackupEvery = 6 * time.Hour
+	DefaultBackupKeep  = 2
+)
 
 // Store is an open file. Its methods may be called from any goroutine.
 type Store struct {
@@ -48,10 +84,19 @@ type Store struct {
 	changed  bool       // since then
 	failed   error      // of the write that made it read-only
 	failedAt time.Time
+	pause    time.Duration // after failedAt; 0: the latest write succeeded
+	suspect  bool          // a sync failed, so that the kernel's view of the file proves nothing
+	format   int           // version of the file
+	warnings []string      // what was wrong with the file
 
-	mu       sync.RWMutex // read-locked by every transaction; protects db
-	db       *bolt.DB     // nil: closed
-	warnings []string     // never changes after Open
+	stateMu sync.Mutex // protects state
+	state   State
+
+	faulted atomic.Bool // bbolt panicked while it may have held locks
+
+	mu   sync.RWMutex // read-locked by every transaction; protects the fields below
+	db   *bolt.DB     // nil: closed
+	file *os.File     // of db
 }
 
 // Open opens or creates the store at path, which nobody but its owner can
@@ -61,18 +106,7 @@ type Store struct {
 // ErrNewer is in it for files of newer versions. With ReadOnly the file must
 // be there, and ErrCorrupt is in the error when it is broken.
 func Open(path string, opt Options) (*Store, error) {
-	if opt.Timeout <= 0 {
-		opt.Timeout = time.Second
-	}
-	if opt.RetryAfter <= 0 {
-		opt.RetryAfter = 30 * time.Second
-	}
-	if opt.Now == nil {
-		opt.Now = time.Now
-	}
-	if opt.Log == nil {
-		opt.Log = slog.New(slog.DiscardHandler)
-	}
+	opt = opt.withDefaults()
 	s := &Store{path: path, opt: opt, folded: opt.Now(), backedUp: opt.Now()}
 	if opt.ReadOnly {
 		return s.openShared()
@@ -82,6 +116,7 @@ func Open(path string, opt Options) (*Store, error) {
 		return nil, err
 	}
 	s.lock = lock
+	s.lookBack()
 	if err := s.openOwn(); err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
@@ -96,23 +131,22 @@ func (s *Store) openShared() (*Store, error) {
 	if err := verify(s.path); err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.path, err)
 	}
-	db, err := s.openBolt()
+	db, file, err := s.openBolt()
 	if err != nil {
 		return nil, err
 	}
-	s.db = db
 	err = guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			v, err := readVersion(tx)
-			if err == nil && v != version {
-				err = fmt.Errorf("format version %d must be migrated first; open it for writing once", v)
+		return db.View(func(tx *bolt.Tx) (err error) {
+			if s.format, err = readVersion(tx); err == nil && s.format > version {
+				err = newerError(s.format)
 			}
-			return err
+			return errors.Join(err, hasBuckets(tx))
 		})
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), db.Close())
 	}
+	s.db, s.file = db, file
 	return s, nil
 }
 
@@ -147,7 +181,7 @@ func (s *Store) tryOpen() error {
 			return err
 		}
 	}
-	db, err := s.openBolt()
+	db, file, err := s.openBolt()
 	if err != nil {
 		return err
 	}
@@ -161,38 +195,59 @@ func (s *Store) tryOpen() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.db = db
+	s.db, s.file = db, file
 	return nil
 }
 
 // openBolt opens the file and takes bbolt's lock on it.
-func (s *Store) openBolt() (db *bolt.DB, err error) {
-	err = guard(func() error {
-		var err error
-		db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: s.opt.Timeout, ReadOnly: s.opt.ReadOnly, FreelistType: bolt.FreelistMapType})
+func (s *Store) openBolt() (db *bolt.DB, file *os.File, err error) {
+	keep := func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		file, err = os.OpenFile(name, flag, mode)
+		return file, err
+	}
+	err = guard(func() (err error) {
+		db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: s.opt.Timeout, ReadOnly: s.opt.ReadOnly, FreelistType: bolt.FreelistMapType, OpenFile: keep})
 		return err
 	})
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		pid, _ := owned(s.path)
-		return nil, &LockedError{s.path, pid}
+		return nil, nil, &LockedError{s.path, pid}
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", s.path, err)
+		return nil, nil, fmt.Errorf("open %s: %w", s.path, err)
 	}
-	return db, nil
+	return db, file, nil
 }
 
 // guard runs f and turns a panic of bbolt, which means that the file makes no
-// sense, into an error.
+// sense, into an error, and likewise a fault in reading the file through
+// memory, as a disk that cannot be read or a file that was cut give it.
 func guard(f func() error) (err error) {
+	before := debug.SetPanicOnFault(true)
 	defer func() {
+		debug.SetPanicOnFault(before)
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", ErrCorrupt, r)
+			err = panicError{fmt.Errorf("%w: %v", ErrCorrupt, r)}
 		}
 	}()
 	return f()
+}
+
+// panicError is an error that was a panic: bbolt may hold locks.
+type panicError struct{ error }
+
+// Unwrap returns ErrCorrupt with what the panic said.
+func (e panicError) Unwrap() error { return e.error }
+
+// run runs f, which uses the open file. s.mu is read-locked.
+func (s *Store) run(f func() error) error {
+	err := guard(f)
+	if p := (panicError{}); errors.As(err, &p) {
+		s.faulted.Store(true)
+	}
+	return err
 }
 
 // view runs f in a read transaction.
@@ -202,11 +257,16 @@ func (s *Store) view(f func(*bolt.Tx) error) error {
 	if s.db == nil {
 		return errClosed
 	}
-	return guard(func() error { return s.db.View(f) })
+	return s.run(func() error { return s.db.View(f) })
 }
 
-// Warnings says what was wrong with the file when it was opened.
-func (s *Store) Warnings() []string { return s.warnings }
+// Warnings says what was wrong with the file when it was opened, also when it
+// was opened again.
+func (s *Store) Warnings() []string {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	return slices.Clone(s.warnings)
+}
 
 // Close folds the log in, makes a snapshot if anything has changed since the
 // last, and releases the file. The store cannot be used afterwards.
@@ -217,15 +277,10 @@ func (s *Store) Close() error {
 	if !s.opt.ReadOnly && s.failed == nil && s.isOpen() {
 		errs = append(errs, s.fold(context.Background()), s.snapshot())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.db == nil {
-		return errors.Join(errs...)
-	}
-	errs = append(errs, guard(s.db.Close))
-	s.db = nil
+	errs = append(errs, s.shut())
 	if s.lock != nil {
 		errs = append(errs, s.lock.release())
+		s.lock = nil
 	}
 	return errors.Join(errs...)
 }

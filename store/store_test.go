@@ -183,7 +183,7 @@ func TestLogIsFolded(t *testing.T) {
 	recs := plain(9000, 0)
 	save(t, s, proxy.Batch{Put: recs})
 	st, err := s.Stats()
-	if err != nil || st.Entries != 0 || st.Pending == 0 || st.Version != 1 {
+	if err != nil || st.Entries != 0 || st.Pending == 0 || st.Version != 2 {
 		t.Errorf("Stats = %+v, %v, want all in the log", st, err)
 	}
 	now = now.Add(6 * time.Minute)

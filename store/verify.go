@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"syscall"
 )
 
 // The layout of bbolt's file (its internal/common/page.go and meta.go, format
@@ -35,7 +36,9 @@ const (
 // verify reads a whole bbolt file and checks that everything in it points to
 // where it may: bbolt maps the file into memory and trusts it, so that a
 // damaged one would end the process with a fault that cannot be caught. The
-// error is ErrCorrupt. Nobody may be writing to the file.
+// error is ErrCorrupt, also for what the disk cannot read (EIO); other errors
+// of reading say nothing about the file and are returned as they are. Nobody
+// may be writing to the file.
 func verify(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -46,11 +49,31 @@ func verify(path string) error {
 	if err != nil {
 		return err
 	}
-	v := verifier{f: f, size: uint64(info.Size())}
-	if err := v.run(); err != nil {
+	in := &watched{f: f}
+	v := verifier{f: in, size: uint64(info.Size())}
+	err = v.run()
+	if in.err != nil && !errors.Is(in.err, syscall.EIO) {
+		return in.err
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return nil
+}
+
+// watched remembers the first error of reading other than the end of the file.
+type watched struct {
+	f   io.ReaderAt
+	err error
+}
+
+// ReadAt implements io.ReaderAt.
+func (w *watched) ReadAt(b []byte, at int64) (int, error) {
+	n, err := w.f.ReadAt(b, at)
+	if err != nil && !errors.Is(err, io.EOF) && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // verifier is one pass over a file.

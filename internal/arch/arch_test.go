@@ -35,6 +35,7 @@ e2e/bench         dial gateway internal/loopback pool proxy
 e2e/soak          internal/loopback lab proxy
 internal/access
 internal/arch
+internal/baddisk
 internal/certs
 internal/geo
 internal/geo/maketable internal/geo
