@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"slices"
 	"strings"
 
 	"freeway/api"
@@ -29,6 +28,7 @@ type Config struct {
 	Geo     Geo               `yaml:"geo"`
 	Log     Log               `yaml:"log"`
 	Audit   Audit             `yaml:"audit"`
+	Tracing Tracing           `yaml:"tracing"`
 	Compat  api.Compat        `yaml:"compat"`
 }
 
@@ -48,12 +48,6 @@ type Geo struct {
 	Database string `yaml:"database"` // an .mmdb file or a compact table; "": the table that was fetched, else the built-in one
 }
 
-// Log is the `log:` section.
-type Log struct {
-	Level  string `yaml:"level"`  // debug, info, warn or error; default info
-	Format string `yaml:"format"` // text or json; default text
-}
-
 // Audit is the `audit:` section.
 type Audit struct {
 	Path string `yaml:"path"` // a file that gets one JSON line per request; "": none
@@ -70,7 +64,7 @@ func Default() Config {
 		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},
 		Checker: checker.Config{Rate: checker.DefaultRate, ConnectTimeout: checker.DefaultConnectTimeout, Timeout: checker.DefaultTimeout,
 			Recheck: checker.DefaultRecheck, PerNetwork: checker.DefaultPerNetwork},
-		Log: Log{Level: "info", Format: "text"},
+		Log: DefaultLog(), Tracing: Tracing{SampleRatio: 1},
 	}
 }
 
@@ -103,18 +97,6 @@ func (s Store) Validate() error {
 		return errors.New("path: no path; write for example freeway.db")
 	}
 	return nil
-}
-
-// Validate reports every mistake, each beginning with the key it is about.
-func (l Log) Validate() error {
-	var errs []error
-	if levels := []string{"debug", "info", "warn", "error"}; !slices.Contains(levels, l.Level) {
-		errs = append(errs, fmt.Errorf("level: unknown level %s; use one of %s", clip(l.Level), strings.Join(levels, ", ")))
-	}
-	if l.Format != "text" && l.Format != "json" {
-		errs = append(errs, fmt.Errorf("format: unknown format %s; use text or json", clip(l.Format)))
-	}
-	return errors.Join(errs...)
 }
 
 // crossCheck finds what is wrong between sections.

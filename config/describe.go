@@ -18,8 +18,16 @@ gateway.listen                   HTTP proxy, CONNECT, SOCKS4, 4a and 5, told apa
 gateway.listeners                more ports with fixed choices, for example [{listen: "127.0.0.1:8082", options: country-us}]
 gateway.tls                      The same inside TLS. The files are read again when they change.
 gateway.tls.listen               empty: no TLS listener
-gateway.tls.cert                 PEM file, leaf first
+gateway.tls.cert                 PEM file, leaf first; for names that no other certificate has
 gateway.tls.key                  PEM file
+gateway.tls.certificates         more, chosen by the name that a client asks for, for example [{name: shop, cert: shop.crt, key: shop.key}]
+gateway.tls.acme                 Certificates that are fetched from an authority (ACME) and renewed; TLS-ALPN-01, so port 443 of each name must lead here.
+gateway.tls.acme.hosts           names to have certificates for; no others are ever asked for; empty: off
+gateway.tls.acme.cache           folder for keys and certificates, made with mode 0700; relative to the working directory
+gateway.tls.acme.directory       the authority's https address; empty: Let's Encrypt
+gateway.tls.acme.ca              PEM file of authorities to trust for that address; empty: the system's
+gateway.tls.acme.email           where the authority writes to; empty: nowhere
+gateway.tls.acme.accept_terms    true: the terms of the authority are accepted
 gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us, rate: 5, bandwidth: 1MiB, daily_bytes: 1GiB}]
 gateway.allow_clients            ranges whose clients need no user, for example [10.0.0.0/8]
 gateway.rotation                 adaptive, round-robin, random, least-used or fastest
@@ -69,6 +77,12 @@ admin.token_file                 a file that holds the token; read again when th
 admin.tokens                     more tokens with a role (viewer, operator, admin); see freeway config token
 admin.pprof                      serve /debug/pprof
 admin.hosts                      names under which browsers reach the listener, besides addresses and localhost
+admin.tls                        HTTPS instead of HTTP. The files are read again when they change.
+admin.tls.cert                   PEM file, leaf first; empty: plain HTTP
+admin.tls.key                    PEM file
+admin.tls.certificates           more, chosen by the name that a client asks for, for example [{cert: b.crt, key: b.key}]
+admin.tls.client_ca              PEM file of authorities for certificates of clients; empty: none is asked for
+admin.tls.clients                roles by a name in the client's certificate, for example [{san: "spiffe://ops/alice", role: operator}]
 
 scraper                          How lists are read.
 scraper.schedule                 five cron fields or @every 30m, for sources without a schedule of their own
@@ -107,12 +121,24 @@ network.allow_targets            which addresses clients may ask for
 geo                              Country and network of exits.
 geo.database                     an .mmdb file (GeoLite2, DB-IP Lite, IPinfo Lite) or a compact table; empty: what "freeway geo update" fetched, else the built-in table
 
-log                              The log goes to stderr.
+log                              The log. Nobody waits for it: what a slow disk or reader does not take is counted.
 log.level                        debug, info, warn or error
 log.format                       text or json
+log.file                         a file, opened anew on SIGHUP; relative to the working directory; empty: stderr
+log.max_size                     of the file before it becomes FILE.1; 0: never
+log.max_files                    how many of FILE.1, FILE.2, ... are kept
+log.sample                       Records of one level and message that come again and again; how many were left out is logged.
+log.sample.first                 so many of each pass in the time of every; 0: all
+log.sample.nth                   and behind them one in so many; 0: none
+log.sample.every                 from 1s to 1h
 
 audit                            A record of every request, for the operator.
-audit.path                       gets one JSON line per request, hosts without paths; empty: none
+audit.path                       gets one JSON line per request, hosts without paths; opened anew on SIGHUP; empty: none
+
+tracing                          Spans of requests, runs of sources and checks, for an OpenTelemetry collector.
+tracing.endpoint                 OTLP over HTTP, for example http://127.0.0.1:4318; without a path /v1/traces is added; empty: nothing is traced
+tracing.sample_ratio             share that is traced, 0 to 1
+tracing.headers_file             lines of "Name: value" that are sent to the collector, for example a token
 
 compat                           Listeners that speak the APIs of other proxy pools; the same is below /compat/NAME/ of the admin API.
 compat.jhao104                   jhao104/proxy_pool, usually on 127.0.0.1:5010; empty: none

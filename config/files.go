@@ -37,6 +37,7 @@ func (c *Config) files() []fileRef {
 		{"checker.judge_ca", &c.Checker.JudgeCA, checkAuthorities},
 		{"geo.database", &c.Geo.Database, checkPlaces},
 		{"sources.dir", &c.Sources.Dir, nil},
+		{"tracing.headers_file", &c.Tracing.HeadersFile, checkHeaders},
 	}
 	for i := range c.Gateway.Users {
 		refs = append(refs, fileRef{fmt.Sprintf("gateway.users[%d].password_file", i), &c.Gateway.Users[i].PasswordFile, checkReadable})
@@ -86,7 +87,7 @@ func CheckFiles(c Config, opt LoadOptions) error {
 			errs.add("", "gateway.tls.cert", "%s", firstLine(err))
 		}
 	}
-	for _, f := range []fileRef{{"store.path", &c.Store.Path, checkFolder}, {"audit.path", &c.Audit.Path, checkFolder}} {
+	for _, f := range []fileRef{{"store.path", &c.Store.Path, checkFolder}, {"audit.path", &c.Audit.Path, checkFolder}, {"log.file", &c.Log.File, checkFolder}} {
 		if *f.name == "" {
 			continue
 		}

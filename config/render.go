@@ -18,7 +18,7 @@ const initHead = `Freeway's configuration. Every key is optional and shown with 
 "freeway config check" reports mistakes, "freeway config show" prints what is in force.
 A variable such as FREEWAY_GATEWAY_LISTEN beats the file, a flag such as --gateway.listen beats both.
 Lengths of time are written like 300ms, 5s, 10m or 24h, sizes like 256KiB or 32MiB.
-Relative names of files that are read begin in the folder of this file, store.path and audit.path in the working directory.`
+Relative names of files that are read begin in the folder of this file, store.path, audit.path and log.file in the working directory.`
 
 // InitText returns a commented file with all defaults; loading it changes nothing.
 func InitText() string {

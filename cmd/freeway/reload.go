@@ -18,7 +18,7 @@ import (
 )
 
 // fixedPaths cannot change while the server runs.
-var fixedPaths = []string{"store", "network", "audit", "log.format", "checker.judge_ca"}
+var fixedPaths = []string{"store", "network", "audit", "log.format", "log.file", "log.max_size", "log.max_files", "log.sample", "tracing", "checker.judge_ca"}
 
 // errStopping refuses reloads at the end.
 var errStopping = errors.New("the server is stopping")

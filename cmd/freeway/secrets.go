@@ -28,9 +28,9 @@ func openSecrets(cfg config.Config, path string) (loose []string) {
 }
 
 // secretFiles lists the files in which secrets are or may be. The store may hold
-// passwords of upstreams, the audit file says who went where.
+// passwords of upstreams, the audit file says who went where, the log what went wrong with it.
 func secretFiles(cfg config.Config, path string) []string {
-	files := []string{cfg.Admin.TokenFile, cfg.Gateway.TLS.Key, cfg.Store.Path, cfg.Audit.Path}
+	files := []string{cfg.Admin.TokenFile, cfg.Gateway.TLS.Key, cfg.Store.Path, cfg.Audit.Path, cfg.Log.File, cfg.Tracing.HeadersFile}
 	inline := !cfg.Admin.Token.IsZero() || !cfg.Compat.APIKey.IsZero()
 	for _, t := range cfg.Admin.Tokens {
 		files = append(files, t.TokenFile)
