@@ -55,14 +55,16 @@ workflows: $(ACTIONLINT)
 	$(ACTIONLINT)
 
 deb:
-	@mkdir -p dist
+	@mkdir -p dist && rm -f dist/freeway_*.deb
 	@for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/freeway-linux-$$arch ./cmd/freeway && \
-		GO="$(GO)" deploy/debian/build.sh $$arch $(VERSION) dist/freeway-linux-$$arch dist || exit 1; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/freeway-linux-$$arch ./cmd/freeway || exit 1; \
+	done
+	@for arch in amd64 arm64; do \
+		GO="$(GO)" deploy/debian/build.sh $$arch $(VERSION) dist/freeway-linux-$$arch dist/freeway-linux-$$($(GO) env GOHOSTARCH) dist || exit 1; \
 	done
 
 deb-check: deb
-	deploy/debian/check.sh dist $(VERSION)
+	deploy/debian/check.sh dist
 
 sbom: $(CYCLONEDX)
 	@mkdir -p dist
