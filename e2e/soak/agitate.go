@@ -21,9 +21,9 @@ import (
 // configure puts a configuration there as Kubernetes does: a new folder, then a
 // swap of the symlink. Even and odd numbers differ in what a reload can change.
 func (s *bench) configure(n int) error {
-	level, attempts, rate, schedule := "info", 4, 900, "@every 30s"
+	level, attempts, rate, schedule := "info", 4, 900, "@every 5s"
 	if n%2 == 1 {
-		level, attempts, rate, schedule = "warn", 5, 800, "@every 45s"
+		level, attempts, rate, schedule = "warn", 5, 800, "@every 7s"
 	}
 	dir := filepath.Join(s.dir, "conf")
 	return s.swap(n, fmt.Sprintf(`# version %d
@@ -35,7 +35,7 @@ gateway:
   allow_clients: [127.0.0.0/8]
   retry: {attempts: %d}
   targets: [{domain: example%d.com, rate: 5}]
-  drain: 5s
+  drain: 3s
 admin: {listen: %q, token: %s, pprof: true}
 scraper: {schedule: %q}
 sources:

@@ -226,7 +226,7 @@ func (c *client) openings() []string {
 	return []string{
 		"GET " + c.info.HTTP + "/bytes/100000?seed=cut HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
 		"GET " + c.info.HTTP + "/drip?n=1000&delay=50ms HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
-		"GET " + c.info.HTTP + "/slow?delay=20s HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
+		"GET " + c.info.HTTP + "/slow?delay=3s HTTP/1.1\r\nHost: " + host + "\r\n\r\n",
 		"POST " + c.info.HTTP + "/echo HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 20_000),
 		"CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n\x16\x03\x01",
 		"CONNECT " + host + ":80 HTTP/1.1\r\nHost: " + host + ":80\r\n\r\nGET /drip?n=1000&delay=50ms HTTP/1.1\r\nHost: " + host + "\r\n\r\n",

@@ -45,6 +45,7 @@ func (s *bench) run(ctx context.Context) (err error) {
 
 // finish looks at what is left of the load, and ends the server.
 func (s *bench) finish(ctx context.Context) (err error) {
+	note(s.tally.began, "the load is over")
 	s.profile("heap-end.pb.gz", "/debug/pprof/heap?gc=1")
 	if s.ended.world, err = s.ask("report"); err != nil {
 		return fmt.Errorf("the world: %w", err)
@@ -52,6 +53,7 @@ func (s *bench) finish(ctx context.Context) (err error) {
 	if s.after, err = s.settle(ctx); err != nil {
 		return err
 	}
+	note(s.tally.began, "settled")
 	s.profile("goroutines.txt", "/debug/pprof/goroutine?debug=1")
 	text, err := s.get("/metrics")
 	if err != nil {
@@ -60,6 +62,7 @@ func (s *bench) finish(ctx context.Context) (err error) {
 	s.ended.counted = int(metric(text, "freeway_config_reloads_total", `"ok"`))
 	s.ended.uncaught = int(metric(text, "freeway_config_reloads_total", `"failed"`))
 	s.ended.exit = s.server.end()
+	note(s.tally.began, "the server has ended")
 	return nil
 }
 
