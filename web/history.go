@@ -65,7 +65,7 @@ type sample struct {
 	P50, P95                         int // milliseconds, of the requests of the last minute
 }
 
-// history is what the charts show. It lives in memory.
+// history is what the charts show.
 type history struct {
 	mu      sync.Mutex // protects the fields below
 	all     series[sample]
@@ -157,7 +157,7 @@ func (d *Dashboard) historyJSON(w http.ResponseWriter, _ *http.Request) {
 	out := d.history.chart()
 	for _, c := range d.env.Pool.Stats().Calibration {
 		if c.Uses > 0 {
-			out.Calibration = append(out.Calibration, calibrationPoint{(c.Low + c.High) / 2, float64(c.OK) / float64(c.Uses), c.Uses})
+			out.Calibration = append(out.Calibration, calibrationPoint{c.Predicted, float64(c.OK) / float64(c.Uses), c.Uses})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

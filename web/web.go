@@ -89,8 +89,15 @@ func (d *Dashboard) Handler() http.Handler { return d.mux }
 func (d *Dashboard) Run(ctx context.Context) error {
 	tick := time.NewTicker(firstInterval)
 	defer tick.Stop()
+	d.restore()
+	defer d.save()
+	saved := d.env.Now()
 	for {
 		d.sample()
+		if now := d.env.Now(); now.Sub(saved) >= noteEvery {
+			d.save()
+			saved = now
+		}
 		select {
 		case <-ctx.Done():
 			return nil

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -277,4 +278,32 @@ func ExampleOpen() {
 	d.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	fmt.Println(w.Code, w.Header().Get("Content-Type"))
 	// Output: 200 text/html; charset=utf-8
+}
+
+// TestHistorySurvivesRestart: the charts go on where they were.
+func TestHistorySurvivesRestart(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	change := func(env *web.Env) { env.Now = func() time.Time { return now } }
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	d, p := open(t, change)
+	for points := 1; points <= 3; points++ {
+		if err := d.Run(ended); err != nil { // takes one sample, and notes all
+			t.Fatal(err)
+		}
+		var chart struct {
+			Times []int64
+			Lines map[string][]*int
+		}
+		_, _, body := get(t, d, "/ui/history.json", nil)
+		if err := json.Unmarshal([]byte(body), &chart); err != nil {
+			t.Fatal(err)
+		}
+		if live := chart.Lines["live"]; len(chart.Times) != points || len(live) != points || *live[0] != 1 {
+			t.Errorf("after %d starts the charts show %d points: %s", points, len(chart.Times), body)
+		}
+		now = now.Add(time.Minute)
+		d, _ = open(t, func(env *web.Env) { change(env); env.Pool = p })
+	}
 }
