@@ -97,4 +97,6 @@ func NewBandwidth(perSecond proxy.Size) (part func(context.Context) *Pacing, cha
 type Pacing struct{ p *pacing }
 
 // Write passes b on as the cap allows.
-func (p *Pacing) Write(b []byte, put func([]byte) (int, error)) (int, error) { return p.p.write(b, put) }
+func (p *Pacing) Write(b []byte, put func([]byte) (int, error)) (int, error) {
+	return p.p.write(b, put)
+}

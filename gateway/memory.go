@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"runtime"
 	"runtime/debug"
 	rtm "runtime/metrics"
 	"sync/atomic"
@@ -12,6 +13,7 @@ const (
 	memoryFull  = 0.95 // no new connections, and idle ones are closed
 	memoryOver  = 0.98 // no new requests either
 	memoryLook  = 100 * time.Millisecond
+	memoryClean = time.Second // how often garbage is collected while too much is in use: what is left may be less than was
 	memoryKinds = 6
 )
 
@@ -20,6 +22,7 @@ const (
 type memory struct {
 	read func() (used, limit uint64) // nil: the runtime's
 	next atomic.Int64                // Unix nanoseconds when to look again
+	free atomic.Int64                // Unix nanoseconds when to collect again
 	part atomic.Uint64               // of the limit, in thousandths
 }
 
@@ -28,10 +31,24 @@ type memory struct {
 func (m *memory) over(share float64) bool {
 	now := time.Now().UnixNano()
 	if next := m.next.Load(); now >= next && m.next.CompareAndSwap(next, now+int64(memoryLook)) {
-		used, limit := m.use()
-		m.part.Store(used * 1000 / max(limit, 1))
+		m.part.Store(m.look(now))
 	}
 	return float64(m.part.Load()) >= share*1000
+}
+
+// look returns how much of the limit is in use, in thousandths. Before it says
+// that it is too much, garbage is collected: a server that has nothing to do would
+// not for minutes, and refuse requests all the time.
+func (m *memory) look(now int64) uint64 {
+	used, limit := m.use()
+	part := used * 1000 / max(limit, 1)
+	if m.read != nil || float64(part) < memoryFull*1000 || now < m.free.Load() {
+		return part
+	}
+	m.free.Store(now + int64(memoryClean))
+	runtime.GC()
+	used, limit = m.use()
+	return used * 1000 / max(limit, 1)
 }
 
 // use returns the bytes that cannot be collected, and the limit.

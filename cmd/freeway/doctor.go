@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func (a *app) doctor(ctx context.Context, online bool, how reporting) error {
 	}
 	from := a.loadOptions(nil)
 	newest := time.Time{}
-	all := []finding{{what: "configuration", says: orDefault(from.Path, "no file, defaults")}, checkSecrets(cfg, from.Path), checkFiles(), checkStore(ctx, cfg, &newest)}
+	all := []finding{{what: "configuration", says: orDefault(from.Path, "no file, defaults")}, checkSecrets(cfg, from.Path), checkOpenFiles(cfg), checkStore(ctx, cfg, &newest)}
 	all = append(all, checkClock(time.Now(), newest, tableDate(cfg)))
 	for _, l := range []struct{ what, addr string }{{"gateway", cfg.Gateway.Listen}, {"admin", cfg.Admin.Listen}} {
 		all = append(all, checkPort(l.what, l.addr))
@@ -116,17 +117,23 @@ func checkNamed(cfg config.Config, from config.LoadOptions) []finding {
 // minFiles is what a small pool with a few clients needs.
 const minFiles = 1024
 
-// checkFiles looks at the limit on open files.
-func checkFiles() finding {
+// checkOpenFiles looks at the limit on open files.
+func checkOpenFiles(cfg config.Config) finding {
 	f := finding{what: "open files"}
 	limit, ok := fileLimit()
+	b := shareFiles(limit, cfg)
+	cuts := b.cuts(cfg)
 	switch {
 	case !ok:
 		f.says = "no limit known"
 	case limit < minFiles:
 		f.says, f.bad = fmt.Sprintf("at most %d; raise it with ulimit -n, every check and every client needs some", limit), true
-	default:
+	case len(cuts) > 0:
+		f.says, f.bad = fmt.Sprintf("at most %d, so %s; raise it with ulimit -n, or configure less", limit, strings.Join(cuts, ", ")), true
+	case b.Limit == 0:
 		f.says = fmt.Sprintf("at most %d", limit)
+	default:
+		f.says = b.String()
 	}
 	return f
 }

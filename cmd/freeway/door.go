@@ -179,7 +179,7 @@ func (s *server) serveDoors(ctx context.Context) error {
 	for name, d := range s.doors {
 		srv := s.api.Load().Server()
 		srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.behind(name).ServeHTTP(w, r) })
-		g.Go(func() error { return d.serve(ctx, srv) })
+		g.Go(func() error { return d.serve(ctx, s.crowd.guard(srv)) })
 	}
 	return g.Wait()
 }

@@ -76,6 +76,7 @@ func (s *server) takeUp() (api.ReloadReport, error) {
 		return report, err
 	}
 	s.cfg = next
+	s.sayCuts(next)
 	if s.opt.level != nil {
 		setLevel(s.opt.level, next.Log.Level)
 	}
@@ -86,10 +87,10 @@ func (s *server) takeUp() (api.ReloadReport, error) {
 // before it get the old one back.
 func (s *server) apply(next config.Config) error {
 	parts := []func(config.Config) error{
-		func(c config.Config) error { return s.pool.Apply(poolConfig(c)) },
-		func(c config.Config) error { return s.scraper.Apply(c.Scraper, c.Sources) },
-		func(c config.Config) error { return s.checker.Apply(c.Checker) },
-		func(c config.Config) error { return s.gateway.Apply(c.Gateway) },
+		func(c config.Config) error { return s.pool.Apply(poolConfig(s.fitted(c))) },
+		func(c config.Config) error { return s.scraper.Apply(s.fitted(c).Scraper, c.Sources) },
+		func(c config.Config) error { return s.checker.Apply(s.fitted(c).Checker) },
+		func(c config.Config) error { return s.gateway.Apply(s.fitted(c).Gateway) },
 		s.applyPlaces,
 		s.applyAdmin,
 		s.applyDoors,

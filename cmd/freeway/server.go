@@ -67,6 +67,7 @@ type server struct {
 	gateway *gateway.Gateway
 	admin   *door                   // the one of doors that leads to the admin API
 	doors   map[string]*door        // by doorsOf
+	crowd   *crowd                  // of the clients of all doors
 	api     atomic.Pointer[api.API] // replaced when a reload changes how it is guarded
 	tokens  []access.Token          // of api; protected by mu once the server runs
 	logins  *access.Sessions
@@ -88,6 +89,8 @@ type server struct {
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
 	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
+	s.watchBudget(s.registry)
+	s.crowd = newCrowd(s.budgetOf(s.cfg).Admin)
 	s.prepareDoors()
 	s.prepareHurry()
 	s.metrics.inForce(0)
@@ -157,7 +160,7 @@ func (s *server) openPool(ctx context.Context) error {
 	if s.opt.place != nil {
 		env.Geo = s.opt.place
 	}
-	s.pool, err = pool.Open(ctx, poolConfig(s.cfg), env)
+	s.pool, err = pool.Open(ctx, poolConfig(s.fitted(s.cfg)), env)
 	return err
 }
 
@@ -211,14 +214,14 @@ func isLocal(a netip.Addr) bool {
 
 // openScraper gives the pool to the scraper as sink and notebook.
 func (s *server) openScraper(context.Context) (err error) {
-	s.scraper, err = scraper.Open(s.cfg.Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
+	s.scraper, err = scraper.Open(s.fitted(s.cfg).Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
 		Metrics: s.registry, Control: s.opt.control, Via: s.throughPool, UserAgent: userAgent()})
 	return err
 }
 
 // openChecker gives the pool to the checker as queue.
 func (s *server) openChecker(context.Context) (err error) {
-	s.checker, err = checker.Open(s.cfg.Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Direct: s.opt.direct, Control: s.opt.control, Log: s.log,
+	s.checker, err = checker.Open(s.fitted(s.cfg).Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Direct: s.opt.direct, Control: s.opt.control, Log: s.log,
 		Metrics: s.registry, Roots: s.roots})
 	return err
 }
@@ -229,7 +232,7 @@ func (s *server) openGateway(context.Context) (err error) {
 	if s.audit != nil {
 		picker = auditPicker{s.pool, s.audit}
 	}
-	s.gateway, err = gateway.Open(s.cfg.Gateway, gateway.Env{Picker: picker, Dialer: s.dialer,
+	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: picker, Dialer: s.dialer,
 		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen})
 	if err != nil {
 		return err
