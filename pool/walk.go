@@ -9,11 +9,14 @@ import (
 )
 
 // Bounds of what is remembered of walks: 8 MB for rows, and as long as a
-// person reads one page.
+// person reads one page. One that has shown all is kept only for a client that
+// did not get the last page.
 const (
-	maxWalks  = 4096
-	maxShown  = 2_000_000 // rows, four bytes each, of all walks
-	walkLasts = 15 * time.Minute
+	maxWalks   = 4096
+	maxShown   = 2_000_000 // rows, four bytes each, of all walks
+	walkLasts  = 15 * time.Minute
+	endedLasts = time.Minute
+	walksLook  = 10 * time.Second // how often those whose time is over are let go, at most
 )
 
 // walk is what the pages of one list have shown so far. An order by score or
@@ -28,16 +31,24 @@ type walk struct {
 	values map[any]struct{}
 	ended  bool
 
-	used  time.Time // protected by walks.mu, as is size
+	used  time.Time // protected by walks.mu, as are those below
 	size  int       // of shown, as far as walks counts it
 	pages int
+	whole bool // it has ended
+}
+
+// over reports whether the time of the walk is over. walks.mu is held.
+func (w *walk) over(now time.Time) bool {
+	rested := now.Sub(w.used)
+	return rested > walkLasts || w.whole && rested > endedLasts
 }
 
 // walks are the walks of a pool. Its zero value is ready.
 type walks struct {
-	mu    sync.Mutex
-	byID  map[uint64]*walk
-	shown int
+	mu     sync.Mutex
+	byID   map[uint64]*walk
+	shown  int
+	looked time.Time // when those that are over were let go
 }
 
 // find returns a walk that is still known, else nil.
@@ -45,14 +56,15 @@ func (ws *walks) find(id uint64, now time.Time) *walk {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.byID[id]
-	if w == nil || now.Sub(w.used) > walkLasts {
+	if w == nil || w.over(now) {
 		return nil
 	}
 	return w
 }
 
-// keep remembers a walk after a page, and forgets others where there are too
-// many: first those that showed one page only, then those that rested longest.
+// keep remembers a walk after a page, and forgets others: those whose time is
+// over, and where there are too many, first those that showed one page only,
+// then those that rested longest. w.mu is held.
 func (ws *walks) keep(w *walk, shown int, now time.Time) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -61,14 +73,26 @@ func (ws *walks) keep(w *walk, shown int, now time.Time) {
 	}
 	ws.byID[w.id] = w
 	ws.shown += shown - w.size
-	w.size, w.used = shown, now
+	w.size, w.used, w.whole = shown, now, w.ended
 	w.pages++
-	for len(ws.byID) > maxWalks || ws.shown > maxShown {
-		old := ws.oldest()
-		ws.shown -= old.size
-		old.size = 0
-		delete(ws.byID, old.id)
+	if now.Sub(ws.looked) >= walksLook {
+		ws.looked = now
+		for _, old := range ws.byID {
+			if old.over(now) {
+				ws.forget(old)
+			}
+		}
 	}
+	for len(ws.byID) > maxWalks || ws.shown > maxShown {
+		ws.forget(ws.oldest())
+	}
+}
+
+// forget lets a walk go. mu is held.
+func (ws *walks) forget(w *walk) {
+	ws.shown -= w.size
+	w.size = 0
+	delete(ws.byID, w.id)
 }
 
 // oldest is the walk to forget next. mu is held and there is one.

@@ -98,3 +98,35 @@ func TestManyWalks(t *testing.T) {
 		t.Error("a walk was forgotten before those of one page")
 	}
 }
+
+// TestWalksAreLetGo: walks that have ended cost memory for a minute, others for
+// a quarter of an hour, also while there are few.
+func TestWalksAreLetGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := livePool(t, pool.Config{}, pool.Env{}, 60)
+		page := func(q pool.Query) string { _, _, next := list(t, p, q); return next }
+		begin := func() string { return page(pool.Query{Limit: 50}) }
+		for range 100 {
+			page(pool.Query{Limit: 50, Cursor: begin()}) // the last page
+		}
+		var open string
+		for range 5 {
+			open = begin()
+		}
+		for _, step := range []struct {
+			after time.Duration
+			want  int
+		}{{30 * time.Second, 105}, {31 * time.Second, 5}, {15*time.Minute + time.Second, 1}} {
+			time.Sleep(step.after)
+			if step.want == 1 {
+				begin()
+			} else {
+				page(pool.Query{Limit: 5, Cursor: open})
+			}
+			if n, _ := p.Walks(); n != step.want {
+				t.Errorf("%v later: %d walks are remembered, want %d", step.after, n, step.want)
+			}
+		}
+	})
+}
