@@ -76,7 +76,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	a := &API{env: env, pprof: cfg.Pprof, hosts: access.NewHosts(cfg.Hosts), began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
-	mux.Use(a.recovered, onceEach, honest, middleware.Compress(5, compressed...))
+	mux.Use(a.recovered, onceEach, honest, middleware.GetHead, middleware.Compress(5, compressed...))
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)

@@ -160,6 +160,9 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
+	if r.Method == http.MethodHead {
+		return
+	}
 	s := eventStream{w: w, out: http.NewResponseController(w), kinds: kinds}
 	s.line(": hello\nretry: 2000\n\n")
 	for s.err == nil {

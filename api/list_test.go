@@ -207,3 +207,19 @@ func TestExportsTunnel(t *testing.T) {
 		}
 	}
 }
+
+// TestHead: what GET answers, without the body (RFC 9110 section 9.3.2).
+func TestHead(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	for _, path := range []string{"/api/proxies", "/api/proxies?format=csv", "/api/stats", "/api/openapi.json", "/livez", "/api/proxies/random", "/api/nothing"} {
+		wantStatus, want, _ := w.do("GET", path, "")
+		status, h, body := w.do("HEAD", path, "")
+		if status != wantStatus || body != "" || h.Get("Content-Type") != want.Get("Content-Type") {
+			t.Errorf("HEAD %s = %d %q, %d bytes, want %d %q and none", path, status, h.Get("Content-Type"), len(body), wantStatus, want.Get("Content-Type"))
+		}
+	}
+	if status, _, _ := w.do("HEAD", "/api/feedback", ""); status != 405 {
+		t.Errorf("HEAD /api/feedback = %d, want 405: GET is not allowed either", status)
+	}
+}
