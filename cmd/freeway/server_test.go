@@ -223,8 +223,15 @@ func TestReload(t *testing.T) {
 	}
 	r.change(t, "level: loud", "level: warn")
 	r.change(t, "allow_targets: [127.0.0.0/8]", "allow_targets: []")
-	if err := r.reload(); err == nil || err.Error() != "a change of network.allow_targets needs a restart" {
-		t.Errorf("reload of what needs a restart = %v", err)
+	report, err := r.reloadAndTell()
+	if err != nil || !slices.Equal(report.NeedsRestart, []string{"network.allow_targets"}) {
+		t.Errorf("reload of what needs a restart, beside what does not = %+v, %v", report, err)
+	}
+	if len(r.current().Network.AllowTargets) != 1 || r.current().Log.Level != "warn" {
+		t.Errorf("in force: %v, %v", r.current().Network, r.current().Log)
+	}
+	if _, body := r.get(t, "/metrics"); !strings.Contains(body, "freeway_config_restart_pending 1\n") {
+		t.Error("the metrics do not say that a restart is pending")
 	}
 	r.change(t, "allow_targets: []", "allow_targets: [127.0.0.0/8]")
 	if err := r.reload(); err != nil {
