@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -106,28 +105,6 @@ func (a *app) load(flags []config.Flag) (config.Config, error) {
 		return cfg, usageError{err}
 	}
 	return cfg, err
-}
-
-// logger writes to stderr. level can be changed while it is used.
-func (a *app) logger(cfg config.Log, level *slog.LevelVar) *slog.Logger {
-	setLevel(level, cfg.Level)
-	if a.quiet && level.Level() < slog.LevelError {
-		level.Set(slog.LevelError)
-	}
-	opt := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, opt))
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, opt))
-}
-
-// setLevel changes the level; an unknown name changes nothing, as the configuration
-// has been validated.
-func setLevel(level *slog.LevelVar, name string) {
-	var l slog.Level
-	if l.UnmarshalText([]byte(name)) == nil {
-		level.Set(l)
-	}
 }
 
 // configFlag is a flag that sets one path of the configuration.

@@ -1,103 +1,85 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
-	"os"
-	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"freeway/gateway"
+	"freeway/internal/logs"
 	"freeway/proxy"
 )
 
-// auditQueue is how many requests may wait for a slow disk; beyond that they
-// are counted as lost. Requests never wait for the log.
-const auditQueue = 4096
+const (
+	auditSize  = 1 << 10         // what a request takes while it waits to be written, in bytes, about
+	auditFlush = 5 * time.Second // for what waits at the end
+)
 
-// auditLog writes one JSON line per request.
+// auditLog writes one JSON line per request. Requests never wait for it: what a
+// slow or full disk does not take is counted.
 type auditLog struct {
-	log   *slog.Logger
-	lost  prometheus.Counter
-	queue chan proxy.Trace
-
-	file *os.File
-	once sync.Once
-	err  error // of close
+	w   *logs.Writer
+	log *slog.Logger
+	bad atomic.Bool // the last write failed, and that was said
 }
 
-// openAudit appends to path. lost counts what could not be written.
-func openAudit(path string, log *slog.Logger, lost prometheus.Counter) (*auditLog, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+// openAudit appends to path.
+func openAudit(path string, log *slog.Logger) (*auditLog, error) {
+	f, err := logs.OpenFile(path, logs.FileOptions{})
 	if err != nil {
 		return nil, err
 	}
-	return &auditLog{log: log, lost: lost, queue: make(chan proxy.Trace, auditQueue), file: f}, nil
+	a := &auditLog{log: log}
+	begun := make(chan struct{})
+	a.w = logs.NewWriter(f, func() { <-begun; a.report() })
+	close(begun)
+	return a, nil
 }
 
 // put never blocks.
 func (a *auditLog) put(t proxy.Trace) {
-	select {
-	case a.queue <- t:
-	default:
-		a.lost.Inc()
-	}
-}
-
-// run writes until ctx ends, then what is left. Lines are flushed whenever the
-// queue is empty.
-func (a *auditLog) run(ctx context.Context) error {
-	w := bufio.NewWriter(a.file)
-	for {
-		select {
-		case t := <-a.queue:
-			a.write(w, t)
-		case <-ctx.Done():
-			for len(a.queue) > 0 {
-				a.write(w, <-a.queue)
-			}
-			return w.Flush()
+	a.w.Put(auditSize, func() []byte {
+		line, err := json.Marshal(auditLine(t))
+		if err != nil {
+			a.log.Error("audit log", "err", err)
+			return nil
 		}
+		return append(line, '\n')
+	})
+}
+
+// lost counts the requests that are missing in the file.
+func (a *auditLog) lost() uint64 {
+	if a == nil {
+		return 0
+	}
+	return a.w.Lost() + a.w.Failed()
+}
+
+// report says once that the file cannot be written, and once that it can again.
+func (a *auditLog) report() {
+	switch err := a.w.Err(); {
+	case err != nil && a.bad.CompareAndSwap(false, true):
+		a.log.Error("audit log cannot be written; requests go on", "err", err)
+	case err == nil && a.bad.CompareAndSwap(true, false):
+		a.log.Warn("audit log can be written again", "lost", a.lost())
 	}
 }
 
-// write adds one line. An error is logged and counted; it must not end the server.
-func (a *auditLog) write(w *bufio.Writer, t proxy.Trace) {
-	line, err := json.Marshal(auditLine(t))
-	if err == nil {
-		_, err = w.Write(append(line, '\n'))
-	}
-	if err == nil && len(a.queue) == 0 {
-		err = w.Flush()
-	}
-	if err != nil {
-		a.lost.Inc()
-		a.log.Error("audit log", "err", err)
-		w.Reset(a.file) // a full disk may have space again later
+// reopen opens the file anew after it was moved away; nothing is lost.
+func (a *auditLog) reopen() {
+	if a != nil {
+		a.w.Reopen()
 	}
 }
 
-// close may be called more than once.
+// close writes what waits. It may be called more than once, and on nil.
 func (a *auditLog) close() error {
-	a.once.Do(func() { a.err = a.file.Close() })
-	return a.err
-}
-
-// auditPicker notes every request that the pool is told of.
-type auditPicker struct {
-	gateway.Picker
-	log *auditLog
-}
-
-// Record passes the request on and writes it down.
-func (p auditPicker) Record(t proxy.Trace) {
-	p.Picker.Record(t)
-	p.log.put(t)
+	if a == nil {
+		return nil
+	}
+	return a.w.Close(auditFlush)
 }
 
 type auditAttempt struct {
@@ -120,8 +102,12 @@ type auditRecord struct {
 	Method   string         `json:"method"`
 	Host     string         `json:"host"`
 	Port     uint16         `json:"port"`
+	Decision string         `json:"decision"`
+	Upstream string         `json:"upstream,omitempty"`
+	Exit     string         `json:"exit,omitempty"`
 	Status   int            `json:"status"`
 	Code     string         `json:"code,omitempty"`
+	Outcome  string         `json:"outcome"`
 	Attempts []auditAttempt `json:"attempts"`
 	Up       int64          `json:"up"`
 	Down     int64          `json:"down"`
@@ -131,8 +117,8 @@ type auditRecord struct {
 // auditLine keeps hosts and no paths; a Trace has none.
 func auditLine(t proxy.Trace) auditRecord {
 	r := auditRecord{At: t.At.UTC(), ID: t.ID, Client: t.Client, User: t.User, Tag: t.Tag, Session: t.Session, Method: t.Method,
-		Host: t.Target.Host, Port: t.Target.Port, Status: t.Status, Code: t.Code, Attempts: []auditAttempt{}, Up: t.Up, Down: t.Down,
-		TookMS: t.Took.Milliseconds()}
+		Host: t.Target.Host, Port: t.Target.Port, Decision: decision(t), Status: t.Status, Code: t.Code, Outcome: endOf(t),
+		Attempts: []auditAttempt{}, Up: t.Up, Down: t.Down, TookMS: t.Took.Milliseconds()}
 	for _, a := range t.Attempts {
 		line := auditAttempt{Proxy: a.Endpoint.String(), Country: a.Country, Stage: a.Stage.String(), Class: a.Class.String(), Status: a.Status,
 			TookMS: a.Took.Milliseconds()}
@@ -141,5 +127,46 @@ func auditLine(t proxy.Trace) auditRecord {
 		}
 		r.Attempts = append(r.Attempts, line)
 	}
+	if a := serving(t); a != nil {
+		r.Upstream = a.Endpoint.String()
+		if a.Exit.IsValid() {
+			r.Exit = a.Exit.String()
+		}
+	}
 	return r
+}
+
+// decision is "allow" when the request was let through to an upstream, or
+// would have been if there had been one, and "deny" when it was refused.
+func decision(t proxy.Trace) string {
+	if len(t.Attempts) > 0 || t.Missed > 0 || t.Code == "" {
+		return "allow"
+	}
+	return "deny"
+}
+
+// serving is the attempt whose upstream the client was served through, nil for
+// none: the one that worked, else the last, when an answer began.
+func serving(t proxy.Trace) *proxy.Attempt {
+	if t.Answer == 0 || len(t.Attempts) == 0 {
+		return nil
+	}
+	for i := range t.Attempts {
+		if c := t.Attempts[i].Class; c == proxy.OK || c == proxy.Banned {
+			return &t.Attempts[i]
+		}
+	}
+	return &t.Attempts[len(t.Attempts)-1]
+}
+
+// endOf is how the request ended, in a word: the code of a refusal, else the
+// class of the attempt that served: ok, banned, or what cut it.
+func endOf(t proxy.Trace) string {
+	switch a := serving(t); {
+	case t.Code != "":
+		return t.Code
+	case a != nil:
+		return a.Class.String()
+	}
+	return "failed"
 }

@@ -63,8 +63,14 @@ are repeated every 10 s instead of every 5 min, so that there is something to se
 // live.
 func (a *app) demo(ctx context.Context, f demoFlags) error {
 	level := new(slog.LevelVar)
-	log := a.logger(config.Log{Level: orDefault(a.logLevel, "warn"), Format: "text"}, level)
-	d, err := startDemo(ctx, f, log)
+	cfg := config.DefaultLog()
+	cfg.Level = orDefault(a.logLevel, "warn")
+	out, err := a.openLog(cfg, level)
+	if err != nil {
+		return err
+	}
+	defer out.Close(logFlush) //nolint:errcheck // there is nobody left to tell
+	d, err := startDemo(ctx, f, out.Logger())
 	if err != nil {
 		return err
 	}

@@ -8,11 +8,10 @@ import (
 
 // serverMetrics counts what belongs to no part.
 type serverMetrics struct {
-	reloads   *prometheus.CounterVec
-	reloadOK  prometheus.Gauge
-	reloadAt  prometheus.Gauge
-	pending   prometheus.Gauge
-	auditLost prometheus.Counter
+	reloads  *prometheus.CounterVec
+	reloadOK prometheus.Gauge
+	reloadAt prometheus.Gauge
+	pending  prometheus.Gauge
 }
 
 // newRegistry makes the one registry, with what is known of the process.
@@ -31,8 +30,6 @@ func newRegistry() (*prometheus.Registry, *serverMetrics) {
 			Help: "When the configuration in force was read."}),
 		pending: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_restart_pending",
 			Help: "Keys of the configuration file whose change waits for a restart."}),
-		auditLost: f.NewCounter(prometheus.CounterOpts{Name: "freeway_audit_lost_total",
-			Help: "Requests that are missing in the audit log because it was too slow or could not be written."}),
 	}
 }
 

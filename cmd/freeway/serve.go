@@ -89,7 +89,12 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 		return errors.Join(err, sockets.close())
 	}
 	level := new(slog.LevelVar)
-	log := a.logger(cfg.Log, level)
+	out, err := a.openLog(cfg.Log, level)
+	if err != nil {
+		return errors.Join(err, sockets.close())
+	}
+	defer out.Close(logFlush) //nolint:errcheck // there is nobody left to tell
+	log := out.Logger()
 	_, err = os.Stat(cfg.Store.Path)
 	first := errors.Is(err, fs.ErrNotExist)
 	if n := limitMemory(cgroupMemory); n > 0 {
@@ -98,7 +103,7 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	for _, name := range openSecrets(cfg, from.Path) {
 		log.Warn("everybody on this machine can read or change a file with secrets; chmod 600 it", "file", name)
 	}
-	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, control: a.control(), from: from, watch: from.Path, since: since,
+	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, logs: out, control: a.control(), from: from, watch: from.Path, since: since,
 		manager: manager, sockets: sockets, load: func() (config.Config, error) { return loadUnder(from, sockets) }})
 	if err != nil {
 		return lockedRemedy(err, cfg, remedyServe)

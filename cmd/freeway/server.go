@@ -23,6 +23,7 @@ import (
 	"freeway/gateway"
 	"freeway/internal/access"
 	"freeway/internal/geo"
+	"freeway/internal/logs"
 	"freeway/pool"
 	"freeway/proxy"
 	"freeway/scraper"
@@ -34,6 +35,7 @@ import (
 type serverOptions struct {
 	log     *slog.Logger
 	level   *slog.LevelVar                                         // of log, follows log.level on reload
+	logs    *logs.Log                                              // where log goes; nil: elsewhere
 	control func(network, address string, c syscall.RawConn) error // has the last word on every connection; nil: the policy alone
 	load    func() (config.Config, error)                          // reads the configuration again; nil: no reload
 	from    config.LoadOptions                                     // where the configuration came from
@@ -114,11 +116,12 @@ func (s *server) abandon(ctx context.Context) error {
 
 // openFiles opens what is on disk, apart from the store.
 func (s *server) openFiles(context.Context) (err error) {
+	s.observeLogs()
 	if err := s.applyPlaces(s.cfg); err != nil {
 		return err
 	}
 	if path := s.cfg.Audit.Path; path != "" {
-		if s.audit, err = openAudit(path, s.log, s.metrics.auditLost); err != nil {
+		if s.audit, err = openAudit(path, s.log); err != nil {
 			return err
 		}
 	}
@@ -228,11 +231,7 @@ func (s *server) openChecker(context.Context) (err error) {
 
 // openGateway binds its listeners, too.
 func (s *server) openGateway(context.Context) (err error) {
-	var picker gateway.Picker = s.pool
-	if s.audit != nil {
-		picker = auditPicker{s.pool, s.audit}
-	}
-	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: picker, Dialer: s.dialer,
+	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: s.pool, Done: s.done, Dialer: s.dialer,
 		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen})
 	if err != nil {
 		return err
@@ -306,10 +305,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	}
 	work = append(work, part{"dashboard", s.web.Run})
-	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}}
-	if s.audit != nil {
-		keep = append(keep, part{"audit", s.audit.run})
-	}
+	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}, {"logs", s.reopenOnSignal}}
 	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveDoors}, {"usage", s.keepUsage}}, keep)
 }
 
@@ -317,9 +313,7 @@ func (s *server) run(ctx context.Context) error {
 func (s *server) close() error {
 	var errs []error
 	errs = append(errs, s.closeDoors())
-	if s.audit != nil {
-		errs = append(errs, s.audit.close())
-	}
+	errs = append(errs, s.audit.close())
 	if s.store != nil {
 		errs = append(errs, s.store.Close())
 	}

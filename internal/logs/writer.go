@@ -21,7 +21,7 @@ const (
 type Writer struct {
 	sink   io.Writer
 	ticked func() // called about once a second by the writing goroutine, and at the end
-	queue  chan []byte
+	queue  chan entry
 	reopen chan struct{}
 	stop   chan struct{}
 	done   chan struct{}
@@ -34,10 +34,17 @@ type Writer struct {
 	err     atomic.Pointer[error] // of the latest write or reopening; nil: it went well
 }
 
+// entry is what waits to be written.
+type entry struct {
+	line   []byte
+	encode func() []byte // makes the line; nil: it is there
+	size   int           // counted in waiting
+}
+
 // NewWriter starts the goroutine, which Close ends. ticked may be nil; what it
 // writes to the Writer is taken like everything else.
 func NewWriter(sink io.Writer, ticked func()) *Writer {
-	w := &Writer{sink: sink, ticked: ticked, queue: make(chan []byte, maxLines), reopen: make(chan struct{}, 1),
+	w := &Writer{sink: sink, ticked: ticked, queue: make(chan entry, maxLines), reopen: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{})}
 	go w.run()
 	return w
@@ -46,21 +53,25 @@ func NewWriter(sink io.Writer, ticked func()) *Writer {
 // Write queues a copy of p, one or more whole lines. It always reports success:
 // who logs can do nothing about it.
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.waiting.Add(int64(len(p))) > maxBytes || w.closed.Load() {
-		w.lose(p)
-		return len(p), nil
-	}
-	select {
-	case w.queue <- append([]byte(nil), p...):
-	default:
-		w.lose(p)
-	}
+	w.put(entry{line: append([]byte(nil), p...), size: len(p)})
 	return len(p), nil
 }
 
-// lose counts a line that does not fit.
-func (w *Writer) lose(p []byte) {
-	w.waiting.Add(-int64(len(p)))
+// Put queues a line that encode makes when it is written, by the goroutine that
+// does so. size is how many bytes it and what it is made of take, about. With
+// nil from encode nothing is written.
+func (w *Writer) Put(size int, encode func() []byte) { w.put(entry{encode: encode, size: size}) }
+
+// put queues or loses e.
+func (w *Writer) put(e entry) {
+	if w.waiting.Add(int64(e.size)) <= maxBytes && !w.closed.Load() {
+		select {
+		case w.queue <- e:
+			return
+		default:
+		}
+	}
+	w.waiting.Add(-int64(e.size))
 	w.lost.Add(1)
 }
 
@@ -111,8 +122,8 @@ func (w *Writer) run() {
 	buf := make([]byte, 0, batch)
 	for {
 		select {
-		case line := <-w.queue:
-			buf = w.write(buf, line)
+		case e := <-w.queue:
+			buf = w.write(buf, e)
 		case <-w.reopen:
 			w.open()
 		case <-tick.C:
@@ -137,8 +148,8 @@ func (w *Writer) tick() {
 func (w *Writer) end(buf []byte) {
 	for {
 		select {
-		case line := <-w.queue:
-			buf = w.write(buf, line)
+		case e := <-w.queue:
+			buf = w.write(buf, e)
 		default:
 			if c, ok := w.sink.(io.Closer); ok {
 				if err := c.Close(); err != nil {
@@ -152,19 +163,18 @@ func (w *Writer) end(buf []byte) {
 
 // write writes a line together with those that wait behind it. It returns the
 // buffer for the next time.
-func (w *Writer) write(buf, line []byte) []byte {
-	buf, lines := append(buf[:0], line...), 1
+func (w *Writer) write(buf []byte, e entry) []byte {
+	buf, lines := w.append(buf[:0], e), 1
 more:
 	for len(buf) < batch {
 		select {
-		case next := <-w.queue:
-			buf = append(buf, next...)
+		case e = <-w.queue:
+			buf = w.append(buf, e)
 			lines++
 		default:
 			break more
 		}
 	}
-	w.waiting.Add(-int64(len(buf)))
 	n, err := w.sink.Write(buf)
 	w.note(err)
 	if n < len(buf) {
@@ -174,6 +184,15 @@ more:
 		buf = make([]byte, 0, batch)
 	}
 	return buf
+}
+
+// append takes an entry out of what waits.
+func (w *Writer) append(buf []byte, e entry) []byte {
+	w.waiting.Add(-int64(e.size))
+	if e.encode != nil {
+		e.line = e.encode()
+	}
+	return append(buf, e.line...)
 }
 
 // open opens the sink anew.
