@@ -34,8 +34,17 @@ func (d *docs) put(name string, doc []byte) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if doc == nil && len(d.pending) >= maxPending {
+		delete(d.pending, name)
+		return
+	}
 	d.pending[name] = doc
 }
+
+// maxPending bounds how many deletions of documents wait for a store that
+// cannot be written; what else waits is bounded by what there is. Documents
+// that are left for want of a deletion are deleted at the next start.
+const maxPending = 2 * maxSessions
 
 // take returns what is to be written.
 func (d *docs) take() map[string][]byte {
@@ -87,7 +96,9 @@ func (p *Pool) loadDoc(name string, doc []byte, now time.Time) {
 	case docNote:
 		p.docs.notes[rest] = doc
 	case docSession:
-		err = p.sessions.load(doc, now)
+		if err = p.sessions.load(doc, now); err == nil && !p.sessions.has(doc) {
+			p.docs.put(name, nil)
+		}
 	case docTarget:
 		err = p.targets.make(rest, now).load(doc, now)
 	case docRequests:
@@ -113,7 +124,9 @@ func (p *Pool) loadTombstone(text string, doc []byte, now time.Time) error {
 	}
 	if until = min(until, now.Add(tombstoneTime).Unix()); until > now.Unix() {
 		p.tombs[ep] = until
+		return nil
 	}
+	p.docs.put(docTomb+text, nil)
 	return nil
 }
 

@@ -16,6 +16,10 @@ import (
 // sorted ones in 60 ms, and larger transactions get slower than that.
 const batchSize = 10_000
 
+// maxDrops bounds how many deletions wait for a store that cannot be written.
+// What is beyond it comes back with the next start, and is forgotten again.
+const maxDrops = 100_000
+
 // sortedRow is a dirty row with what it is sorted by.
 type sortedRow struct {
 	n     uint32
@@ -25,7 +29,7 @@ type sortedRow struct {
 // dropLater makes the next flush delete an endpoint. p.mu is held.
 func (p *Pool) dropLater(ep proxy.Endpoint) {
 	p.version.Add(1)
-	if p.env.Store != nil {
+	if p.env.Store != nil && len(p.drops) < maxDrops {
 		p.drops[ep] = struct{}{}
 	}
 }
@@ -78,6 +82,9 @@ func (p *Pool) write(ctx context.Context) error {
 			if err := p.saveBatch(ctx, b); err != nil {
 				p.docs.giveBack(b.Docs)
 				p.keepDirty(sorted, b.Drop)
+				if restored(err) {
+					p.saveAllAgain()
+				}
 				return err
 			}
 		}
@@ -112,9 +119,9 @@ func (p *Pool) sortRows(rows []uint32) []sortedRow {
 		if c := bytes.Compare(a.place.host[:], b.place.host[:]); c != 0 {
 			return c
 		}
-		return cmp.Compare(a.place.port, b.place.port)
+		return cmp.Or(cmp.Compare(a.place.port, b.place.port), cmp.Compare(a.n, b.n))
 	})
-	return out
+	return slices.CompactFunc(out, func(a, b sortedRow) bool { return a.n == b.n }) // rows that changed while a write failed are there twice
 }
 
 // records makes the records of rows and takes them for clean.

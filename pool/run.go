@@ -57,6 +57,10 @@ func (p *Pool) refresh(context.Context) {
 	}
 }
 
+// maxPause bounds how long a store that can be written again goes unnoticed. A
+// store that needs longer pauses between costly attempts keeps them itself.
+const maxPause = 15 * time.Second
+
 // writeBehind returns the flush that Run does. A store that fails is tried
 // again with growing pauses, and complained about once.
 func (p *Pool) writeBehind() func(context.Context) {
@@ -74,7 +78,7 @@ func (p *Pool) writeBehind() func(context.Context) {
 			if pause == 0 {
 				p.log.Error("the store cannot be written; going on in memory", "error", err)
 			}
-			pause = min(max(2*pause, flushEvery), time.Minute)
+			pause = min(max(2*pause, flushEvery), maxPause)
 			left = pause
 		}
 	}

@@ -111,6 +111,14 @@ func (ss *sessions) load(doc []byte, now time.Time) error {
 	return nil
 }
 
+// has reports whether the session of a document was taken over.
+func (ss *sessions) has(doc []byte) bool {
+	var k keptSession
+	_ = json.Unmarshal(doc, &k) // load has read it
+	_, ok := ss.byKey[proxy.SessionKey{User: k.User, ID: k.ID}]
+	return ok
+}
+
 // Sessions returns those that hold an exit, the latest first.
 func (p *Pool) Sessions() []Session {
 	now := p.clock.now()
