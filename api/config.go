@@ -33,7 +33,7 @@ func (c Config) Validate() error {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("listen: %w", err))
 	}
-	if !c.Token.IsZero() && c.TokenFile != "" {
+	if !c.Token.IsZero() && c.Token.Reference() == "" && c.TokenFile != "" {
 		errs = append(errs, errors.New("token_file: give either token or token_file"))
 	}
 	names := map[string]bool{}

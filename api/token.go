@@ -30,7 +30,7 @@ func (t Token) validate() error {
 		errs = append(errs, errors.New("role: no role; use viewer, operator or admin"))
 	}
 	given := 0
-	for _, has := range []bool{t.Hash != "", !t.Token.IsZero(), t.TokenFile != ""} {
+	for _, has := range []bool{t.Hash != "", !t.Token.IsZero() && (t.TokenFile == "" || t.Token.Reference() == ""), t.TokenFile != ""} {
 		if has {
 			given++
 		}
@@ -73,6 +73,8 @@ func hashOf(hash string, token proxy.Secret, file string) (access.Hash, error) {
 	switch {
 	case hash != "":
 		return access.ParseHash(hash)
+	case token.Reference() != "": // it was read with the configuration
+		text = strings.TrimSpace(text)
 	case file != "":
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -82,7 +84,7 @@ func hashOf(hash string, token proxy.Secret, file string) (access.Hash, error) {
 	}
 	switch {
 	case text == "":
-		return access.Hash{}, fmt.Errorf("%s is empty", file)
+		return access.Hash{}, errors.New(strings.TrimSpace(file + " is empty"))
 	case strings.HasPrefix(text, "sha256:"):
 		return access.ParseHash(text)
 	}

@@ -36,10 +36,11 @@ const (
 	DefaultRecheck        = 5 * time.Minute
 )
 
-// Judge is a page that tells what it saw. In YAML it is the URL alone, or {url, key_file}.
+// Judge is a page that tells what it saw. In YAML it is the URL alone, or {url, key_file} or {url, key}.
 type Judge struct {
-	URL     string `yaml:"url"`      // http:// tests plain HTTP, https:// tunnels; the query is kept and the nonce added
-	KeyFile string `yaml:"key_file"` // a file with the key that `freeway judge` signs with; "": signatures are not checked
+	URL     string       `yaml:"url"`      // http:// tests plain HTTP, https:// tunnels; the query is kept and the nonce added
+	Key     proxy.Secret `yaml:"key"`      // with which `freeway judge` signs; none: signatures are not checked
+	KeyFile string       `yaml:"key_file"` // a file that holds the key, instead of Key
 }
 
 // UnmarshalYAML reads a URL alone, or a mapping with url and key_file.
@@ -50,9 +51,9 @@ func (j *Judge) UnmarshalYAML(n *yaml.Node) error {
 		return n.Decode(&j.URL)
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			into := map[string]*string{"url": &j.URL, "key_file": &j.KeyFile}[n.Content[i].Value]
+			into := map[string]any{"url": &j.URL, "key": &j.Key, "key_file": &j.KeyFile}[n.Content[i].Value]
 			if into == nil {
-				return fmt.Errorf("line %d: unknown key %q; a judge has url and key_file", n.Content[i].Line, clip(n.Content[i].Value, 40))
+				return fmt.Errorf("line %d: unknown key %q; a judge has url, key and key_file", n.Content[i].Line, clip(n.Content[i].Value, 40))
 			}
 			if err := n.Content[i+1].Decode(into); err != nil {
 				return err
@@ -65,10 +66,16 @@ func (j *Judge) UnmarshalYAML(n *yaml.Node) error {
 
 // MarshalYAML writes what UnmarshalYAML reads.
 func (j Judge) MarshalYAML() (any, error) {
-	if j.KeyFile == "" {
+	out := map[string]any{"url": j.URL}
+	switch {
+	case j.KeyFile != "":
+		out["key_file"] = j.KeyFile
+	case !j.Key.IsZero():
+		out["key"] = j.Key
+	default:
 		return j.URL, nil
 	}
-	return map[string]string{"url": j.URL, "key_file": j.KeyFile}, nil
+	return out, nil
 }
 
 // TargetCheck is a page that proxies are asked to reach once the judges are content.
@@ -138,6 +145,9 @@ func (c Config) Validate() error {
 	for i, j := range c.Judges {
 		if _, err := parsePage(j.URL); err != nil {
 			bad("judges[%d].url: %w", i, err)
+		}
+		if !j.Key.IsZero() && j.Key.Reference() == "" && j.KeyFile != "" {
+			bad("judges[%d].key_file: give either key or key_file", i)
 		}
 	}
 	for i, a := range c.OwnIPs {

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -74,16 +75,31 @@ func newExaminer(j Judge, limiter *rate.Limiter) (*examiner, error) {
 		return nil, err
 	}
 	e := &examiner{page: p, judge: j, limiter: limiter, probing: make(chan struct{}, 1)}
-	if j.KeyFile != "" {
+	if e.key, err = j.key(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// key is that with which the judge signs, nil for none; read now, unless it was
+// read with the configuration.
+func (j Judge) key() ([]byte, error) {
+	text := j.Key.Reveal()
+	if text == "" && j.KeyFile == "" {
+		return nil, nil
+	}
+	if text == "" {
 		b, err := os.ReadFile(j.KeyFile)
 		if err != nil {
 			return nil, err
 		}
-		if e.key = []byte(strings.TrimSpace(string(b))); len(e.key) < minKey {
-			return nil, fmt.Errorf("%s: the key has %d bytes, at least %d are needed", j.KeyFile, len(e.key), minKey)
-		}
+		text = string(b)
 	}
-	return e, nil
+	key := []byte(strings.TrimSpace(text))
+	if len(key) < minKey {
+		return nil, fmt.Errorf("%s: the key has %d bytes, at least %d are needed", cmp.Or(j.KeyFile, "key"), len(key), minKey)
+	}
+	return key, nil
 }
 
 // minKey is the shortest key in bytes that is worth signing with.

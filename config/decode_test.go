@@ -36,7 +36,7 @@ func TestValues(t *testing.T) {
 		{"IPv6 range", "network: {allow_targets: [\"fd00::/8\"]}", func(c config.Config) any { return c.Network.AllowTargets[0].String() }, "fd00::/8"},
 		{"address", "checker: {own_ips: [192.0.2.1]}", func(c config.Config) any { return c.Checker.OwnIPs[0].String() }, "192.0.2.1"},
 		{"judges in both forms", "checker: {judges: [http://a.example/, {url: https://b.example/, key_file: k}]}",
-			func(c config.Config) any { return fmt.Sprint(c.Checker.Judges) }, "[{http://a.example/ } {https://b.example/ k}]"},
+			func(c config.Config) any { return fmt.Sprint(c.Checker.Judges) }, "[{http://a.example/  } {https://b.example/  k}]"},
 		{"some built-in sources", "sources: {builtin: []}", func(c config.Config) any { return c.Sources.Builtin.All }, false},
 		{"headers", "sources: {list: [{name: a, url: http://a.example/, headers: {X-Key: v, Accept: text/plain}}]}",
 			func(c config.Config) any { return c.Sources.List[0].Headers }, map[string]string{"X-Key": "v", "Accept": "text/plain"}},

@@ -12,6 +12,8 @@ import (
 const descriptions = `
 store                            What is known is kept in one file; a second process cannot open it.
 store.path                       bbolt file; relative to the working directory
+store.backup_every               how old the latest snapshot may get, from which a broken file is restored: 1m to 720h
+store.backup_keep                snapshots that are kept beside the file, path.bak, path.bak.1 and so on: 1 to 50
 
 gateway                          The proxy that clients use.
 gateway.listen                   HTTP proxy, CONNECT, SOCKS4, 4a and 5, told apart by the first byte
@@ -102,7 +104,7 @@ checker.connect_timeout          TCP to the proxy
 checker.timeout                  for one step: the proxy's answer, the judge's; all steps of one protocol together may take three times as long
 checker.fixed_timeouts           true: wait for every candidate as long as the two above say; else less, once it is known what live proxies need
 checker.per_network              connects to one public /24 (IPv6: /48) under way at the same time, 1 to 10000
-checker.judges                   empty: public ones. Yours, for example [{url: "https://judge.example.com/", key_file: /run/secrets/judge}]
+checker.judges                   empty: public ones. Yours, for example [{url: "https://judge.example.com/", key: "file:/run/secrets/judge"}]
 checker.judge_ca                 PEM file of authorities to trust for judges, targets and proxies behind TLS, besides the system's
 checker.own_ips                  your public addresses; empty: found out with the judges
 checker.targets                  further pages to reach, for example [{name: shop, url: "https://shop.example.com/", required: true}]

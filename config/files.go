@@ -2,14 +2,12 @@ package config
 
 import (
 	"bytes"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 
 	"freeway/internal/geo"
@@ -31,13 +29,16 @@ type fileRef struct {
 // files lists what c names on disk and reads.
 func (c *Config) files() []fileRef {
 	refs := []fileRef{
-		{"gateway.tls.cert", &c.Gateway.TLS.Cert, checkReadable},
-		{"gateway.tls.key", &c.Gateway.TLS.Key, checkReadable},
+		{"gateway.tls.acme.ca", &c.Gateway.TLS.ACME.CA, checkAuthorities},
+		{"admin.tls.client_ca", &c.Admin.TLS.ClientCA, checkAuthorities},
 		{"admin.token_file", &c.Admin.TokenFile, checkToken},
 		{"checker.judge_ca", &c.Checker.JudgeCA, checkAuthorities},
 		{"geo.database", &c.Geo.Database, checkPlaces},
 		{"sources.dir", &c.Sources.Dir, nil},
 		{"tracing.headers_file", &c.Tracing.HeadersFile, checkHeaders},
+	}
+	for _, p := range c.pairs() {
+		refs = append(refs, fileRef{p.path + "cert", p.cert, checkReadable}, fileRef{p.path + "key", p.key, checkReadable})
 	}
 	for i := range c.Gateway.Users {
 		refs = append(refs, fileRef{fmt.Sprintf("gateway.users[%d].password_file", i), &c.Gateway.Users[i].PasswordFile, checkReadable})
@@ -58,6 +59,7 @@ func (c *Config) files() []fileRef {
 // configuration file where that is what names them. Those of variables and
 // flags begin in the working directory.
 func (d *decoder) anchor(c *Config, file string) {
+	d.anchorSecrets(c, file)
 	for _, f := range c.files() {
 		if *f.name == "" || filepath.IsAbs(*f.name) {
 			continue
@@ -74,19 +76,16 @@ func (d *decoder) anchor(c *Config, file string) {
 // of Load and gives the places. The error is of type Errors.
 func CheckFiles(c Config, opt LoadOptions) error {
 	var errs Errors
+	checkSecrets(&c, opt, &errs)
 	for _, f := range c.files() {
-		if *f.name == "" || f.check == nil {
+		if *f.name == "" || f.check == nil || isResolved(&c, f.path) {
 			continue
 		}
 		if err := f.check(*f.name); err != nil {
 			errs.add("", f.path, "%s", firstLine(err))
 		}
 	}
-	if len(errs) == 0 && c.Gateway.TLS.Cert != "" && c.Gateway.TLS.Key != "" {
-		if _, err := tls.LoadX509KeyPair(c.Gateway.TLS.Cert, c.Gateway.TLS.Key); err != nil {
-			errs.add("", "gateway.tls.cert", "%s", firstLine(err))
-		}
-	}
+	checkPairs(&c, &errs)
 	for _, f := range []fileRef{{"store.path", &c.Store.Path, checkFolder}, {"audit.path", &c.Audit.Path, checkFolder}, {"log.file", &c.Log.File, checkFolder}} {
 		if *f.name == "" {
 			continue
@@ -95,18 +94,7 @@ func CheckFiles(c Config, opt LoadOptions) error {
 			errs.add("", f.path, "%s", firstLine(err))
 		}
 	}
-	if len(errs) == 0 {
-		return nil
-	}
-	d := decoderOf(opt)
-	if text, err := readFile(opt); err == nil {
-		again := Default()
-		d.overlay(opt, text, reflect.ValueOf(&again).Elem())
-	}
-	for i := range errs {
-		errs[i].Where, errs[i].line = d.locate(errs[i].Path)
-	}
-	return errs.err()
+	return located(errs, opt)
 }
 
 // checkReadable wants a file whose contents can be had.

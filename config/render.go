@@ -130,6 +130,8 @@ func (r renderer) value(v reflect.Value, path string) *yaml.Node {
 		return plain(shortDuration(x))
 	case proxy.Size:
 		return plain(x.String())
+	case proxy.Secret:
+		return text(shownSecret(x))
 	case yaml.Marshaler:
 		return r.marshaled(x, path)
 	case encoding.TextMarshaler:
@@ -175,8 +177,8 @@ func (r renderer) dictionary(v reflect.Value, path string) *yaml.Node {
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	for _, k := range keys {
 		val := r.value(v.MapIndex(k), path)
-		if strings.HasSuffix(path, "headers") {
-			val = text("***")
+		if strings.HasSuffix(path, "headers") && val.Value != "" {
+			val = text(shownHeader(val.Value))
 		}
 		n.Content = append(n.Content, text(fmt.Sprint(k)), val)
 	}

@@ -78,7 +78,7 @@ func (s *settings) readUsers() error {
 		if c.Password != nil {
 			u.password = *c.Password
 		}
-		if c.PasswordFile != "" {
+		if c.PasswordFile != "" && u.password.Reference() == "" {
 			text, err := os.ReadFile(c.PasswordFile)
 			if err != nil {
 				return fmt.Errorf("users[%d].password_file: %w", i, err)

@@ -87,7 +87,7 @@ func (c Config) validateUsers(fail failFunc) {
 		}
 		seen[u.Name] = true
 		switch {
-		case u.Password != nil && u.PasswordFile != "":
+		case u.Password != nil && u.Password.Reference() == "" && u.PasswordFile != "":
 			fail("%s.password_file: password is given as well", key)
 		case u.Password == nil && u.PasswordFile == "":
 			fail("%s: give password or password_file; password: \"\" allows an empty one", key)

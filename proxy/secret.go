@@ -10,12 +10,22 @@ import (
 // Secret is a password, token or key. However it is printed, logged or
 // marshalled it reads ***; only Reveal gives the text, to the code that
 // sends it to its owner or writes it to the store.
-type Secret struct{ text string }
+type Secret struct {
+	text string
+	from string // where text was read, see NewReferred
+}
 
 const masked = "***"
 
 // NewSecret hides text.
-func NewSecret(text string) Secret { return Secret{text} }
+func NewSecret(text string) Secret { return Secret{text: text} }
+
+// NewReferred hides text that was read where a reference says, for example
+// file:/run/secrets/x. The reference is no secret.
+func NewReferred(text, reference string) Secret { return Secret{text, reference} }
+
+// Reference is that of NewReferred, "" for a text that was given as such.
+func (s Secret) Reference() string { return s.from }
 
 // Reveal returns the text.
 func (s Secret) Reveal() string { return s.text }
@@ -45,7 +55,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText takes the text as it is, for configuration files.
 func (s *Secret) UnmarshalText(b []byte) error {
-	s.text = string(b)
+	*s = Secret{text: string(b)}
 	return nil
 }
 
