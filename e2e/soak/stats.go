@@ -24,35 +24,37 @@ type point struct {
 // mean an hour: .05 is 5 % an hour.
 type trend struct{ slope, low, high float64 }
 
-// slopeOf fits a line by least squares to the means of blocks of the points.
-// Single samples lie close to their neighbours (what is in flight, what the
-// store has not folded yet), which would make the interval of a fit to all of
-// them too narrow; means of blocks much longer than these waves are nearly
-// independent. ok is false with an empty block.
+// slopeOf fits a line by least squares to the least values of blocks of the
+// points. A collection that runs beside the load leaves what was allocated
+// meanwhile, the more the busier the machine is; the least of a block has little
+// of that, and what leaks is in it. Single samples lie close to their neighbours,
+// which would make the interval of a fit to all of them too narrow; blocks
+// much longer than these waves are nearly independent. ok is false with an empty block.
 func slopeOf(points []point, length time.Duration) (t trend, ok bool) {
-	var sum, n [blocks]float64
+	var least [blocks]float64
+	for i := range least {
+		least[i] = math.Inf(1)
+	}
 	for _, p := range points {
 		if i := int(p.at * blocks / length); i >= 0 && i < blocks {
-			sum[i] += p.value
-			n[i]++
+			least[i] = min(least[i], p.value)
 		}
 	}
 	mean := 0.0
-	for i := range sum {
-		if n[i] == 0 {
-			return t, false
-		}
-		sum[i] /= n[i]
-		mean += sum[i] / blocks
+	for _, y := range least {
+		mean += y / blocks
+	}
+	if math.IsInf(mean, 1) {
+		return t, false
 	}
 	const middle = (blocks - 1) / 2.0
 	var xx, xy, left float64
-	for i, y := range sum {
+	for i, y := range least {
 		xx += (float64(i) - middle) * (float64(i) - middle)
 		xy += (float64(i) - middle) * (y - mean)
 	}
 	slope := xy / xx
-	for i, y := range sum {
+	for i, y := range least {
 		r := y - mean - slope*(float64(i)-middle)
 		left += r * r
 	}
