@@ -20,9 +20,9 @@ type point struct {
 	value float64
 }
 
-// trend is a slope with its two-sided 95 % confidence interval, in parts of the
-// mean an hour: .05 is 5 % an hour.
-type trend struct{ slope, low, high float64 }
+// trend is a mean, and a slope with its two-sided 95 % confidence interval, in
+// parts of the mean an hour: .05 is 5 % an hour.
+type trend struct{ mean, slope, low, high float64 }
 
 // slopeOf fits a line by least squares to the least values of blocks of the
 // points. A collection that runs beside the load leaves what was allocated
@@ -60,7 +60,7 @@ func slopeOf(points []point, length time.Duration) (t trend, ok bool) {
 	}
 	half := tBlocks * math.Sqrt(left/(blocks-2)/xx)
 	scale := blocks / length.Hours() / mean // from blocks to hours, from bytes to parts
-	return trend{slope * scale, (slope - half) * scale, (slope + half) * scale}, true
+	return trend{mean, slope * scale, (slope - half) * scale, (slope + half) * scale}, true
 }
 
 // quantile returns the value below which that part of d lies; 0 of none. It sorts d.

@@ -136,16 +136,14 @@ func (s *bench) descriptors() verdict {
 // even after the time to warm up, and below a minute is not judged.
 func (s *bench) growth() verdict {
 	var heap, rss []point
-	mean := 0.0
 	for _, x := range s.samples {
 		heap, rss = append(heap, point{x.at, x.heap}), append(rss, point{x.at, x.rss})
-		mean += x.heap / float64(len(s.samples)) / (1 << 20)
 	}
 	length := s.o.load - s.o.load/5
 	h, ok := slopeOf(heap, length)
 	r, _ := slopeOf(rss, length)
 	text := fmt.Sprintf("heap after collections: %.1f MiB, %+.2f %% an hour, 95 %% interval %+.2f to %+.2f (at most %+.0f); resident %+.2f %% an hour (not judged)",
-		mean, 100*h.slope, 100*h.low, 100*h.high, 100*maxGrowth, 100*r.slope)
+		h.mean/(1<<20), 100*h.slope, 100*h.low, 100*h.high, 100*maxGrowth, 100*r.slope)
 	switch {
 	case s.o.load < time.Minute:
 		return verdict{true, text + "; not judged: under a minute"}
