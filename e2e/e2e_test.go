@@ -74,6 +74,13 @@ func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(name), cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.run(t)
+	return p
+}
+
+// run starts the command of p until the test ends.
+func (p *process) run(t *testing.T) {
+	t.Helper()
 	p.cmd.WaitDelay = 10 * time.Second
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
@@ -86,10 +93,9 @@ func start(t *testing.T, name string, args ...string) *process {
 		p.signal(syscall.SIGKILL)
 		<-p.done
 		if t.Failed() {
-			t.Logf("output of %s %s:\n%s", p.name, strings.Join(args, " "), tail(p.out.String(), 6000))
+			t.Logf("output of %s:\n%s", strings.Join(p.cmd.Args, " "), tail(p.out.String(), 6000))
 		}
 	})
-	return p
 }
 
 func tail(s string, n int) string {
@@ -163,6 +169,14 @@ type server struct {
 // serve writes the configuration, of which it adds listeners and store, and starts the command.
 func serve(t *testing.T, config string) *server {
 	t.Helper()
+	s := prepare(t, config)
+	s.restart(t)
+	return s
+}
+
+// prepare is serve without the start.
+func prepare(t *testing.T, config string) *server {
+	t.Helper()
 	s := &server{
 		gateway: fmt.Sprintf("127.0.0.1:%d", freePort(t)), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), dir: t.TempDir(),
 		client: &http.Client{Timeout: patience, Transport: &http.Transport{
@@ -173,8 +187,22 @@ func serve(t *testing.T, config string) *server {
 	if err := os.WriteFile(s.dir+"/freeway.yaml", []byte(full), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.restart(t)
 	return s
+}
+
+// post sends an empty POST to an API path.
+func (s *server) post(t *testing.T, path string) (int, []byte) {
+	t.Helper()
+	resp, err := s.client.Post("http://"+s.admin+path, "application/json", nil)
+	if err != nil {
+		t.Fatalf("POST %s: %v", path, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("POST %s: %v", path, err)
+	}
+	return resp.StatusCode, body
 }
 
 // restart starts the command again on the same store and waits until it answers.
