@@ -36,6 +36,12 @@ type running struct {
 // is a folder of the test.
 func serveFile(t *testing.T, text string) *running {
 	t.Helper()
+	return serveUnder(t, text, manager{})
+}
+
+// serveUnder is serveFile with a service manager.
+func serveUnder(t *testing.T, text string, m manager) *running {
+	t.Helper()
 	dir := t.TempDir()
 	r := &running{file: filepath.Join(dir, "freeway.yaml"), log: &lockedBuffer{}}
 	base := "store: {path: DIR/freeway.db}\nadmin: {listen: \"127.0.0.1:0\"}\n"
@@ -48,7 +54,7 @@ func serveFile(t *testing.T, text string) *running {
 	}
 	level := new(slog.LevelVar)
 	r.server, err = openServer(t.Context(), cfg, serverOptions{log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: level})),
-		level: level, control: loopback.Guard(t), load: load, watch: r.file, since: since})
+		level: level, control: loopback.Guard(t), load: load, watch: r.file, since: since, manager: m})
 	if err != nil {
 		t.Fatal(err)
 	}
