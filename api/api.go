@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -42,6 +44,10 @@ type Env struct {
 	Sessions  *access.Sessions                            // of browsers that logged in; nil: they cannot
 	Compat    Compat                                      // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                               // nil: math/rand; only for tests
+
+	// Backup makes a copy of the store, with or without the passwords of
+	// upstreams, and says how many bytes it has. The caller closes it. nil: no backups.
+	Backup func(ctx context.Context, passwords bool) (file io.ReadCloser, size int64, err error)
 }
 
 // API is the admin API. Its handler is safe for concurrent use.
@@ -53,6 +59,7 @@ type API struct {
 	compat  map[string]http.Handler
 	handler http.Handler
 	doc     func() ([]byte, error)
+	backing sync.Mutex // held while a backup is made and sent
 }
 
 // maxList bounds lists of endpoints, in bytes. Other bodies have at most a MiB,
@@ -76,7 +83,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	a := &API{env: env, pprof: cfg.Pprof, hosts: access.NewHosts(cfg.Hosts), began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
-	mux.Use(a.recovered, onceEach, honest, middleware.GetHead, middleware.Compress(5, compressed...))
+	mux.Use(a.recovered, onceEach, honest, a.durable, middleware.GetHead, middleware.Compress(5, compressed...))
 	h := humachi.New(mux, humaConfig(env.Version))
 	a.register(h)
 	mux.Get("/api/openapi.json", a.openAPI)
@@ -144,6 +151,7 @@ func (a *API) register(h huma.API) {
 	a.registerProxies(h)
 	a.registerSources(h)
 	a.registerStatus(h)
+	a.registerBackup(h)
 	documentRefusals(h)
 }
 
