@@ -1,4 +1,4 @@
-# make manifests    Helm chart and kustomize base: lint, render, and validate offline against Kubernetes' and the operators' schemas
+# make manifests    chart, kustomize base and compose file: lint, render, and validate offline against the schemas of their owners
 # make deb          Debian packages for amd64 and arm64, into dist
 # make deb-check    lintian, and install, run and purge in a root of its own (needs root, lintian)
 # make sbom         CycloneDX bill of materials of the binary, into dist
@@ -15,6 +15,7 @@ KUSTOMIZE_VERSION  = v5.8.2
 VALIDATE_VERSION   = v0.0.4
 ACTIONLINT_VERSION = v1.7.12
 CYCLONEDX_VERSION  = v1.10.0
+COMPOSE_VERSION    = v2.16.2
 CERT_MANAGER       = github.com/cert-manager/cert-manager@v1.21.2
 PROMETHEUS_OPERATOR = github.com/prometheus-operator/prometheus-operator@v0.85.0
 
@@ -23,6 +24,7 @@ KUSTOMIZE  = $(TOOLS)/kustomize-$(KUSTOMIZE_VERSION)
 VALIDATE   = $(TOOLS)/kubectl-validate-$(VALIDATE_VERSION)
 ACTIONLINT = $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 CYCLONEDX  = $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+COMPOSE    = $(TOOLS)/compose-$(COMPOSE_VERSION)
 CRDS       = $(TOOLS)/crds-$(lastword $(subst @, ,$(CERT_MANAGER)))-$(lastword $(subst @, ,$(PROMETHEUS_OPERATOR)))
 
 .PHONY: manifests tools deb deb-check sbom workflows release reproducible
@@ -36,6 +38,7 @@ $(KUSTOMIZE): ; $(call install,sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_VE
 $(VALIDATE): ; $(call install,sigs.k8s.io/kubectl-validate@$(VALIDATE_VERSION))
 $(ACTIONLINT): ; $(call install,github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION))
 $(CYCLONEDX): ; $(call install,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION))
+$(COMPOSE): ; $(call install,github.com/compose-spec/compose-go/v2/cmd@$(COMPOSE_VERSION))
 
 module = $$($(GO) mod download -json $(1) | sed -n 's/^.*"Dir": "\(.*\)".*$$/\1/p')
 
@@ -45,11 +48,11 @@ $(CRDS):
 	operator="$(call module,$(PROMETHEUS_OPERATOR))/example/prometheus-operator-crd/monitoring.coreos.com" && \
 	cp "$${operator}_servicemonitors.yaml" "$${operator}_prometheusrules.yaml" crds && chmod -R u+w crds && mv crds $@
 
-tools: $(HELM) $(KUSTOMIZE) $(VALIDATE) $(CRDS) $(ACTIONLINT)
+tools: $(HELM) $(KUSTOMIZE) $(VALIDATE) $(COMPOSE) $(CRDS) $(ACTIONLINT)
 
-manifests: $(HELM) $(KUSTOMIZE) $(VALIDATE) $(CRDS)
+manifests: $(HELM) $(KUSTOMIZE) $(VALIDATE) $(COMPOSE) $(CRDS)
 	$(GO) vet -tags manifests ./deploy
-	HELM=$(HELM) KUSTOMIZE=$(KUSTOMIZE) KUBECTL_VALIDATE=$(VALIDATE) CRDS=$(CRDS) $(GO) test -tags manifests -count 1 ./deploy
+	HELM=$(HELM) KUSTOMIZE=$(KUSTOMIZE) KUBECTL_VALIDATE=$(VALIDATE) COMPOSE=$(COMPOSE) CRDS=$(CRDS) $(GO) test -tags manifests -count 1 ./deploy
 
 workflows: $(ACTIONLINT)
 	$(ACTIONLINT)

@@ -32,9 +32,15 @@ func tool(t *testing.T, variable string) string {
 // run runs a program and returns what it printed on stdout and stderr.
 func run(t *testing.T, name string, args ...string) (out, errs string, err error) {
 	t.Helper()
+	return runIn(t, "", name, args...)
+}
+
+// runIn runs a program in a folder.
+func runIn(t *testing.T, dir, name string, args ...string) (out, errs string, err error) {
+	t.Helper()
 	var o, e bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Stdout, cmd.Stderr = &o, &e
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &o, &e
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HELM_CACHE_HOME="+t.TempDir())
 	err = cmd.Run()
 	return o.String(), e.String(), err
