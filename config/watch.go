@@ -91,7 +91,8 @@ func postpone(settle *time.Timer, by time.Duration, latest time.Time) time.Time 
 	return latest
 }
 
-// Fingerprint is a hash of the file's contents, "" when it cannot be read.
+// Fingerprint is a hash of the file's contents, "" when it cannot be read, or is
+// empty: then somebody is about to write it, and all defaults are hardly meant.
 func Fingerprint(path string) string {
 	if path == "" {
 		return ""
@@ -102,7 +103,7 @@ func Fingerprint(path string) string {
 	}
 	defer f.Close()
 	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, maxFile+1)); err != nil {
+	if n, err := io.Copy(h, io.LimitReader(f, maxFile+1)); err != nil || n == 0 {
 		return ""
 	}
 	return string(h.Sum(nil))

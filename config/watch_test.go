@@ -201,3 +201,28 @@ func TestWatchInABusyFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchIgnoresEmpty: an empty file is one that is about to be written.
+func TestWatchIgnoresEmpty(t *testing.T) {
+	t.Parallel()
+	path := write(t, "a")
+	looks := make(chan struct{}, 1000)
+	opt := fast
+	opt.Since = config.Fingerprint(path)
+	opt.More = func() []string { looks <- struct{}{}; return nil }
+	changes := watching(t, path, opt)
+	put(t, path, "")
+	for range 3 { // the first may have begun before
+		select {
+		case <-looks:
+		case <-time.After(30 * time.Second):
+			t.Fatal("it does not look")
+		}
+	}
+	select {
+	case <-changes:
+		t.Error("an empty file is a change")
+	default:
+	}
+	mustChange(t, changes, "what was written then", func(int) { put(t, path, "b") })
+}
