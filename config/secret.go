@@ -102,6 +102,16 @@ func SecretFiles(c Config) []string {
 	return out
 }
 
+// Inline reports whether a secret of c is given as it is, not by reference.
+func Inline(c Config) bool {
+	found := false
+	eachSecret(reflect.ValueOf(&c).Elem(), func(s proxy.Secret) {
+		from := s.Reference()
+		found = found || !s.IsZero() && (from == literalPrefix || from == "" && refOf(s.Reveal()) == "")
+	})
+	return found
+}
+
 // Reveal reads one secret of a configuration that was not resolved.
 func Reveal(s proxy.Secret, lookup func(string) (string, bool)) (string, error) {
 	if s.Reference() != "" || refOf(s.Reveal()) == "" {

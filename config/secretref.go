@@ -54,6 +54,24 @@ func findRefs(v reflect.Value, path string, out *[]secretRef) {
 	}
 }
 
+// eachSecret visits all secrets outside of maps.
+func eachSecret(v reflect.Value, visit func(proxy.Secret)) {
+	switch {
+	case v.Type() == secretType:
+		visit(v.Interface().(proxy.Secret))
+	case v.Kind() == reflect.Pointer && !v.IsNil():
+		eachSecret(v.Elem(), visit)
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
+		for i := range v.Len() {
+			eachSecret(v.Index(i), visit)
+		}
+	case v.Kind() == reflect.Struct:
+		for _, k := range keysOf(v.Type()) {
+			eachSecret(v.Field(k.index), visit)
+		}
+	}
+}
+
 // secretAt notes a secret that is given by reference.
 func secretAt(s *proxy.Secret, path string, out *[]secretRef) {
 	ref := s.Reference()

@@ -97,6 +97,15 @@ func (a *app) loadOptions(flags []config.Flag) config.LoadOptions {
 	return config.LoadOptions{Path: path, Lookup: a.lookup, Names: a.variables(), Flags: flags}
 }
 
+// loadRevealed is load for commands that use secrets: references are replaced.
+func (a *app) loadRevealed(flags []config.Flag) (config.Config, error) {
+	cfg, err := a.load(flags)
+	if err == nil {
+		_, err = config.NewSecrets(a.lookup).Resolve(&cfg, a.loadOptions(flags))
+	}
+	return cfg, err
+}
+
 // load reads the configuration. A wrong flag is wrong usage, a wrong file a failure.
 func (a *app) load(flags []config.Flag) (config.Config, error) {
 	cfg, err := config.Load(a.loadOptions(flags))

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/config"
+	"freeway/internal/certs"
 )
 
 // maxAnswer bounds what a command reads from a server, in bytes.
@@ -38,13 +42,20 @@ func serverFlag(cmd *cobra.Command, server *string) {
 // configuration describes.
 func (a *app) client(server string, cfg config.Config) (*client, error) {
 	if server == "" {
-		server = "http://" + reachable(cfg.Admin.Listen)
+		server = adminURL(cfg)
 	}
 	base, err := url.Parse(strings.TrimSuffix(server, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, usagef("--server %q is not an address such as http://127.0.0.1:8081", server)
 	}
-	token := cfg.Admin.Token.Reveal()
+	token, err := config.Reveal(cfg.Admin.Token, a.lookup)
+	if err != nil {
+		return nil, fmt.Errorf("admin.token: %w", err)
+	}
+	secure, err := clientTLS(cfg, base.Host == reachable(cfg.Admin.Listen))
+	if err != nil {
+		return nil, err
+	}
 	if cfg.Admin.TokenFile != "" {
 		text, err := os.ReadFile(cfg.Admin.TokenFile)
 		if err != nil {
@@ -53,12 +64,50 @@ func (a *app) client(server string, cfg config.Config) (*client, error) {
 		token = strings.TrimSpace(string(text))
 	}
 	transport := &http.Transport{ // never through a proxy of the environment
+		TLSClientConfig:       secure,
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		ResponseHeaderTimeout: 2 * time.Minute,
 		DisableKeepAlives:     true,
 	}
 	return &client{base: base, token: token, http: &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// adminURL is where the server that the configuration describes is reached.
+func adminURL(cfg config.Config) string {
+	if cfg.Admin.TLS.On() {
+		return "https://" + reachable(cfg.Admin.Listen)
+	}
+	return "http://" + reachable(cfg.Admin.Listen)
+}
+
+// clientTLS trusts the server's own certificate besides the system's authorities.
+// Under the address at which it listens, which certificates rarely name, exactly
+// that certificate is expected.
+func clientTLS(cfg config.Config, own bool) (*tls.Config, error) {
+	if !cfg.Admin.TLS.On() {
+		return nil, nil
+	}
+	text, err := os.ReadFile(cfg.Admin.TLS.Cert)
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls.cert: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without authorities
+	}
+	roots.AppendCertsFromPEM(text)
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	if block, _ := pem.Decode(text); own && block != nil {
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("admin.tls.cert: %w", err)
+		}
+		if names := certs.Names(leaf); len(names) > 0 {
+			conf.ServerName = strings.Replace(names[0], "*.", "any.", 1)
+		}
+	}
+	return conf, nil
 }
 
 // reachable turns a listen address into one that can be dialled.

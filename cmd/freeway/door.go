@@ -26,7 +26,8 @@ type door struct {
 	mu    sync.Mutex // protects the fields below
 	addr  string     // as configured
 	l     net.Listener
-	start func(net.Listener) // serves one more; nil: nothing serves
+	start func(net.Listener)              // serves one more; nil: nothing serves
+	wrap  func(net.Listener) net.Listener // what is served in place of a listener; nil: itself
 }
 
 // Addr returns where it listens, nil when it is shut.
@@ -65,6 +66,9 @@ func (d *door) serve(ctx context.Context, srv *http.Server) error {
 	g, ctx := errgroup.WithContext(ctx)
 	d.mu.Lock()
 	d.start = func(l net.Listener) {
+		if d.wrap != nil {
+			l = d.wrap(l)
+		}
 		g.Go(func() error {
 			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				return err
@@ -212,6 +216,7 @@ func (s *server) prepareDoors() {
 		s.doors[name] = &door{}
 	}
 	s.admin = s.doors["admin"]
+	s.admin.wrap = s.insideTLS
 }
 
 // openDoors binds them. They are the last to bind.

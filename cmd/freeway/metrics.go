@@ -12,6 +12,8 @@ type serverMetrics struct {
 	reloadOK prometheus.Gauge
 	reloadAt prometheus.Gauge
 	pending  prometheus.Gauge
+
+	staleSecrets prometheus.Gauge
 }
 
 // newRegistry makes the one registry, with what is known of the process.
@@ -30,6 +32,8 @@ func newRegistry() (*prometheus.Registry, *serverMetrics) {
 			Help: "When the configuration in force was read."}),
 		pending: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_restart_pending",
 			Help: "Keys of the configuration file whose change waits for a restart."}),
+		staleSecrets: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_secrets_unreadable",
+			Help: "Secrets whose file or variable cannot be read or is empty, so that the old value holds."}),
 	}
 }
 

@@ -63,6 +63,7 @@ func (s *server) takeUp() (api.ReloadReport, error) {
 		return api.ReloadReport{}, errStopping
 	}
 	next, err := s.opt.load()
+	s.noteSecrets()
 	if err != nil {
 		return api.ReloadReport{}, err
 	}
@@ -90,6 +91,7 @@ func (s *server) apply(next config.Config) error {
 		func(c config.Config) error { return s.pool.Apply(poolConfig(s.fitted(c))) },
 		func(c config.Config) error { return s.scraper.Apply(s.fitted(c).Scraper, c.Sources) },
 		func(c config.Config) error { return s.checker.Apply(s.fitted(c).Checker) },
+		s.applyCerts,
 		func(c config.Config) error { return s.gateway.Apply(s.fitted(c).Gateway) },
 		s.applyPlaces,
 		s.applyAdmin,
@@ -155,7 +157,8 @@ func (s *server) reloadOnSignal(ctx context.Context) error {
 	}
 }
 
-// reloadOnChange reloads when the file has changed.
+// reloadOnChange reloads when the file has changed, or a secret, and takes up
+// certificates.
 func (s *server) reloadOnChange(ctx context.Context) error {
-	return config.Watch(ctx, s.opt.watch, config.WatchOptions{Since: s.opt.since}, func() { s.reload() }) //nolint:errcheck // it has logged the error
+	return config.Watch(ctx, s.opt.watch, config.WatchOptions{Since: s.opt.since, More: s.followed, Moved: s.moved}, func() { s.reload() }) //nolint:errcheck // it has logged the error
 }

@@ -50,7 +50,7 @@ const (
 func lockedRemedy(err error, cfg config.Config, remedy string) error {
 	var locked *store.LockedError
 	if errors.As(err, &locked) {
-		return lockHintError{err, fmt.Sprintf(remedy, "http://"+reachable(cfg.Admin.Listen))}
+		return lockHintError{err, fmt.Sprintf(remedy, adminURL(cfg))}
 	}
 	return err
 }

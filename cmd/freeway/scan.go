@@ -151,7 +151,7 @@ func (f *scanFlags) wanted(cfg config.Config) (proxy.Filter, error) {
 
 // scan prepares configuration, filter and output, then runs.
 func (a *app) scan(ctx context.Context, f *scanFlags, args []string) (err error) {
-	cfg, err := a.load(nil)
+	cfg, err := a.loadRevealed(nil)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (a *app) scrape(ctx context.Context, f scrapeFlags, args []string) error {
 	if !slices.Contains(scraper.Formats(), f.as) {
 		return usagef("--as %q is not one of %s", f.as, strings.Join(scraper.Formats(), ", "))
 	}
-	cfg, err := a.load(nil)
+	cfg, err := a.loadRevealed(nil)
 	if err != nil {
 		return err
 	}

@@ -39,11 +39,12 @@ takes sockets that it is given (gateway, admin, tls, listener1, ...).`,
 	return cmd
 }
 
-// loadChecked reads a configuration and looks at the files that it names.
-func loadChecked(from config.LoadOptions) (config.Config, error) {
+// loadAgain reads a configuration and looks at the files that it names, while
+// an older one is in force.
+func loadAgain(from config.LoadOptions, secrets *heldSecrets) (config.Config, error) {
 	cfg, err := config.Load(from)
 	if err == nil {
-		err = config.CheckFiles(cfg, from)
+		err = withoutCerts(secrets.read(&cfg, from))
 	}
 	return cfg, err
 }
@@ -61,9 +62,9 @@ func surroundings() (*inherited, manager, error) {
 	return sockets, m, nil
 }
 
-// loadUnder is loadChecked with the addresses of inherited sockets.
-func loadUnder(from config.LoadOptions, sockets *inherited) (config.Config, error) {
-	cfg, err := loadChecked(from)
+// loadUnder is loadAgain with the addresses of inherited sockets.
+func loadUnder(from config.LoadOptions, secrets *heldSecrets, sockets *inherited) (config.Config, error) {
+	cfg, err := loadAgain(from, secrets)
 	if err != nil {
 		return cfg, err
 	}
@@ -75,8 +76,9 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	from := a.loadOptions(flags)
 	since := config.Fingerprint(from.Path) // before it is read: no change is missed
 	cfg, err := a.load(flags)
+	secrets := &heldSecrets{Secrets: config.NewSecrets(a.lookup)}
 	if err == nil {
-		err = config.CheckFiles(cfg, from)
+		err = secrets.read(&cfg, from)
 	}
 	if err != nil {
 		return err
@@ -100,11 +102,11 @@ func (a *app) serve(ctx context.Context, flags []config.Flag) error {
 	if n := limitMemory(cgroupMemory); n > 0 {
 		log.Debug("memory is limited", "bytes", n)
 	}
-	for _, name := range openSecrets(cfg, from.Path) {
+	for _, name := range openSecrets(cfg, from.Path, secrets.Files()) {
 		log.Warn("everybody on this machine can read or change a file with secrets; chmod 600 it", "file", name)
 	}
 	s, err := openServer(ctx, cfg, serverOptions{log: log, level: level, logs: out, control: a.control(), from: from, watch: from.Path, since: since,
-		manager: manager, sockets: sockets, load: func() (config.Config, error) { return loadUnder(from, sockets) }})
+		manager: manager, sockets: sockets, load: func() (config.Config, error) { return loadUnder(from, secrets, sockets) }, secrets: secrets})
 	if err != nil {
 		return lockedRemedy(err, cfg, remedyServe)
 	}

@@ -41,6 +41,7 @@ type serverOptions struct {
 	from    config.LoadOptions                                     // where the configuration came from
 	watch   string                                                 // the file to watch; "": none
 	since   string                                                 // its fingerprint before it was loaded
+	secrets *heldSecrets                                           // what load puts in place; nil: there are none
 	demo    bool
 	manager manager    // who runs the server as a service
 	sockets *inherited // listening sockets that came from there
@@ -77,6 +78,7 @@ type server struct {
 	web     *web.Dashboard
 	last    atomic.Pointer[web.ReloadResult] // of reload; nil: there was none
 
+	fresh    fresh                            // certificates
 	own      atomic.Pointer[[]netip.AddrPort] // our listeners, which no upstream may be
 	stopping atomic.Bool
 	hurried  chan struct{} // closed by hurry
@@ -96,7 +98,7 @@ func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*ser
 	s.prepareDoors()
 	s.prepareHurry()
 	s.metrics.inForce(0)
-	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openGateway, s.openAPI, s.openDoors} {
+	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openCerts, s.openGateway, s.openAPI, s.openDoors} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.abandon(ctx))
 		}
@@ -232,7 +234,7 @@ func (s *server) openChecker(context.Context) (err error) {
 // openGateway binds its listeners, too.
 func (s *server) openGateway(context.Context) (err error) {
 	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: s.pool, Done: s.done, Dialer: s.dialer,
-		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen})
+		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen, Certs: s.fresh.gateway})
 	if err != nil {
 		return err
 	}
@@ -299,12 +301,9 @@ func (s *server) current() config.Config {
 func (s *server) run(ctx context.Context) error {
 	work := []part{{"scraper", s.scraper.Run}, {"checker", s.checker.Run}}
 	if s.opt.load != nil {
-		work = append(work, part{"reload", s.reloadOnSignal})
-		if s.opt.watch != "" {
-			work = append(work, part{"watch", s.reloadOnChange})
-		}
+		work = append(work, part{"reload", s.reloadOnSignal}, part{"watch", s.reloadOnChange})
 	}
-	work = append(work, part{"dashboard", s.web.Run})
+	work = append(work, part{"dashboard", s.web.Run}, part{"certificates", s.fresh.gateway.Run})
 	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}, {"logs", s.reopenOnSignal}}
 	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveDoors}, {"usage", s.keepUsage}}, keep)
 }

@@ -67,7 +67,7 @@ func (a *app) sources(ctx context.Context, server string, show sourcesView) erro
 	if show.format != "table" && show.format != "json" {
 		return usagef("--format %q is neither table nor json", show.format)
 	}
-	cfg, err := a.load(nil)
+	cfg, err := a.loadRevealed(nil)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ NAME is a source of the configuration, its folder or the catalogue, also one tha
 		if err := how.check(); err != nil {
 			return err
 		}
-		cfg, err := a.load(nil)
+		cfg, err := a.loadRevealed(nil)
 		if err != nil {
 			return err
 		}
