@@ -98,6 +98,7 @@ func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*ser
 	s.prepareDoors()
 	s.prepareHurry()
 	s.metrics.inForce(0)
+	s.watchLeaks()
 	for _, step := range []func(context.Context) error{s.openFiles, s.openPool, s.openDialer, s.openScraper, s.openChecker, s.openCerts, s.openGateway, s.openAPI, s.openDoors} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.abandon(ctx))
