@@ -44,7 +44,8 @@ type Env struct {
 type JudgeStatus struct {
 	URL       string     `json:"url"` // without its query
 	Operator  string     `json:"operator"`
-	Up        bool       `json:"up"` // the latest direct request succeeded
+	Up        bool       `json:"up"`      // the latest direct request succeeded
+	Breaker   string     `json:"breaker"` // closed, open, or half-open: the next direct request decides
 	Kind      judge.Kind `json:"kind"`
 	Error     string     `json:"error"` // why it is not up
 	LastProbe time.Time  `json:"last_probe"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 
 	"freeway/internal/judge"
@@ -43,11 +45,31 @@ type examiner struct {
 
 	mu    sync.Mutex // protects the fields below
 	seen  sightingOf // of the latest direct request that succeeded
-	up    bool
-	why   string    // why it is not up
-	asked time.Time // when the latest direct request began; zero: never. Monotonic
-	at    time.Time // the same for people, by Env.Now
-	fails int       // direct requests in a row that failed
+	why   string     // why it is not up
+	asked time.Time  // when the latest direct request began; zero: never. Monotonic
+	at    time.Time  // the same for people, by Env.Now
+	fails int        // direct requests in a row that failed
+	rest  time.Time  // when the breaker lets the next one through, monotonic
+
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}] // opens with a direct request that failed, closes with one that did not
+}
+
+// isAnswering reports whether the latest direct request succeeded. The caller holds mu.
+func (e *examiner) isAnswering() bool {
+	return !e.asked.IsZero() && e.breaker.State() == gobreaker.StateClosed
+}
+
+// errUnsaid ends a direct request that says nothing about the judge.
+var errUnsaid = errors.New("nothing was found out")
+
+// newBreaker makes the breaker of a judge: one direct request that fails is
+// enough, and one that succeeds after confirmOwn at the soonest.
+func newBreaker() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:     confirmOwn,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures > 0 },
+		IsExcluded:  func(err error) bool { return errors.Is(err, errUnsaid) },
+	})
 }
 
 // sightingOf is what a direct request showed.
@@ -74,7 +96,7 @@ func newExaminer(j Judge, limiter *rate.Limiter) (*examiner, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &examiner{page: p, judge: j, limiter: limiter, probing: make(chan struct{}, 1)}
+	e := &examiner{page: p, judge: j, limiter: limiter, probing: make(chan struct{}, 1), breaker: newBreaker()}
 	if e.key, err = j.key(); err != nil {
 		return nil, err
 	}
@@ -109,7 +131,7 @@ const minKey = 16
 func (e *examiner) isUp() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.up
+	return e.isAnswering()
 }
 
 // known returns what direct requests have shown.
@@ -130,7 +152,7 @@ func (e *examiner) limited() bool {
 func (e *examiner) ruling(moment time.Time) (decided, up bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.asked.After(moment), e.up
+	return e.asked.After(moment), e.isAnswering()
 }
 
 // due returns when the judge is to be asked directly; sooner when failures wait for it.
@@ -142,7 +164,7 @@ func (e *examiner) due(wanted bool) time.Time {
 	if e.asked.IsZero() {
 		return time.Time{}
 	}
-	if !e.up {
+	if !e.isAnswering() {
 		every = min(probeDownMax, probeDownMin<<min(e.fails-1, 8))
 	}
 	if wanted && limited {
@@ -150,7 +172,31 @@ func (e *examiner) due(wanted bool) time.Time {
 	} else if wanted {
 		every = min(every, confirmOwn)
 	}
-	return e.asked.Add(every)
+	if next := e.asked.Add(every); next.After(e.rest) {
+		return next
+	}
+	return e.rest
+}
+
+// allowed waits until the breaker lets a direct request through; false when ctx
+// ended before. done must be called with what came of it.
+func (e *examiner) allowed(ctx context.Context) (done func(error), ok bool) {
+	for {
+		done, err := e.breaker.Allow()
+		if err == nil {
+			return done, true
+		}
+		e.mu.Lock()
+		rest := time.Until(e.rest)
+		e.mu.Unlock()
+		t := time.NewTimer(max(rest, time.Millisecond))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, false
+		}
+	}
 }
 
 // probe asks the judge directly, unless somebody else is at it or has been since
@@ -165,9 +211,14 @@ func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since tim
 	if done, _ := e.ruling(since); done {
 		return
 	}
+	done, ok := e.allowed(ctx)
+	if !ok {
+		return
+	}
 	began := time.Now()
 	seen, f := c.askDirectly(ctx, s, e)
 	if f != nil && ctx.Err() != nil {
+		done(errUnsaid)
 		return
 	}
 	if was := e.isUp(); was && f != nil {
@@ -175,21 +226,24 @@ func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since tim
 	} else if !was && f == nil {
 		c.log.Info("judge is up", "judge", e.masked(), "kind", seen.kind.String())
 	}
-	e.learned(began, c.now(), seen, f)
+	e.learned(done, began, c.now(), seen, f)
 	c.noticed(s)
 }
 
 // learned keeps what a direct request showed.
-func (e *examiner) learned(began, at time.Time, seen sightingOf, f *fault) {
+func (e *examiner) learned(done func(error), began, at time.Time, seen sightingOf, f *fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.asked, e.at, e.up, e.why = began, at, f == nil, ""
+	e.asked, e.at, e.why = began, at, ""
 	if f == nil {
-		e.seen, e.fails = seen, 0
-	} else {
-		e.why = f.Error()
-		e.fails++
+		e.seen, e.fails, e.rest = seen, 0, time.Time{}
+		done(nil)
+		return
 	}
+	e.why = f.Error()
+	e.fails++
+	done(f)
+	e.rest = time.Now().Add(confirmOwn)
 }
 
 // askDirectly makes one direct request to a judge.
@@ -257,7 +311,7 @@ func (c *Checker) lookAtCanaries(ctx context.Context, s *settings, e *examiner, 
 func (e *examiner) status() JudgeStatus {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return JudgeStatus{URL: e.masked(), Operator: e.operator(), Up: e.up, Kind: e.seen.kind, Error: e.why, LastProbe: e.at,
+	return JudgeStatus{URL: e.masked(), Operator: e.operator(), Up: e.isAnswering(), Breaker: e.breaker.State().String(), Kind: e.seen.kind, Error: e.why, LastProbe: e.at,
 		Signed: e.seen.signed, Canary: e.seen.canary, CanaryError: e.seen.canaryWhy}
 }
 

@@ -64,6 +64,18 @@ func TestJudgeOutageDemotesNobody(t *testing.T) {
 			if s := b.Status(); s.Frozen == (s.Reason == "") || s.Void == 0 || !s.Frozen && tt.name != "silence" {
 				t.Errorf("status = %+v, want it frozen with a reason", s)
 			}
+			open := 0
+			for _, j := range b.Status().Judges {
+				if j.Breaker != "closed" {
+					open++
+				}
+				if j.Up != (j.Breaker == "closed") {
+					t.Errorf("%s: up %v, breaker %s", j.URL, j.Up, j.Breaker)
+				}
+			}
+			if s := b.Status(); s.Frozen && open != len(s.Judges) {
+				t.Errorf("%d of %d breakers are open, though no judge answers", open, len(s.Judges))
+			}
 			plain.set(nil)
 			secure.set(nil)
 			if _, o := b.one(t, good[0]); o.Class != proxy.OK || b.Status().Frozen {

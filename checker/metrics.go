@@ -46,6 +46,7 @@ func newMetrics(reg prometheus.Registerer, c *Checker) (*metrics, error) {
 	var errs []error
 	for _, col := range []prometheus.Collector{m.checks, m.void, m.dials, m.phases,
 		gauge("freeway_judge_up", "Judges that answered the latest direct request.", func(s Status) float64 { return float64(s.up()) }),
+		newBreakers(c),
 		gauge("freeway_judges", "Judges configured.", func(s Status) float64 { return float64(len(s.Judges)) }),
 		gauge("freeway_checks_running", "Checks under way.", func(s Status) float64 { return float64(s.Running) }),
 		gauge("freeway_checks_held", "Failures that wait until a judge has answered directly.", func(s Status) float64 { return float64(s.Held) }),

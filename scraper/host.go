@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
 const (
@@ -42,7 +40,7 @@ type hosts struct {
 // gate is the entrance to one host.
 type gate struct {
 	turn    chan struct{} // holds one token: who has it may ask
-	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+	breaker *breaker
 	users   int       // who is in or waits
 	free    time.Time // when the next request may begin
 	held    time.Time // until when the host wants to be left alone (Retry-After)
@@ -125,10 +123,7 @@ func (h *hosts) join(host string) *gate {
 	g := h.m[host]
 	if g == nil {
 		h.prune()
-		g = &gate{turn: make(chan struct{}, 1), breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-			Timeout:     unreachedPause,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= unreachedTries },
-		})}
+		g = &gate{turn: make(chan struct{}, 1), breaker: newBreaker(unreachedTries, unreachedPause)}
 		h.m[host] = g
 	}
 	g.users++

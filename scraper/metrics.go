@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/sony/gobreaker/v2"
 )
 
 // metrics is what a Scraper counts. Labels: the source and how a run ended,
@@ -24,7 +25,7 @@ func newMetrics(reg prometheus.Registerer, s *Scraper) (*metrics, error) {
 	m := &metrics{
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "freeway_scraper_runs_total",
-			Help: "Runs of a source by result: ok, not_modified, alarm, failed, or skipped because the run before had not ended.",
+			Help: "Runs of a source by result: ok, not_modified, alarm, failed, or skipped because the run before had not ended or the breaker is open.",
 		}, []string{"source", "result"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "freeway_scraper_read_bytes_total",
@@ -100,6 +101,11 @@ type gauge struct {
 	value func(Result) float64
 }
 
+// breakerStates are the numbers of the states that a breaker names.
+func breakerStates() map[string]float64 {
+	return map[string]float64{gobreaker.StateClosed.String(): 0, gobreaker.StateHalfOpen.String(): 1, gobreaker.StateOpen.String(): 2}
+}
+
 // stamp is a time as metrics have it, 0 for none.
 func stamp(t time.Time) float64 {
 	if t.IsZero() {
@@ -118,6 +124,7 @@ func newStanding(s *Scraper) *standing {
 		make("candidates", "Endpoints that the source named in its latest good run.", func(r Result) float64 { return float64(r.Candidates) }),
 		make("usual_candidates", "Endpoints that a usual run of the source finds; far less is an alarm.", func(r Result) float64 { return float64(r.Usual) }),
 		make("failures", "Runs of the source that failed in a row.", func(r Result) float64 { return float64(r.Failures) }),
+		make("breaker_state", "The circuit breaker of the source: 0 closed, 1 half-open, 2 open.", func(r Result) float64 { return breakerStates()[r.Breaker] }),
 		make("last_run_timestamp_seconds", "When the source was read last.", func(r Result) float64 { return stamp(r.LastRun) }),
 		make("listed", "Endpoints of the source that are known.", func(r Result) float64 { return float64(r.Worth.Listed) }),
 		make("live", "Of the listed, live now.", func(r Result) float64 { return float64(r.Worth.Live) }),

@@ -30,9 +30,11 @@ type Result struct {
 	Candidates  int            `json:"candidates"`        // endpoints found; after NotModified those of the run before
 	Refused     map[string]int `json:"refused,omitempty"` // by reason, what looked like an entry
 	Yield       proxy.Yield    `json:"yield"`
-	Err         string         `json:"error"`         // "" when the run went well
-	Failures    int            `json:"failures"`      // runs failed in a row
-	Next        time.Time      `json:"next,omitzero"` // zero: not scheduled
+	Err         string         `json:"error"`                // "" when the run went well
+	Failures    int            `json:"failures"`             // runs failed in a row
+	Breaker     string         `json:"breaker"`              // closed; open: failed again and again, and is left alone for a moment; half-open: the next run decides
+	RestsUntil  time.Time      `json:"rests_until,omitzero"` // it is not read on its schedule before, because an alert asked for that
+	Next        time.Time      `json:"next,omitzero"`        // zero: not scheduled
 	Worth       proxy.Worth    `json:"worth"`
 	Usual       int            `json:"usual"`               // endpoints of a usual run; far less is an alarm
 	Mirror      string         `json:"mirror_of,omitempty"` // the source that names nearly the same endpoints; this one is then read less often

@@ -120,6 +120,7 @@ func (s *Scraper) due() (ready []*state, wait time.Duration) {
 		if setBack && st.next.After(s.plan(st, now)) {
 			st.next = s.plan(st, now)
 		}
+		st.next = st.wakes(st.next)
 		if !st.next.After(now) {
 			ready = append(ready, st)
 			st.next = s.plan(st, now)
@@ -199,7 +200,12 @@ func (s *Scraper) scheduled(ctx context.Context, st *state) {
 		}
 	}
 	defer s.release(ctx, st)
-	if err := s.run(ctx, st); err != nil && ctx.Err() == nil {
+	err := s.guarded(ctx, st, false)
+	if _, open := errors.AsType[openError](err); open {
+		s.metrics.count(st.src.Name, "skipped")
+		return
+	}
+	if err != nil && ctx.Err() == nil {
 		s.complain(st, err)
 	}
 }

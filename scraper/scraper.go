@@ -93,9 +93,11 @@ type state struct {
 	turn  chan struct{} // holds the token of the one run that may be under way
 
 	// Protected by Scraper.mu.
-	on   bool
-	next time.Time
-	memo memo
+	on      bool
+	next    time.Time
+	rest    time.Time // not read on its schedule before; zero: no rest
+	breaker *breaker
+	memo    memo
 }
 
 // Open checks the configuration and reads nothing but Sources.Dir yet.
@@ -210,14 +212,16 @@ func (s *Scraper) newState(d definition, rank int) *state {
 		st.err = err
 	}
 	st.sched = sched
+	st.breaker = sourceBreaker(sched, s.now())
 	return st
 }
 
 // inherit takes over what is known when the definition is replaced. A run that
 // is under way keeps the turn and is not disturbed.
 func (st *state) inherit(was *state) {
-	st.turn = was.turn
+	st.turn, st.rest = was.turn, was.rest
 	if st.memo.Print == was.memo.Print {
+		st.breaker = was.breaker
 		st.memo = was.memo
 		st.next = was.next
 	}
@@ -239,7 +243,7 @@ func (s *Scraper) RunNow(ctx context.Context, name string) (Result, error) {
 	}
 	defer s.release(ctx, st)
 	defer s.idle()
-	err := s.run(ctx, st)
+	err := s.guarded(ctx, st, true)
 	return s.result(st), err
 }
 
@@ -315,7 +319,10 @@ func (s *Scraper) result(st *state) Result {
 	if s.states[st.memo.Mirror] != nil {
 		r.Mirror = st.memo.Mirror
 	}
-	r.Next = time.Time{}
+	r.Next, r.Breaker, r.RestsUntil = time.Time{}, st.breaker.State().String(), time.Time{}
+	if st.rest.After(s.now()) {
+		r.RestsUntil = st.rest
+	}
 	if st.on {
 		r.Next = st.next
 	}

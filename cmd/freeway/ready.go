@@ -63,16 +63,28 @@ func (s *server) remarks() []api.Part {
 		}
 	}
 	judges := api.Part{Name: "judges", OK: up > 0, Info: true, Says: fmt.Sprintf("%d of %d answer", up, len(st.Judges))}
-	on, failing := 0, 0
+	if up < len(st.Judges) {
+		judges.Says += fmt.Sprintf("; the breakers of %d are open", len(st.Judges)-up)
+	}
+	on, failing, open, resting := 0, 0, 0, 0
 	for _, r := range s.scraper.Results() {
 		if r.Enabled {
 			on++
+			if r.Breaker != "closed" {
+				open++
+			}
+			if !r.RestsUntil.IsZero() {
+				resting++
+			}
 			if r.Err != "" {
 				failing++
 			}
 		}
 	}
 	lists := api.Part{Name: "sources", OK: failing == 0, Info: true, Says: fmt.Sprintf("%d on, %d failed the last time", on, failing)}
+	if open+resting > 0 {
+		lists.Says += fmt.Sprintf(", %d with an open breaker, %d at rest", open, resting)
+	}
 	return append(out, checks, judges, lists)
 }
 
