@@ -23,3 +23,15 @@ func (p *Pool) Walks() (walks, shown int) {
 	defer p.walks.mu.Unlock()
 	return len(p.walks.byID), p.walks.shown
 }
+
+// PickAndRebuild is what Pick does until it has found nothing, with a new
+// snapshot made meanwhile, and whether it would look again in that.
+func (p *Pool) PickAndRebuild(want proxy.Want) (again bool, err error) {
+	now := p.clock.now()
+	s := p.current(now)
+	if _, _, err = p.pickFrom(s, &want, now); err != nil {
+		p.stale.Store(true)
+		p.rebuild()
+	}
+	return p.second(s, err, now) != nil, err
+}

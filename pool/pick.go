@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -24,10 +25,8 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 	}
 	s := p.current(now)
 	it, why, err := p.pickFrom(s, &want, now)
-	if err != nil {
-		if again := p.newest(s, now); again != s {
-			it, why, err = p.pickFrom(again, &want, now)
-		}
+	if again := p.second(s, err, now); again != nil {
+		it, why, err = p.pickFrom(again, &want, now)
 	}
 	if err != nil {
 		p.metrics.picks.WithLabelValues(pickResult(err)).Inc()
@@ -76,6 +75,19 @@ func (l *lease) close() {
 	if !l.closed.Swap(true) {
 		l.it.slot.inflight.Add(-1)
 	}
+}
+
+// second returns the snapshot in which to look again after a Pick from s had
+// that error, nil for none. That a session's exit is lost is said once: to look
+// again would find the session free, and move it without a word.
+func (p *Pool) second(s *snapshot, err error, now time.Time) *snapshot {
+	if err == nil || errors.Is(err, errLostNow) {
+		return nil
+	}
+	if again := p.newest(s, now); again != s {
+		return again
+	}
+	return nil
 }
 
 // pickFrom picks from a snapshot, for a session or freely.
@@ -187,8 +199,7 @@ var needNames = [...]struct {
 
 // pickResult is the label of the metric for an error of Pick.
 func pickResult(err error) string {
-	switch err {
-	case proxy.ErrSessionLost:
+	if errors.Is(err, proxy.ErrSessionLost) {
 		return "session_lost"
 	}
 	return "none"

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	return p.lose(s, x, want, now)
 }
 
+// errLostNow is proxy.ErrSessionLost for the use that is told of it: the session is free afterwards.
+var errLostNow = fmt.Errorf("%w", proxy.ErrSessionLost)
+
 // lose ends the hold of a session whose exit is lost. sessions.mu is held.
 func (p *Pool) lose(s *snapshot, x *session, want *proxy.Want, now time.Time) (*item, string, error) {
 	switch {
@@ -59,6 +63,7 @@ func (p *Pool) lose(s *snapshot, x *session, want *proxy.Want, now time.Time) (*
 		p.sessions.end(p, want.Session)
 		x.lost = true
 		p.sessions.byKey[want.Session] = x
+		return nil, "", errLostNow
 	}
 	return nil, "", proxy.ErrSessionLost
 }

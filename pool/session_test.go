@@ -274,3 +274,20 @@ func TestSessionSurvivesRestart(t *testing.T) {
 		t.Errorf("a dropped session came back: %d", n)
 	}
 }
+
+// TestSessionLostIsSaid: a snapshot that is made while a use is told that the
+// exit is lost does not make the session move without a word.
+func TestSessionLostIsSaid(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 20)
+	want := sticky("bob", "a")
+	lose(t, p, want)
+	p.Eligible(proxy.Want{}) // a snapshot without the exit
+	if again, err := p.PickAndRebuild(want); again || !errors.Is(err, proxy.ErrSessionLost) {
+		t.Errorf("looks again: %v, %v; want that the session is lost, once", again, err)
+	}
+	nothing := proxy.Want{Pools: []string{"no such"}}
+	if again, err := p.PickAndRebuild(nothing); !again || err == nil {
+		t.Errorf("looks again: %v, %v; want another look where nothing was found", again, err)
+	}
+}
