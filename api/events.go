@@ -122,6 +122,26 @@ type SourceEvent struct {
 	Refused int        `json:"refused"`
 }
 
+// JobEvent is the data of an event "job": a check that was asked for, or a run
+// of a source, ended.
+type JobEvent struct {
+	At     *time.Time `json:"at"`
+	Job    string     `json:"job" enum:"check,run"`
+	Proxy  *Proxy     `json:"proxy,omitempty" doc:"Of a check: the proxy as it is now."`
+	Source string     `json:"source,omitempty" doc:"Of a run."`
+	Error  string     `json:"error,omitempty" doc:"Of a run that failed: why."`
+}
+
+// jobEvent shows a job.
+func jobEvent(e pool.Event) JobEvent {
+	out := JobEvent{At: stamp(e.At), Job: e.Job, Source: e.Source, Error: e.Err}
+	if e.Job == "check" {
+		p := View(e.Entry)
+		out.Proxy = &p
+	}
+	return out
+}
+
 // payload is the data of an event as the API shows it.
 func payload(e pool.Event) any {
 	switch e.Kind {
@@ -129,6 +149,8 @@ func payload(e pool.Event) any {
 		return ProxyEvent{stamp(e.At), e.From, View(e.Entry)}
 	case "request":
 		return request(e.Trace)
+	case "job":
+		return jobEvent(e)
 	}
 	refused := 0
 	for _, n := range e.Yield.Refused {
@@ -138,7 +160,7 @@ func payload(e pool.Event) any {
 }
 
 // eventKinds are the values of ?kind=.
-var eventKinds = []string{"proxy", "request", "source"}
+var eventKinds = []string{"proxy", "request", "source", "job"}
 
 // events streams what happens as server-sent events. It begins behind
 // Last-Event-ID (or ?last_event_id=), else with what happens from now on.
@@ -265,10 +287,10 @@ func documentEvents(h huma.API) {
 	text := &huma.Schema{Type: "string"}
 	doc.AddOperation(&huma.Operation{OperationID: "watch-events", Method: http.MethodGet, Path: "/api/events", Tags: []string{"status"},
 		Summary: "What happens, as server-sent events",
-		Description: "Events proxy (a proxy became live or unsafe, or is live no more), request (one through the gateway ended) and source (a list was read). " +
+		Description: "Events proxy (a proxy became live or unsafe, or is live no more), request (one through the gateway ended), source (a list that had changed was read) and job (a check that was asked for, or a run of a source, ended). " +
 			"The stream goes on behind Last-Event-ID; an event lost says that some of what came after it is gone.",
 		Parameters: []*huma.Param{
-			{Name: "kind", In: "query", Description: "proxy, request, source; several by comma. Without it all.", Schema: text},
+			{Name: "kind", In: "query", Description: "proxy, request, source, job; several by comma. Without it all.", Schema: text},
 			{Name: "last_event_id", In: "query", Description: "In place of the header, for clients that cannot send it.", Schema: text},
 			{Name: "Last-Event-ID", In: "header", Description: "The id of the last event that was seen.", Schema: text},
 		},
@@ -277,7 +299,7 @@ func documentEvents(h huma.API) {
 			"422": {Description: "A parameter that means nothing."},
 			"503": {Description: "Too many clients watch."},
 		}})
-	for name, t := range map[string]reflect.Type{"ProxyEvent": typeOf[ProxyEvent](), "SourceEvent": typeOf[SourceEvent]()} {
+	for name, t := range map[string]reflect.Type{"ProxyEvent": typeOf[ProxyEvent](), "SourceEvent": typeOf[SourceEvent](), "JobEvent": typeOf[JobEvent]()} {
 		doc.Components.Schemas.Schema(t, true, name)
 	}
 }

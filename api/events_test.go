@@ -147,3 +147,28 @@ func TestHubLimits(t *testing.T) {
 		t.Errorf("stream %d = %d, want 503 with Retry-After", streams+1, status)
 	}
 }
+
+// TestJobEvents: who asks for a check is told when it has ended, once.
+func TestJobEvents(t *testing.T) {
+	t.Parallel()
+	w, hub := watched(t)
+	if _, err := w.pool.Add(t.Context(), "list", []proxy.Candidate{{Endpoint: proxy.Endpoint{Protocol: proxy.HTTP, Host: "9.9.9.9", Port: 80}}}); err != nil {
+		t.Fatal(err)
+	}
+	jobs := watch(t, w.url+"/api/events?kind=job", "")
+	w.check(1, proxy.Refused, "", 0) // nobody asked
+	id := w.page("").Items[0].ID
+	if status, _, body := w.do("POST", "/api/proxies/"+id+"/check", ""); status != http.StatusAccepted {
+		t.Fatalf("check = %d %s", status, body)
+	}
+	w.check(1, proxy.OK, "9.9.9.1", time.Millisecond)
+	_, kind, data := jobs.next()
+	var j api.JobEvent
+	if err := json.Unmarshal([]byte(data), &j); err != nil || kind != "job" || j.Job != "check" || j.Proxy == nil || j.Proxy.ID != id || j.Proxy.State != proxy.Live {
+		t.Errorf("event = %s %s (%v), want the check that was asked for", kind, data, err)
+	}
+	hub.Publish(pool.Event{Kind: "job", At: time.Now(), Job: "run", Source: "list", Err: "404 Not Found"})
+	if _, _, data := jobs.next(); !strings.Contains(data, `"job":"run","source":"list","error":"404 Not Found"`) {
+		t.Errorf("second job = %s, want the run", data)
+	}
+}

@@ -43,18 +43,6 @@ func (a *API) config(context.Context, *struct{}) (*anyOutput, error) {
 	return &anyOutput{a.env.Config()}, nil
 }
 
-type okOutput struct {
-	Body struct {
-		OK bool `json:"ok"`
-	}
-}
-
-func done() *okOutput {
-	out := &okOutput{}
-	out.Body.OK = true
-	return out
-}
-
 // ReloadReport is what a reload did. Keys are named, not their values.
 type ReloadReport struct {
 	Changed      []string // now in force

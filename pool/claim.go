@@ -84,6 +84,12 @@ func (p *Pool) CheckNow(id string) bool {
 	}
 	now := p.clock.now()
 	p.hurry(n, now, 0)
+	if p.env.Events != nil && len(p.awaited) < maxAsked {
+		if p.awaited == nil {
+			p.awaited = map[place]struct{}{}
+		}
+		p.awaited[p.groups.at(p.rows.at(n).group).place] = struct{}{}
+	}
 	return true
 }
 

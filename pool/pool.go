@@ -65,6 +65,7 @@ type Pool struct {
 	farms     map[hostKey]*farm           // hosts with more than one port
 	alive     []uint32                    // rows that the snapshot may show
 	dirty     []uint32                    // rows that differ from the store
+	awaited   map[place]struct{}          // somebody wants them checked, and is told
 	drops     map[proxy.Endpoint]struct{} // endpoints that the store has and the pool has not
 	tombs     map[proxy.Endpoint]int64    // Unix seconds
 	fullUntil time.Time                   // makeRoom is not tried before

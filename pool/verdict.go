@@ -34,6 +34,7 @@ func (p *Pool) Report(v proxy.Verdict) {
 		p.judge(&v, &v.Outcomes[i], now)
 	}
 	p.replaceGuesses(&v)
+	p.tellCheck(k, &v, now)
 	if g = p.findGroup(&k); g != none {
 		p.hosted(g, now)
 		p.requeue(g, now)

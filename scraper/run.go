@@ -192,6 +192,11 @@ func (s *Scraper) digest(ctx context.Context, src Source, body *capped, kind str
 // Sink, ends this run only.
 func (s *Scraper) run(ctx context.Context, st *state) (err error) {
 	defer func() {
+		if s.env.Ended != nil && ctx.Err() == nil {
+			s.env.Ended(s.result(st), err)
+		}
+	}()
+	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", errPanic, r)
 			s.env.Log.Error("a run panicked", "source", st.src.Name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))

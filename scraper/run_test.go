@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -356,5 +357,34 @@ func TestAPanicOfTheSinkEndsOneRunOnly(t *testing.T) {
 		if _, err := r.once(t, "a"); err == nil || !strings.Contains(err.Error(), "panicked") {
 			t.Errorf("RunNow() = %v, want a panic that was caught", err)
 		}
+	}
+}
+
+// TestEnded: who wants to know is told of every run, with its result.
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	type end struct {
+		candidates int
+		failed     bool
+	}
+	var got []end
+	var broken atomic.Bool
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		io.WriteString(w, entries(0, 3))
+	})
+	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}), func(env *scraper.Env) {
+		env.Ended = func(res scraper.Result, err error) { got = append(got, end{res.Candidates, err != nil}) }
+	})
+	for _, b := range []bool{false, true} {
+		broken.Store(b)
+		_, _ = r.once(t, "a")
+	}
+	want := []end{{3, false}, {0, true}}
+	if !slices.Equal(got, want) {
+		t.Errorf("told of %+v, want %+v", got, want)
 	}
 }

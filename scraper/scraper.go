@@ -50,6 +50,7 @@ type Env struct {
 	Metrics   prometheus.Registerer
 	Control   func(network, address string, c syscall.RawConn) error            // asked before each connection with the final address; nil: nothing more than Policy
 	Via       func(ctx context.Context, network, addr string) (net.Conn, error) // a tunnel through Freeway's own pool, for sources with via: pool; names are not resolved here. nil: such sources fail
+	Ended     func(Result, error)                                               // told of every run that ends, with what went wrong; nil: nobody
 	UserAgent string                                                            // "": "freeway/dev (+proxy list reader)"; a source's headers can name another
 	Now       func() time.Time                                                  // nil: time.Now
 	Jitter    func(max time.Duration) time.Duration                             // a random time in [0, max); nil: math/rand
