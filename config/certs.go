@@ -68,10 +68,11 @@ type CertFinding struct {
 func CheckCertificates(c Config, now time.Time) []CertFinding {
 	var out []CertFinding
 	for _, p := range c.pairs() {
-		if *p.cert == "" || *p.key == "" {
+		pair := certs.Pair{Cert: *p.cert, Key: *p.key}
+		if _, err := certs.Read(pair); pair == (certs.Pair{}) || err != nil {
 			continue
 		}
-		for _, f := range certs.Inspect(certs.Pair{Cert: *p.cert, Key: *p.key}, p.hosts, now) {
+		for _, f := range certs.Inspect(pair, p.hosts, now) {
 			out = append(out, CertFinding{p.path + "cert", f.Says, f.Bad})
 		}
 	}

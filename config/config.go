@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"time"
 
 	"freeway/api"
 	"freeway/checker"
 	"freeway/gateway"
 	"freeway/pool"
 	"freeway/scraper"
+	"freeway/store"
 )
 
 // Config is the whole configuration, a section for each part.
@@ -34,7 +36,9 @@ type Config struct {
 
 // Store is the `store:` section.
 type Store struct {
-	Path string `yaml:"path"` // the bbolt file; a relative path begins in the working directory; default freeway.db
+	Path        string        `yaml:"path"`         // the bbolt file; a relative path begins in the working directory; default freeway.db
+	BackupEvery time.Duration `yaml:"backup_every"` // how old the latest snapshot beside it may get; 1m to 720h; default 6h
+	BackupKeep  int           `yaml:"backup_keep"`  // how many snapshots are kept; 1 to 50; default 2
 }
 
 // Network is the `network:` section: non-public ranges that may be used all the same.
@@ -56,7 +60,7 @@ type Audit struct {
 // Default returns the configuration that holds when nothing is said.
 func Default() Config {
 	return Config{
-		Store:   Store{Path: "freeway.db"},
+		Store:   Store{Path: "freeway.db", BackupEvery: store.DefaultBackupEvery, BackupKeep: store.DefaultBackupKeep},
 		Gateway: gateway.DefaultConfig(),
 		Admin:   api.Config{Listen: api.DefaultListen},
 		Scraper: scraper.Config{Schedule: scraper.DefaultSchedule, Concurrency: scraper.DefaultConcurrency,
@@ -93,10 +97,17 @@ func (c Config) check() Errors {
 
 // Validate reports every mistake, each beginning with the key it is about.
 func (s Store) Validate() error {
+	var errs []error
 	if s.Path == "" {
-		return errors.New("path: no path; write for example freeway.db")
+		errs = append(errs, errors.New("path: no path; write for example freeway.db"))
 	}
-	return nil
+	if s.BackupEvery < time.Minute || s.BackupEvery > 30*24*time.Hour {
+		errs = append(errs, fmt.Errorf("backup_every: %v is not between 1m and 720h", s.BackupEvery))
+	}
+	if s.BackupKeep < 1 || s.BackupKeep > 50 {
+		errs = append(errs, fmt.Errorf("backup_keep: %d is not between 1 and 50", s.BackupKeep))
+	}
+	return errors.Join(errs...)
 }
 
 // crossCheck finds what is wrong between sections.

@@ -28,7 +28,7 @@ func (s *Store) putAside(why error) error {
 	}
 	s.warnings = append(s.warnings, text)
 	s.opt.Log.Error("the store was broken", "path", s.path, "kept", aside, "what", text)
-	s.change(func(st *State) { st.Restored++ })
+	s.change(func(st *State) { st.Restored, st.Warning = st.Restored+1, text })
 	return syncDir(s.path)
 }
 

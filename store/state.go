@@ -16,6 +16,7 @@ type State struct {
 	Cause     error     // of ReadOnly
 	Failures  uint64    // writes that failed since Open
 	Restored  uint64    // how often a snapshot or an empty store took the place of a broken file
+	Warning   string    // what was done the last time; empty: never
 	BackedUp  time.Time // when the latest snapshot was made; zero: there is none
 	BackupErr error     // of the latest snapshot; nil: it succeeded
 }

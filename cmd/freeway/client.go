@@ -127,6 +127,16 @@ var errNoServer = errors.New("no server is running there; start one with \"freew
 
 // get asks for path, an absolute path of the API, and returns the body of a 200.
 func (c *client) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	resp, err := c.ask(ctx, path, query)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+}
+
+// ask is get for bodies that are long. The caller closes the body.
+func (c *client) ask(ctx context.Context, path string, query url.Values) (*http.Response, error) {
 	u := *c.base
 	u.Path += path
 	u.RawQuery = query.Encode()
@@ -144,15 +154,15 @@ func (c *client) get(ctx context.Context, path string, query url.Values) ([]byte
 	if err != nil {
 		return nil, err
 	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, problem(resp, body)
-	}
-	return body, nil
+	return nil, problem(resp, body)
 }
 
 // answerError is an answer other than 200.

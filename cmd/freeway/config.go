@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -69,6 +70,9 @@ func (a *app) configCheck() *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 	}, func(cfg config.Config, from config.LoadOptions) error {
 		if err := config.CheckFiles(cfg, from); err != nil {
+			return err
+		}
+		if err := a.reportCertificates(cfg, time.Now()); err != nil {
 			return err
 		}
 		where := a.loadOptions(nil).Path

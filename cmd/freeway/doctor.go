@@ -60,7 +60,11 @@ func (a *app) doctor(ctx context.Context, online bool, how reporting) error {
 	for _, l := range []struct{ what, addr string }{{"gateway", cfg.Gateway.Listen}, {"admin", cfg.Admin.Listen}} {
 		all = append(all, checkPort(l.what, l.addr))
 	}
+	if cfg.Gateway.TLS.Listen != "" {
+		all = append(all, checkPort("gateway.tls", cfg.Gateway.TLS.Listen))
+	}
 	all = append(all, checkNamed(cfg, from)...)
+	all = append(all, checkCertificates(cfg, time.Now())...)
 	all = append(all, checkSources(cfg), checkJudges(cfg), checkPlaces(cfg))
 	if online {
 		all = append(all, a.checkReach(ctx, cfg)...)

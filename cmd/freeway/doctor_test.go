@@ -78,7 +78,7 @@ func TestDoctorPermissions(t *testing.T) {
 		{0o640, 0o440, 0, "no file with secrets"},
 		{0o644, 0o600, 1, "chmod 600 " + token + "\n"},
 		{0o602, 0o600, 1, "chmod 600 " + token + "\n"},
-		{0o644, 0o644, 1, "chmod 600 " + token + " " + file + "\n"},
+		{0o644, 0o644, 1, "chmod 600 " + file + " " + token + "\n"},
 	} {
 		for name, mode := range map[string]os.FileMode{token: tt.token, file: tt.file} {
 			if err := os.Chmod(name, mode); err != nil {

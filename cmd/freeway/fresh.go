@@ -106,6 +106,9 @@ type heldSecrets struct {
 func (h *heldSecrets) read(c *config.Config, from config.LoadOptions) error {
 	stale, err := h.Resolve(c, from)
 	if err != nil {
+		if all := config.CheckFiles(*c, from); all != nil {
+			return all
+		}
 		return err
 	}
 	h.mu.Lock()

@@ -45,7 +45,7 @@ func assign(files []*os.File) (*inherited, error) {
 	free := slices.DeleteFunc(slices.Clone(roleOrder), func(r string) bool { return in.roles[r] != nil })
 	for i, f := range rest {
 		if i >= len(free) {
-			return nil, errors.Join(fmt.Errorf("inherited socket %q: nothing is left to listen on it; names are gateway, admin, tls and listener1, listener2, ...", f.Name()), in.close())
+			return nil, errors.Join(fmt.Errorf("inherited socket %q: nothing is left to listen on it; names are gateway, admin, tls and listener1, listener2 and so on", f.Name()), in.close())
 		}
 		in.roles[free[i]] = f
 	}

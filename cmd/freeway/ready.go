@@ -44,10 +44,7 @@ func (s *server) parts() []api.Part {
 
 // remarks are the parts that do not decide.
 func (s *server) remarks() []api.Part {
-	out := []api.Part{{Name: "store", OK: true, Info: true, Says: "open"}}
-	if s.pool.ReadOnly() {
-		out[0] = api.Part{Name: "store", Info: true, Says: "cannot be written; serving from memory"}
-	}
+	out := []api.Part{s.storePart()}
 	st := s.checker.Status()
 	checks := api.Part{Name: "checks", OK: true, Info: true, Says: fmt.Sprintf("%d under way", st.Running)}
 	switch {

@@ -16,7 +16,7 @@ import (
 // openStored opens the pool over the store of the configuration. The function
 // returned saves everything and closes both.
 func (a *app) openStored(ctx context.Context, cfg config.Config) (*pool.Pool, func() error, error) {
-	st, err := store.Open(cfg.Store.Path, store.Options{})
+	st, err := store.Open(cfg.Store.Path, storeOptions(cfg.Store))
 	if err != nil {
 		return nil, nil, lockedRemedy(err, cfg, remedySave)
 	}
@@ -44,6 +44,8 @@ const (
 	remedySave  = "give it the list: curl --data-binary @FILE %s/api/proxies"
 	remedyServe = "it probably serves at %s: end it first, or give this one another store.path"
 	remedyStore = "end it first; \"freeway top --server %s\" shows what it does"
+	remedyCheck = "\"freeway store check --server %s\" checks a copy of it"
+	remedyCopy  = "\"freeway store backup --server %s FILE\" asks it for a copy"
 )
 
 // lockedRemedy adds to a lock error what to do about it.

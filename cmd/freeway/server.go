@@ -154,14 +154,14 @@ func trusted(file string) (*x509.CertPool, error) {
 
 // openPool opens the store and loads the pool from it.
 func (s *server) openPool(ctx context.Context) error {
-	st, err := store.Open(s.cfg.Store.Path, store.Options{Log: s.log})
+	opt := storeOptions(s.cfg.Store)
+	opt.Log = s.log
+	st, err := store.Open(s.cfg.Store.Path, opt)
 	if err != nil {
 		return err
 	}
 	s.store = st
-	for _, w := range st.Warnings() {
-		s.log.Warn("store", "warning", w)
-	}
+	measureStore(s.registry, st, s.cfg.Store.Path)
 	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish, Geo: s.geo.Lookup}
 	if s.opt.place != nil {
 		env.Geo = s.opt.place
@@ -221,8 +221,17 @@ func isLocal(a netip.Addr) bool {
 // openScraper gives the pool to the scraper as sink and notebook.
 func (s *server) openScraper(context.Context) (err error) {
 	s.scraper, err = scraper.Open(s.fitted(s.cfg).Scraper, s.cfg.Sources, scraper.Env{Sink: s.pool, Notebook: s.pool, Policy: s.policy, Log: s.log,
-		Metrics: s.registry, Control: s.opt.control, Via: s.throughPool, UserAgent: userAgent()})
+		Metrics: s.registry, Control: s.opt.control, Via: s.throughPool, UserAgent: userAgent(), Ended: s.ranSource})
 	return err
+}
+
+// ranSource tells those who watch that a run of a source has ended.
+func (s *server) ranSource(r scraper.Result, err error) {
+	e := pool.Event{Kind: "job", At: time.Now(), Job: "run", Source: r.Name}
+	if err != nil {
+		e.Err = err.Error()
+	}
+	s.hub.Publish(e)
 }
 
 // openChecker gives the pool to the checker as queue.
@@ -252,7 +261,7 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Parts: s.parts, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
-		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub}
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub, Backup: s.backup}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) (api.ReloadReport, error) { return s.reloadAndTell() }
 	}

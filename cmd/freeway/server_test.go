@@ -58,6 +58,13 @@ func serveUnder(t *testing.T, text string, m manager) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.runIt(t)
+	return r
+}
+
+// runIt runs a server that is open until the test ends.
+func (r *running) runIt(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.run(ctx) }()
@@ -73,7 +80,6 @@ func serveUnder(t *testing.T, text string, m manager) *running {
 			t.Logf("log:\n%s", r.log)
 		}
 	})
-	return r
 }
 
 func (r *running) write(t *testing.T, text string) {
@@ -203,7 +209,7 @@ audit: {path: %q}
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(audit)
-	if err != nil || !strings.Contains(string(text), `"host":"www.lab.test","port":80,"status":200`) || strings.Contains(string(text), "/bytes") {
+	if err != nil || !strings.Contains(string(text), `"host":"www.lab.test","port":80,"decision":"allow",`) || strings.Contains(string(text), "/bytes") {
 		t.Errorf("audit log: %v\n%s", err, text)
 	}
 }
