@@ -91,6 +91,15 @@ func (c *Conn) step(ctx context.Context, limit time.Duration, do func() error) e
 // abort closes the socket at once, without the farewell of TLS, which could wait for the peer.
 func (c *Conn) abort() { _ = c.raw.Close() }
 
+// Reset closes the connection so that the proxy sees a cut and not an end: a RST, without the
+// farewell of TLS. What was not sent yet is lost.
+func (c *Conn) Reset() {
+	if t, ok := c.raw.(interface{ SetLinger(sec int) error }); ok {
+		_ = t.SetLinger(0)
+	}
+	c.abort()
+}
+
 // fail closes the connection and says at which stage it failed.
 func (c *Conn) fail(stage proxy.Stage, err error) *Error {
 	c.abort()

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"encoding/base64"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -279,7 +280,12 @@ func TestApply(t *testing.T) {
 	if status, _ := r.ask("http://example.com/", "", ""); status != http.StatusProxyAuthRequired {
 		t.Errorf("after Apply: %d, want 407", status)
 	}
-	for _, bad := range []gateway.Config{{Listen: "127.0.0.1:1"}, {Listen: "127.0.0.1:0", Rotation: "x"}} {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, bad := range []gateway.Config{{Listen: taken.Addr().String()}, {Listen: "127.0.0.1:0", Rotation: "x"}} {
 		if err := r.g.Apply(bad); err == nil {
 			t.Errorf("Apply(%+v) succeeds", bad)
 		}

@@ -144,6 +144,9 @@ func (f *flow) run(ctx context.Context) {
 		f.tls.Store(isHello(b))
 	}
 	switch {
+	case brokeOff(err):
+		f.cut(l) // a second read would take it for an end
+		return
 	case l.guarded && (err != nil || !c.beginsTLS()):
 		f.refuse(l, err == nil)
 		return
@@ -208,12 +211,26 @@ func (f *flow) upload(l *leg) {
 	if sink != nil {
 		f.note(dial.Classify(sink))
 	}
-	if source != nil || sink != nil {
+	switch {
+	case brokeOff(source):
+		f.cut(l)
+	case source != nil || sink != nil:
 		f.abort()
-		return
+	default:
+		f.note(proxy.OK)
+		f.endHalf(l.up.CloseWrite, l.up)
 	}
+}
+
+// brokeOff reports whether reading failed because the client reset the connection.
+func brokeOff(err error) bool { return err != nil && dial.Classify(err) == proxy.Reset }
+
+// cut ends a tunnel whose client broke it off. The target must not take that for
+// the end of what was sent (RFC 9113 section 8.5).
+func (f *flow) cut(l *leg) {
 	f.note(proxy.OK)
-	f.endHalf(l.up.CloseWrite, l.up)
+	l.up.Reset()
+	f.abort()
 }
 
 // closeWrite half-closes a connection of a client, TCP or TLS.

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -101,6 +102,9 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 		c.g.m.refused.WithLabelValues(codeInternal).Inc()
 		c.refuseStream(w, refusef(codeInternal, "the request ended without an answer"), newID())
 		whole = true
+	}
+	if given && !whole {
+		s.reset()
 	}
 	s.over.Store(true)
 	_ = s.Close()
@@ -246,6 +250,15 @@ func (s *stream) take(to net.Conn, r *http.Request) {
 
 // reset makes the end of the stream visible as an error.
 func (s *stream) reset() { s.broken.Store(true) }
+
+// Read implements net.Conn. A reset is one here as well.
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.Conn.Read(p)
+	if err != nil && s.broken.Load() {
+		err = syscall.ECONNRESET
+	}
+	return n, err
+}
 
 // Write implements net.Conn.
 func (s *stream) Write(p []byte) (int, error) { return s.out.Write(p) }

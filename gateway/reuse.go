@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -209,11 +210,17 @@ func (t *try) again(ctx *scope, o *outgoing, forward bool) (p *reply, doubt int,
 	case p.stale(err, o):
 		p.close()
 		return nil, 0, nil
-	case err == nil && forward && !proven && p.head.Status >= 400 && o.safe():
+	case err == nil && forward && !proven && doubtful(p.head) && o.safe():
 		p.close()
 		return nil, p.head.Status, nil
 	}
 	return p, 0, err
+}
+
+// doubtful reports whether an answer may be what a target says to a request that
+// was not meant for it. What asks to come later is not repeated at once.
+func doubtful(h *http1.Response) bool {
+	return h.Status >= 400 && h.Status != http.StatusTooManyRequests && !h.Header.Has("Retry-After")
 }
 
 // stale reports whether a kept connection had ended before the request came:
