@@ -14,7 +14,7 @@ import (
 // everything turns on all that the chart has.
 const everything = `
 gateway: {drain: 1m30s, tls: {enabled: true}, users: [{name: bob, rate: 5, require: country-us}, {name: eve}], allowClients: [10.1.0.0/16]}
-admin: {hosts: [freeway.example.com]}
+admin: {hosts: [freeway.example.com], tls: {enabled: true}}
 auth: {existingSecret: mine}
 certificate: {enabled: true, issuerRef: {name: ca, kind: Issuer}, dnsNames: [proxy.example.com]}
 serviceMonitor: {enabled: true, labels: {release: prometheus}}
@@ -50,6 +50,8 @@ func TestChart(t *testing.T) {
 		{"everything", everything},
 		{"no users", "gateway: {users: [], allowClients: [10.244.0.0/16]}"},
 		{"users of the file", "config: {gateway: {users: [{name: carl, password_file: /etc/freeway-auth/user-carl}]}}"},
+		{"secrets by reference", "config: {admin: {tokens: [{name: a, role: viewer, token: \"file:/etc/freeway-auth/a\"}]}}"},
+		{"only the API inside TLS", "admin: {tls: {enabled: true}}\ngateway: {tls: {secretName: wildcard}}"},
 		{"no disk", "persistence: {enabled: false}"},
 		{"a claim that is there", "persistence: {existingClaim: old}"},
 		{"no class of storage", "persistence: {storageClass: \"-\"}"},
@@ -138,8 +140,8 @@ func TestChartValues(t *testing.T) {
 		t.Error("there is a Secret besides the one that was named")
 	}
 	spec := object(all["StatefulSet/freeway"].at("spec", "template", "spec").(map[string]any))
-	if got := spec.at("terminationGracePeriodSeconds"); got != 120 {
-		t.Errorf("terminationGracePeriodSeconds = %v, want 120 for a drain of 1m30s", got)
+	if got := spec.at("terminationGracePeriodSeconds"); got != 125 {
+		t.Errorf("terminationGracePeriodSeconds = %v, want 125 for a drain of 1m30s and a delay of 5s", got)
 	}
 	container := object(spec.at("containers").([]any)[0].(map[string]any))
 	env := container.at("env").([]any)[0].(map[string]any)
@@ -157,6 +159,12 @@ func TestChartValues(t *testing.T) {
 		t.Errorf("secretName of the certificate = %v", got)
 	}
 	monitor := all["ServiceMonitor/freeway"].at("spec", "endpoints").([]any)[0].(map[string]any)
+	if got := object(monitor).at("tlsConfig", "serverName"); got != "freeway-admin.crawling.svc" || monitor["scheme"] != "https" {
+		t.Errorf("Prometheus expects %v, %v", monitor["scheme"], got)
+	}
+	if got := object(container).at("readinessProbe", "httpGet", "scheme"); got != "HTTPS" {
+		t.Errorf("scheme of the probe = %v", got)
+	}
 	if got := object(monitor).at("authorization", "credentials", "name"); got != "mine" {
 		t.Errorf("Prometheus takes its token from %v", got)
 	}
@@ -178,10 +186,11 @@ func TestChartRefuses(t *testing.T) {
 		{"several pods", "replicaCount: 2", "replicaCount"},
 		{"misspelt key", "gatway: {port: 1}", "gatway"},
 		{"shared volume", "persistence: {accessModes: [ReadWriteMany]}", "accessModes"},
-		{"TLS without certificate", "gateway: {tls: {enabled: true}}", "gateway.tls needs gateway.tls.secretName"},
+		{"TLS without certificate", "gateway: {tls: {enabled: true}}", "need gateway.tls.secretName"},
+		{"API inside TLS without certificate", "admin: {tls: {enabled: true}}", "need gateway.tls.secretName"},
 		{"certificate without TLS", "certificate: {enabled: true, issuerRef: {name: a}}", "of no use without gateway.tls.enabled"},
 		{"certificate without issuer", "gateway: {tls: {enabled: true}}\ncertificate: {enabled: true}", "issuerRef.name"},
-		{"drain cut short", "gateway: {drain: 2m}\nterminationGracePeriodSeconds: 60", "not longer than gateway.drain"},
+		{"drain cut short", "gateway: {drain: 2m}\nterminationGracePeriodSeconds: 60", "not longer than gateway.drainDelay"},
 		{"no time", "gateway: {drain: soon}", "drain"},
 		{"no size", "resources: {limits: {memory: 512MB}}", "write for example 512Mi"},
 		{"privileged port", "gateway: {port: 80}", "port"},

@@ -92,7 +92,7 @@ func compare(t *testing.T, chart, base map[string]object) {
 			if diff := cmp.Diff(a.Admin.TokenFile+a.Admin.Listen+a.Store.Path, b.Admin.TokenFile+b.Admin.Listen+b.Store.Path); diff != "" {
 				t.Errorf("configuration (-chart +base):\n%s", diff)
 			}
-			if a.Gateway.Drain != b.Gateway.Drain || a.Gateway.Users[0].PasswordFile != b.Gateway.Users[0].PasswordFile {
+			if a.Gateway.Drain != b.Gateway.Drain || a.Gateway.DrainDelay != b.Gateway.DrainDelay || a.Gateway.Users[0].PasswordFile != b.Gateway.Users[0].PasswordFile {
 				t.Errorf("gateway of the chart %+v, of the base %+v", a.Gateway, b.Gateway)
 			}
 			continue

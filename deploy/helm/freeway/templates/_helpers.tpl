@@ -77,17 +77,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- concat (list $admin (printf "%s.%s" $admin $ns) (printf "%s.%s.svc" $admin $ns) (printf "%s.%s.svc.cluster.local" $admin $ns)) .Values.admin.hosts | toJson -}}
 {{- end -}}
 
+{{/* Seconds that the end may take, without what is spent on saving. */}}
+{{- define "freeway.ending" -}}
+{{- add (include "freeway.seconds" .Values.gateway.drainDelay | int64) (include "freeway.seconds" .Values.gateway.drain | int64) -}}
+{{- end -}}
+
+{{/* Whether a certificate is mounted. */}}
+{{- define "freeway.tls" -}}
+{{- if or .Values.gateway.tls.enabled .Values.admin.tls.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{/* freeway.yaml: what the chart sets, with .Values.config laid over it. */}}
 {{- define "freeway.config" -}}
 {{- $users := list -}}
 {{- range .Values.gateway.users -}}
 {{- $users = append $users (merge (dict "password_file" (printf "/etc/freeway-auth/user-%s" .name)) .) -}}
 {{- end -}}
-{{- $gateway := dict "listen" (printf "0.0.0.0:%d" (int .Values.gateway.port)) "users" $users "allow_clients" .Values.gateway.allowClients "drain" .Values.gateway.drain -}}
+{{- $gateway := dict "listen" (printf "0.0.0.0:%d" (int .Values.gateway.port)) "users" $users "allow_clients" .Values.gateway.allowClients "drain_delay" .Values.gateway.drainDelay "drain" .Values.gateway.drain -}}
 {{- if .Values.gateway.tls.enabled -}}
 {{- $_ := set $gateway "tls" (dict "listen" (printf "0.0.0.0:%d" (int .Values.gateway.tls.port)) "cert" "/etc/freeway-tls/tls.crt" "key" "/etc/freeway-tls/tls.key") -}}
 {{- end -}}
 {{- $admin := dict "listen" (printf "0.0.0.0:%d" (int .Values.admin.port)) "token_file" "/etc/freeway-auth/admin-token" "hosts" (include "freeway.hosts" . | fromJsonArray) -}}
+{{- if .Values.admin.tls.enabled -}}
+{{- $_ := set $admin "tls" (dict "cert" "/etc/freeway-tls/tls.crt" "key" "/etc/freeway-tls/tls.key") -}}
+{{- end -}}
 {{- $_ := set $admin "tokens" (list (dict "name" "prometheus" "role" "viewer" "token_file" "/etc/freeway-auth/metrics-token")) -}}
 {{- $base := dict "store" (dict "path" "/data/freeway.db") "gateway" $gateway "admin" $admin -}}
 {{- mergeOverwrite $base (deepCopy .Values.config) | toYaml -}}
@@ -111,36 +124,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail "gateway: everybody in the cluster could use it; name gateway.users (their passwords are in the Secret) or gateway.allowClients" -}}
 {{- end -}}
 {{- range $config.gateway.users -}}
-{{- if hasKey . "password" -}}
+{{- if and (hasKey . "password") (not (regexMatch "^(file|env):" (toString .password))) -}}
 {{- fail (printf "gateway.users: the password of %s would be in a ConfigMap; put it in the Secret under the key user-%s" .name .name) -}}
 {{- end -}}
 {{- end -}}
-{{- if dig "admin" "token" "" $given -}}
+{{- if not (regexMatch "^((file|env):.*)?$" (dig "admin" "token" "" $given | toString)) -}}
 {{- fail "config.admin.token would be in a ConfigMap; put it in the Secret under the key admin-token" -}}
 {{- end -}}
 {{- range dig "admin" "tokens" list $given -}}
-{{- if hasKey . "token" -}}
+{{- if and (hasKey . "token") (not (regexMatch "^(file|env):" (toString .token))) -}}
 {{- fail "config.admin.tokens: a token would be in a ConfigMap; give its hash (freeway config token) or token_file" -}}
 {{- end -}}
 {{- end -}}
-{{- range $path := list "gateway.listen" "gateway.tls" "gateway.drain" "admin.listen" "store.path" -}}
+{{- range $path := list "gateway.listen" "gateway.tls" "gateway.drain" "gateway.drain_delay" "admin.listen" "admin.tls" "store.path" -}}
 {{- $part := splitList "." $path -}}
 {{- if hasKey (get $given (index $part 0) | default dict) (index $part 1) -}}
 {{- fail (printf "config.%s is set by the chart; see gateway, admin and persistence in its values" $path) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.gateway.tls.enabled (not .Values.gateway.tls.secretName) (not .Values.certificate.enabled) -}}
-{{- fail "gateway.tls needs gateway.tls.secretName, or certificate.enabled with cert-manager" -}}
+{{- if and (include "freeway.tls" .) (not .Values.gateway.tls.secretName) (not .Values.certificate.enabled) -}}
+{{- fail "gateway.tls and admin.tls need gateway.tls.secretName, or certificate.enabled with cert-manager" -}}
 {{- end -}}
-{{- if and .Values.certificate.enabled (not .Values.gateway.tls.enabled) -}}
-{{- fail "certificate.enabled is of no use without gateway.tls.enabled" -}}
+{{- if and .Values.certificate.enabled (not (include "freeway.tls" .)) -}}
+{{- fail "certificate.enabled is of no use without gateway.tls.enabled or admin.tls.enabled" -}}
 {{- end -}}
 {{- if and .Values.certificate.enabled (not .Values.certificate.issuerRef.name) -}}
 {{- fail "certificate.issuerRef.name: name the issuer of cert-manager" -}}
 {{- end -}}
-{{- $drain := include "freeway.seconds" .Values.gateway.drain | int64 -}}
+{{- $ending := include "freeway.ending" . | int64 -}}
 {{- $grace := .Values.terminationGracePeriodSeconds | int64 -}}
-{{- if and $grace (le $grace $drain) -}}
-{{- fail (printf "terminationGracePeriodSeconds: %d s are not longer than gateway.drain (%s): running requests would be cut" $grace .Values.gateway.drain) -}}
+{{- if and $grace (le $grace $ending) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d s are not longer than gateway.drainDelay and gateway.drain (%d s): running requests would be cut" $grace $ending) -}}
 {{- end -}}
 {{- end -}}
