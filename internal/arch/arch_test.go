@@ -28,6 +28,7 @@ dial              internal/http1 internal/socks proxy
 scraper           proxy
 pool              proxy
 store             proxy
+deploy            config
 lab               internal/judge internal/loopback internal/socks proxy
 proxy
 e2e

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -129,7 +130,10 @@ func (s *authority) read(r *http.Request) (*acmeRequest, error) {
 	s.nonces[head.Nonce] = false
 	key := s.accounts[head.Kid]
 	if head.Jwk != nil {
-		key = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(unb64(head.Jwk.X)), Y: new(big.Int).SetBytes(unb64(head.Jwk.Y))}
+		var err error
+		if key, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, unb64(head.Jwk.X), unb64(head.Jwk.Y))); err != nil {
+			return nil, err
+		}
 	}
 	sig := unb64(jws.Signature)
 	if key == nil || len(sig) != 64 {
@@ -139,8 +143,11 @@ func (s *authority) read(r *http.Request) (*acmeRequest, error) {
 	if !ecdsa.Verify(key, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
 		return nil, errors.New("bad signature")
 	}
-	var x, y [32]byte
-	canon, err := json.Marshal(jwk{"P-256", "EC", b64(key.X.FillBytes(x[:])), b64(key.Y.FillBytes(y[:]))})
+	point, err := key.Bytes() // 4, X and Y
+	if err != nil {
+		return nil, err
+	}
+	canon, err := json.Marshal(jwk{"P-256", "EC", b64(point[1:33]), b64(point[33:])})
 	if err != nil {
 		return nil, err
 	}

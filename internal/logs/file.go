@@ -11,7 +11,7 @@ import (
 
 // FileOptions is how a File is kept.
 type FileOptions struct {
-	MaxSize  int64 // bytes after which the file becomes NAME.1 and a new one begins; 0: never
+	MaxSize  int64 // bytes after which the file becomes NAME.1 and a new one begins; what is written at once stays together; 0: never
 	MaxFiles int   // how many of NAME.1, NAME.2, ... are kept; 0: none, a full file is lost
 }
 
