@@ -41,7 +41,7 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 	}
 }
 
-// admit registers a connection and serves it in its own goroutine. Beyond the
+// admit registers a connection and has it served in a goroutine of its own. Beyond the
 // limit an idle connection makes room; when there is none a client that has less
 // than its share is served nevertheless, and others are told.
 func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
@@ -63,7 +63,7 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 		return
 	}
 	g.m.connections.Inc()
-	g.wg.Go(func() { g.serve(ctx, c) })
+	g.work(ctx, c)
 }
 
 // serve serves the connection. A tunnel goes on in a fresh goroutine, because

@@ -37,11 +37,11 @@ type exchange struct {
 	first    try
 }
 
-// begin makes the exchange for an admitted client.
-func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain bool) *exchange {
+// begin makes the exchange for an admitted client. Those kept for it are empty.
+func (c *client) begin(s *settings, w *who, method string, t *proxy.Target, plain bool) *exchange {
 	now := time.Now()
 	x := exchanges.Get().(*exchange)
-	*x = exchange{c: c, s: s, who: w, until: now.Add(s.cfg.Timeouts.Total), http: plain, retry: &s.retry}
+	x.c, x.s, x.who, x.until, x.http, x.retry = c, s, *w, now.Add(s.cfg.Timeouts.Total), plain, &s.retry
 	if rule := ruleOf(s.rules, t.Host); rule != nil {
 		x.retry = &rule.retry
 	}
@@ -49,9 +49,9 @@ func (c *client) begin(s *settings, w who, method string, t proxy.Target, plain 
 	if w.opt.Retry > 0 {
 		x.most = w.opt.Retry
 	}
-	x.want = s.want(w, t, plain)
-	x.trace = proxy.Trace{ID: newID(), At: c.g.env.Now(), Client: c.ip, User: w.name, Tag: w.opt.Tag,
-		Session: x.want.Session.ID, Method: method, Target: t}
+	s.want(&x.want, w, t, plain)
+	r := &x.trace
+	r.ID, r.At, r.Client, r.User, r.Tag, r.Session, r.Method, r.Target = newID(), c.g.env.Now(), c.ip, w.name, w.opt.Tag, x.want.Session.ID, method, *t
 	if id := c.g.env.TraceID; id != nil {
 		x.traceID = id(x.trace.ID)
 	}
@@ -113,13 +113,13 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 		return nil, x.noMore(ctx)
 	}
 	asked := time.Now()
-	lease, err := x.pick(ctx)
+	t := x.newTry()
+	err := x.pick(ctx, &t.lease)
 	now := time.Now()
 	x.c.g.m.took(phasePick, now.Sub(asked), x.traceID)
 	switch {
 	case err == nil:
-		t := x.newTry()
-		*t = try{x: x, lease: lease, began: now, pick: now.Sub(asked), full: x.mustDo(0)}
+		t.x, t.began, t.pick, t.full = x, now, now.Sub(asked), x.mustDo(0)
 		return t, nil
 	case errors.Is(err, proxy.ErrNone) && len(x.trace.Attempts) > 0:
 		x.trace.Missed = now.Sub(asked)
@@ -133,18 +133,18 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 }
 
 // pick asks the Picker, again and again only while the gateway warms up.
-func (x *exchange) pick(ctx context.Context) (proxy.Lease, error) {
+func (x *exchange) pick(ctx context.Context, lease *proxy.Lease) error {
 	const every = 100 * time.Millisecond
 	for {
-		lease, err := x.pickOnce(ctx)
+		err := x.pickOnce(ctx, lease)
 		left := x.s.cfg.Timeouts.Warmup - x.c.g.env.Now().Sub(x.c.g.opened)
 		if err == nil || !errors.Is(err, proxy.ErrNone) || left <= 0 {
-			return lease, err
+			return err
 		}
 		select {
 		case <-time.After(min(every, left)):
 		case <-ctx.Done():
-			return lease, err
+			return err
 		}
 	}
 }
@@ -152,16 +152,23 @@ func (x *exchange) pick(ctx context.Context) (proxy.Lease, error) {
 // pickOnce asks the Picker. A session begins on an exit with a tunnel where
 // there is one, also for plain HTTP: it holds that exit, and what follows is
 // likely to need one.
-func (x *exchange) pickOnce(ctx context.Context) (proxy.Lease, error) {
-	picker := x.c.g.env.Picker
+func (x *exchange) pickOnce(ctx context.Context, lease *proxy.Lease) (err error) {
 	if x.want.Session != (proxy.SessionKey{}) && x.want.Need&proxy.NeedForward != 0 {
-		both := x.want
-		both.Need |= proxy.NeedTunnel
-		if lease, err := picker.Pick(ctx, both); !errors.Is(err, proxy.ErrNone) {
-			return lease, err
+		if err = x.pickBoth(ctx, lease); !errors.Is(err, proxy.ErrNone) {
+			return err
 		}
 	}
-	return picker.Pick(ctx, x.want)
+	*lease, err = x.c.g.env.Picker.Pick(ctx, x.want)
+	return err
+}
+
+// pickBoth asks for an upstream that forwards and tunnels. It is apart because
+// stacks grow by what it copies.
+func (x *exchange) pickBoth(ctx context.Context, lease *proxy.Lease) (err error) {
+	both := x.want
+	both.Need |= proxy.NeedTunnel
+	*lease, err = x.c.g.env.Picker.Pick(ctx, both)
+	return err
 }
 
 // overdue says why nothing more is tried, nil when more may be.

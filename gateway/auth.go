@@ -50,14 +50,13 @@ func basicLogin(h http1.Header) (login, *refusal) {
 
 // authorize decides who the client is and what it asks for. header is the
 // value of Freeway-Options.
-func (c *client) authorize(s *settings, l login, header string) (who, *refusal) {
-	w := who{}
+func (c *client) authorize(s *settings, l login, header string, w *who) *refusal {
 	free := s.users == nil && len(s.cfg.AllowClients) == 0 || contains(s.cfg.AllowClients, c.ip)
 	switch {
 	case l.foreign && !free:
-		return w, refusef(codeAuth, "Proxy-Authorization is not readable; use Basic")
+		return refusef(codeAuth, "Proxy-Authorization is not readable; use Basic")
 	case !l.given && !free:
-		return w, refusef(codeAuth, "a user is needed")
+		return refusef(codeAuth, "a user is needed")
 	}
 	var err error
 	if l.given {
@@ -65,16 +64,20 @@ func (c *client) authorize(s *settings, l login, header string) (who, *refusal) 
 		w.user = s.users[w.name]
 		behind, r := c.verify(w, l, free)
 		if r != nil {
-			return w, r
+			return r
 		}
 		if err == nil {
 			err = w.addBehind(behind)
 		}
 	}
 	if err != nil {
-		return w, refusef(codeBadOptions, err.Error())
+		return refusef(codeBadOptions, err.Error())
 	}
-	return w, w.addOptions(header, s.options(c.l))
+	fixed := s.options(c.l)
+	if w.user != nil || header != "" || fixed != nil {
+		return w.addOptions(header, fixed)
+	}
+	return nil
 }
 
 // addBehind adds the options that stood behind a password.
@@ -86,8 +89,7 @@ func (w *who) addBehind(text string) error {
 	if err != nil {
 		return err
 	}
-	ok := false
-	if w.opt, ok = w.opt.and(more); !ok {
+	if !w.opt.and(&more) {
 		return optionErr("the options of user name and password contradict each other")
 	}
 	return nil
@@ -95,30 +97,26 @@ func (w *who) addBehind(text string) error {
 
 // addOptions joins the options of the user name with those of the header, the
 // listener and what the user is bound to.
-func (w *who) addOptions(header string, fixed Options) *refusal {
+func (w *who) addOptions(header string, fixed *Options) *refusal {
 	more, err := parseOptions(header)
 	if err != nil {
 		return refusef(codeBadOptions, err.Error())
 	}
-	opt, ok := w.opt.and(more)
-	if !ok {
+	if !w.opt.and(&more) {
 		return refusef(codeBadOptions, "the options of the user name and of Freeway-Options contradict each other")
 	}
-	if opt, ok = opt.and(fixed); !ok {
+	if fixed != nil && !w.opt.and(fixed) {
 		return refusef(codeOptions, "the options contradict those of this port")
 	}
-	if w.user != nil {
-		if opt, ok = opt.and(w.user.require); !ok {
-			return refusef(codeOptions, "the options contradict what is required of this user")
-		}
+	if w.user != nil && !w.opt.and(&w.user.require) {
+		return refusef(codeOptions, "the options contradict what is required of this user")
 	}
-	w.opt = opt
 	return nil
 }
 
 // verify checks the password and returns the options behind it. Where the client
 // needs no user a name that is not configured is only a name.
-func (c *client) verify(w who, l login, free bool) (behind string, r *refusal) {
+func (c *client) verify(w *who, l login, free bool) (behind string, r *refusal) {
 	if w.user == nil && free {
 		return "", nil
 	}

@@ -21,16 +21,16 @@ func (c *client) serveRequest(ctx context.Context, q *http1.Request) bool {
 	l, r := basicLogin(q.Header)
 	var w who
 	if r == nil {
-		w, r = c.authorize(s, l, q.Header.Get("Freeway-Options"))
+		r = c.authorize(s, l, q.Header.Get("Freeway-Options"), &w)
 	}
 	if r != nil {
 		return c.refuseRequest(q, r, bodiless(q))
 	}
 	if q.Method == "CONNECT" {
-		c.serveConnect(ctx, s, w, q)
+		c.serveConnect(ctx, s, &w, q)
 		return false
 	}
-	return c.servePlain(ctx, s, w, q)
+	return c.servePlain(ctx, s, &w, q)
 }
 
 // checkHead refuses what is ambiguous before anything else is looked at.
@@ -90,7 +90,7 @@ func (c *client) answerRefusal(q *http1.Request, r *refusal, id string, may bool
 func (c *client) keeps() bool { return c.keep && !c.g.leaving.Load() && !c.g.ending.Load() }
 
 // serveConnect serves a CONNECT request, which uses the connection up.
-func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.Request) {
+func (c *client) serveConnect(ctx context.Context, s *settings, w *who, q *http1.Request) {
 	t, err := proxy.ParseTarget(q.Target, 0)
 	if err != nil {
 		c.refuseRequest(q, refusef(codeBadRequest, "CONNECT: "+err.Error()), false)
@@ -113,8 +113,8 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w who, q *http1.
 
 // enter begins an exchange after the checks that hold for every protocol. The
 // exchange must be ended, also when it is refused.
-func (c *client) enter(ctx context.Context, s *settings, w who, method string, t proxy.Target, plain bool) (*exchange, *refusal) {
-	x := c.begin(s, w, method, t, plain)
+func (c *client) enter(ctx context.Context, s *settings, w *who, method string, t proxy.Target, plain bool) (*exchange, *refusal) {
+	x := c.begin(s, w, method, &t, plain)
 	r := c.g.checkTarget(s, t)
 	if r == nil && c.g.memory.over(memoryOver) {
 		r = noMemory()

@@ -18,6 +18,7 @@ func (g *Gateway) drain(cut func()) {
 	ls := g.listeners
 	g.mu.Unlock()
 	g.retire(ls)
+	g.workers.thin(true)
 	g.h2.drain()
 	g.lastCalls()
 	done := make(chan struct{})

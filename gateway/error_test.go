@@ -97,7 +97,7 @@ func TestEveryAnswer(t *testing.T) {
 		if wait := p.Header.Get("Retry-After"); (wait != "") != (p.StatusCode == 429 || p.StatusCode == 503) || wait != "" && strings.Trim(wait, "0123456789") != "" {
 			t.Errorf("%s: Retry-After %q", tt.name, wait)
 		}
-		if all := p.Header.Get("Via") + p.Header.Get("Server") + body; strings.Contains(all, dead.Host) || strings.Contains(all, "go1") || strings.Contains(all, "Ym9i") {
+		if all := p.Header.Get("Via") + p.Header.Get("Server") + strings.ReplaceAll(body, p.Header.Get("Freeway-Request-Id"), ""); strings.Contains(all, dead.Host) || strings.Contains(all, "go1") || strings.Contains(all, "Ym9i") {
 			t.Errorf("%s: the answer tells too much: %v %q", tt.name, p.Header, body)
 		}
 	}

@@ -73,7 +73,8 @@ type Gateway struct {
 	hugeBuffers atomic.Int64
 	running     atomic.Int64 // requests
 
-	wg sync.WaitGroup // accept loops and clients
+	wg      sync.WaitGroup // accept loops and clients
+	workers workers
 
 	applying sync.Mutex    // held by Apply and Listen; protects the field below
 	certs    *certs.Keeper // of the TLS listener, where Env has none
@@ -175,7 +176,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
-		g.reuse.run(keep)
+		g.reuse.run(keep, func() { g.workers.thin(false) })
 	}()
 	<-ctx.Done()
 	g.drain(cut)

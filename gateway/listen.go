@@ -18,7 +18,7 @@ import (
 type listener struct {
 	net.Listener
 	place place
-	fixed atomic.Pointer[Options]
+	fixed atomic.Pointer[Options]    // nil: none
 	tls   atomic.Pointer[tls.Config] // holds nil: plain
 	done  chan struct{}              // closed when nothing accepts from it any more; nil: nothing does
 	gone  atomic.Bool                // it is being closed
@@ -61,17 +61,17 @@ func (l *listener) inner() *listener {
 func (s *settings) offers(secure *tls.Config) []offer {
 	seen := map[place]int{}
 	var out []offer
-	add := func(addr string, fixed Options, conf *tls.Config) {
+	add := func(addr string, fixed *Options, conf *tls.Config) {
 		p := place{addr: addr, secure: conf != nil}
 		p.nth, seen[p] = seen[p], seen[p]+1
-		out = append(out, offer{p, &fixed, conf})
+		out = append(out, offer{p, fixed, conf})
 	}
-	add(s.cfg.Listen, Options{}, nil)
+	add(s.cfg.Listen, nil, nil)
 	for i, l := range s.cfg.Listeners {
-		add(l.Listen, s.fixed[i], nil)
+		add(l.Listen, &s.fixed[i], nil)
 	}
 	if secure != nil {
-		add(s.cfg.TLS.Listen, Options{}, secure)
+		add(s.cfg.TLS.Listen, nil, secure)
 	}
 	return out
 }
@@ -185,6 +185,7 @@ func (g *Gateway) bind(addr string) (net.Listener, error) {
 func Listen(addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
+	inheritKeepAlive(&lc)
 	return lc.Listen(context.Background(), "tcp", addr)
 }
 

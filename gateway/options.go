@@ -304,21 +304,20 @@ func (o Options) filtersOnly() bool {
 
 // and joins two sets of options that must both hold. ok is false when they
 // contradict each other.
-func (o Options) and(with Options) (out Options, ok bool) {
-	out = o
-	ok = andFilter(&out.Filter, with.Filter)
-	ok = andValue(&out.Tag, with.Tag) && ok
-	ok = andValue(&out.TTL, with.TTL) && ok
-	ok = andValue(&out.Hedge, with.Hedge) && ok
-	ok = andValue(&out.Replay, with.Replay) && ok
-	ok = andValue(&out.Retry, with.Retry) && ok
-	out.Rotate, out.Strict, out.Soft = o.Rotate || with.Rotate, o.Strict || with.Strict, o.Soft || with.Soft
-	if !out.Rotate {
-		ok = andValue(&out.Session, with.Session) && ok
+func (o *Options) and(with *Options) bool {
+	ok := andFilter(&o.Filter, &with.Filter)
+	ok = andValue(&o.Tag, with.Tag) && ok
+	ok = andValue(&o.TTL, with.TTL) && ok
+	ok = andValue(&o.Hedge, with.Hedge) && ok
+	ok = andValue(&o.Replay, with.Replay) && ok
+	ok = andValue(&o.Retry, with.Retry) && ok
+	o.Rotate, o.Strict, o.Soft = o.Rotate || with.Rotate, o.Strict || with.Strict, o.Soft || with.Soft
+	if !o.Rotate {
+		ok = andValue(&o.Session, with.Session) && ok
 	} else {
-		out.Session = ""
+		o.Session = ""
 	}
-	return out, ok && !(out.Strict && out.Soft)
+	return ok && !(o.Strict && o.Soft)
 }
 
 // andValue joins two values of which the zero one means any. It reports whether both can hold.
@@ -333,7 +332,7 @@ func andValue[T comparable](v *T, with T) bool {
 }
 
 // andFilter narrows f to what with wants too. It reports whether anything can pass both.
-func andFilter(f *proxy.Filter, with proxy.Filter) bool {
+func andFilter(f, with *proxy.Filter) bool {
 	ok := andSet(&f.Protocols, with.Protocols)
 	ok = andSet(&f.Countries, with.Countries) && ok
 	ok = andSet(&f.ASNs, with.ASNs) && ok
@@ -370,7 +369,7 @@ func andSet[T cmp.Ordered](set *[]T, with []T) bool {
 }
 
 // andExits keeps the narrower of each two prefixes that overlap.
-func andExits(f *proxy.Filter, with proxy.Filter) bool {
+func andExits(f, with *proxy.Filter) bool {
 	if len(f.Exits) == 0 || len(with.Exits) == 0 {
 		f.Exits = append(f.Exits, with.Exits...)
 		return true

@@ -42,7 +42,7 @@ type outgoing struct {
 func (o *outgoing) safe() bool { return !o.hinted && !o.given && (!o.written || o.repeats && o.whole) }
 
 // servePlain serves a request in absolute form.
-func (c *client) servePlain(ctx context.Context, s *settings, w who, q *http1.Request) bool {
+func (c *client) servePlain(ctx context.Context, s *settings, w *who, q *http1.Request) bool {
 	o, t, r := c.newOutgoing(q)
 	if r != nil {
 		return c.refuseRequest(q, r, bodiless(q))

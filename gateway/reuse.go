@@ -138,14 +138,15 @@ func (r *reuse) sweep(all bool) {
 	}
 }
 
-// run looks at what is kept until ctx ends, then closes it.
-func (r *reuse) run(ctx context.Context) {
+// run looks at what is kept until ctx ends, then closes it. also is called each time.
+func (r *reuse) run(ctx context.Context, also func()) {
 	t := time.NewTicker(reuseLook)
 	defer t.Stop()
 	for {
 		select {
 		case <-t.C:
 			r.sweep(false)
+			also()
 		case <-ctx.Done():
 			r.mu.Lock()
 			r.over = true

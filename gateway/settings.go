@@ -137,10 +137,8 @@ func (s *settings) find() func(string) *user {
 	return func(name string) *user { return s.users[name] }
 }
 
-// options returns the fixed choices of a listener.
-func (*settings) options(l *listener) Options {
-	return *l.fixed.Load()
-}
+// options returns the fixed choices of a listener, nil when it has none.
+func (*settings) options(l *listener) *Options { return l.fixed.Load() }
 
 // setOf makes a set for look-ups.
 func setOf(list []int) map[int]bool {

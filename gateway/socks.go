@@ -27,8 +27,8 @@ func (c *client) serveSOCKS(ctx context.Context, version byte) {
 		return
 	}
 	s := c.g.set.Load()
-	w, ok := c.greet5(s)
-	if !ok {
+	var w who
+	if !c.greet5(s, &w) {
 		c.linger()
 		return
 	}
@@ -45,7 +45,7 @@ func (c *client) serveSOCKS(ctx context.Context, version byte) {
 		c.turnAwaySOCKS(5, q.Addr, codeBadRequest, socks.CommandNotSupported)
 		c.reply5(socks.CommandNotSupported)
 	default:
-		c.connectSOCKS(ctx, s, w, "SOCKS5", q.Addr, c.reply5)
+		c.connectSOCKS(ctx, s, &w, "SOCKS5", q.Addr, c.reply5)
 		return
 	}
 	c.linger()
@@ -84,37 +84,37 @@ func (c *client) refuseExcessSOCKS(version byte) {
 
 // greet5 settles the method and the login. A client that can log in is asked
 // to, because its options ride in the user name.
-func (c *client) greet5(s *settings) (who, bool) {
+func (c *client) greet5(s *settings, w *who) bool {
 	methods, err := socks.ReadGreeting5(c.r)
 	if err != nil {
-		return who{}, false
+		return false
 	}
 	if bytes.IndexByte(methods, socks.UserPass) < 0 {
-		w, r := c.authorize(s, login{}, "")
+		r := c.authorize(s, login{}, "", w)
 		if r != nil {
 			c.turnAwaySOCKS(5, socks.Addr{}, r.code, socks.NotAllowed)
 		}
 		if r != nil || bytes.IndexByte(methods, socks.NoAuth) < 0 {
 			_ = socks.WriteMethod5(c.conn, socks.NoAcceptable)
-			return who{}, false
+			return false
 		}
-		return w, socks.WriteMethod5(c.conn, socks.NoAuth) == nil
+		return socks.WriteMethod5(c.conn, socks.NoAuth) == nil
 	}
 	if socks.WriteMethod5(c.conn, socks.UserPass) != nil {
-		return who{}, false
+		return false
 	}
 	user, password, err := socks.ReadLogin5(c.r)
 	if err != nil {
 		if errors.Is(err, socks.ErrProtocol) {
 			_ = socks.WriteLogin5(c.conn, false)
 		}
-		return who{}, false
+		return false
 	}
-	w, r := c.authorize(s, login{user: user, password: password, given: true}, "")
+	r := c.authorize(s, login{user: user, password: password, given: true}, "", w)
 	if r != nil {
 		c.turnAwaySOCKS(5, socks.Addr{}, r.code, answers[r.code].reply)
 	}
-	return w, socks.WriteLogin5(c.conn, r == nil) == nil && r == nil
+	return socks.WriteLogin5(c.conn, r == nil) == nil && r == nil
 }
 
 // serveSOCKS4 serves a SOCKS4 or 4a request. The user id carries name and options;
@@ -129,7 +129,8 @@ func (c *client) serveSOCKS4(ctx context.Context) {
 		c.linger()
 		return
 	}
-	w, r := c.authorize(s, login{user: q.User, given: q.User != "", nopass: true}, "")
+	var w who
+	r := c.authorize(s, login{user: q.User, given: q.User != "", nopass: true}, "", &w)
 	switch {
 	case r != nil:
 		c.turnAwaySOCKS(4, q.Addr, r.code, answers[r.code].reply)
@@ -138,14 +139,14 @@ func (c *client) serveSOCKS4(ctx context.Context) {
 		c.turnAwaySOCKS(4, q.Addr, codeBadRequest, socks.CommandNotSupported)
 		c.reply4(socks.CommandNotSupported)
 	default:
-		c.connectSOCKS(ctx, s, w, "SOCKS4", q.Addr, c.reply4)
+		c.connectSOCKS(ctx, s, &w, "SOCKS4", q.Addr, c.reply4)
 		return
 	}
 	c.linger()
 }
 
 // connectSOCKS serves a well-formed request to connect.
-func (c *client) connectSOCKS(ctx context.Context, s *settings, w who, method string, addr socks.Addr, reply func(socks.Reply)) {
+func (c *client) connectSOCKS(ctx context.Context, s *settings, w *who, method string, addr socks.Addr, reply func(socks.Reply)) {
 	t, err := proxy.ParseTarget(addr.String(), 0)
 	if err != nil {
 		c.turnAway(newID(), method, proxy.Target{}, codeBadRequest, int(socks.GeneralFailure))

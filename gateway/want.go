@@ -70,7 +70,8 @@ func (s *settings) explain(name, rawURL string) (proxy.Want, *refusal) {
 	if r != nil {
 		return proxy.Want{}, r
 	}
-	want := s.want(w, t, plain)
+	var want proxy.Want
+	s.want(&want, &w, &t, plain)
 	if plain && s.cfg.PlainHTTP == refuse && !avoidPublic(&want) {
 		return proxy.Want{}, refusePlain()
 	}
@@ -110,14 +111,14 @@ func (s *settings) identify(name string) (who, *refusal) {
 	case err != nil:
 		return w, refusef(codeBadOptions, err.Error())
 	}
-	return w, w.addOptions("", Options{})
+	return w, w.addOptions("", nil)
 }
 
-// want is what a request of an admitted client asks of the Picker.
-func (s *settings) want(w who, t proxy.Target, plain bool) proxy.Want {
+// want fills in what a request of an admitted client asks of the Picker.
+func (s *settings) want(want *proxy.Want, w *who, t *proxy.Target, plain bool) {
 	cfg := &s.cfg
-	want := proxy.Want{Filter: w.opt.Filter, Target: t, Need: t.Needs(plain), Pools: cfg.Pools,
-		SessionTTL: w.opt.TTL, Soft: w.opt.Soft, Strict: w.opt.Strict}
+	want.Filter, want.Target, want.Need, want.Pools = w.opt.Filter, *t, t.Needs(plain), cfg.Pools
+	want.SessionTTL, want.Soft, want.Strict = w.opt.TTL, w.opt.Soft, w.opt.Strict
 	if len(w.opt.Filter.Pools) > 0 {
 		want.Pools = w.opt.Filter.Pools
 	}
@@ -130,7 +131,6 @@ func (s *settings) want(w who, t proxy.Target, plain bool) proxy.Want {
 			want.SessionTTL = cfg.Session.TTL
 		}
 	}
-	return want
 }
 
 // avoidPublic keeps a want away from public upstreams. It reports false when
