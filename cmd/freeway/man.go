@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 // manCommand makes "freeway man".
@@ -36,7 +34,6 @@ func (a *app) manCommand() *cobra.Command {
 	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `folder`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		root := cmd.Root()
-		root.DisableAutoGenTag = true // the same pages from the same source
 		if dir != "" {
 			return a.manTree(root, dir, args)
 		}
@@ -44,27 +41,10 @@ func (a *app) manCommand() *cobra.Command {
 		if err != nil || len(rest) > 0 {
 			return usagef("there is no command %q", strings.Join(args, " "))
 		}
-		page, err := manPage(at)
-		if err == nil {
-			_, err = a.stdout.Write(page)
-		}
+		_, err = a.stdout.Write(manPage(at))
 		return err
 	}
 	return cmd
-}
-
-// manHeader is the same for all pages.
-func manHeader() *doc.GenManHeader {
-	return &doc.GenManHeader{Section: "1", Source: "Freeway " + versionText(), Manual: "Freeway"}
-}
-
-// manPage makes the page of one command.
-func manPage(cmd *cobra.Command) ([]byte, error) {
-	var b bytes.Buffer
-	if err := doc.GenMan(cmd, manHeader(), &b); err != nil {
-		return nil, fmt.Errorf("manual page of %s: %w", cmd.CommandPath(), err)
-	}
-	return b.Bytes(), nil
 }
 
 // manTree writes all pages.
@@ -75,9 +55,25 @@ func (a *app) manTree(root *cobra.Command, dir string, args []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := doc.GenManTree(root, manHeader(), dir); err != nil {
+	if err := writeManPages(root, dir); err != nil {
 		return err
 	}
 	a.note("wrote the manual pages to %s", dir)
+	return nil
+}
+
+// writeManPages writes the page of a command and of all below it.
+func writeManPages(cmd *cobra.Command, dir string) error {
+	if err := os.WriteFile(filepath.Join(dir, manName(cmd)+".1"), manPage(cmd), 0o644); err != nil {
+		return err
+	}
+	for _, c := range cmd.Commands() {
+		if !hasPage(c) {
+			continue
+		}
+		if err := writeManPages(c, dir); err != nil {
+			return err
+		}
+	}
 	return nil
 }
