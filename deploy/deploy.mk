@@ -1,7 +1,7 @@
 # make manifests    chart, kustomize base and compose file: lint, render, and validate offline against the schemas of their owners
 # make deb          Debian packages for amd64 and arm64, into dist
 # make deb-check    lintian, and install, run and purge in a root of its own (needs root, lintian)
-# make sbom         CycloneDX bill of materials of the binary, into dist
+# make sbom         CycloneDX bills of materials of the binaries, one for each platform, into dist
 # make workflows    actionlint over .github
 # make release      binaries for six platforms, packages, chart and bill of materials, with SHA256SUMS, into dist/release
 # make reproducible the same source in two other folders gives the same bytes
@@ -69,12 +69,25 @@ deb:
 deb-check: deb
 	deploy/debian/check.sh dist
 
+# SOURCE_DATE_EPOCH is the time of what is built: that of the commit.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
+
 sbom: $(CYCLONEDX)
 	@mkdir -p dist
-	$(CYCLONEDX) app -json -licenses -std -noserial -main cmd/freeway -output dist/freeway.cdx.json .
+	@for p in $(PLATFORMS); do \
+		out=dist/freeway-$${p%/*}-$${p#*/}.cdx.json; \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(CYCLONEDX) app -json -licenses -std -noserial -main cmd/freeway -output $$out . 2>/dev/null || exit 1; \
+		sed -i 's/"timestamp": "[^"]*"/"timestamp": "'$$(date -u -d @$(SOURCE_DATE_EPOCH) +%FT%TZ)'"/' $$out; \
+		grep -q '"bomFormat": "CycloneDX"' $$out && grep -q 'pkg:golang/go.etcd.io/bbolt@' $$out || { echo "$$out is no bill of materials"; exit 1; }; \
+	done
 
+# The bytes of a release depend on the commit alone: not on whether the folder is a checkout, nor on the settings of its builder.
+release: export GOFLAGS = -trimpath -buildvcs=false
+release: export GOAMD64 = v1
+release: export GOARM64 = v8.0
+release: export GOEXPERIMENT =
 release: cross deb sbom $(HELM)
-	GO="$(GO)" HELM=$(HELM) deploy/release.sh $(VERSION) dist dist/release
+	GO="$(GO)" HELM=$(HELM) PLATFORMS="$(PLATFORMS)" SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) deploy/release.sh $(VERSION) dist dist/release
 
 reproducible:
-	GO="$(GO)" deploy/reproducible.sh
+	deploy/reproducible.sh
