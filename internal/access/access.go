@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -34,6 +35,7 @@ type Config struct {
 	// Tokens are what clients send as "Authorization: Bearer TOKEN". Browsers may
 	// send one as the password of Basic authentication, with any user name.
 	// Neither Tokens nor Clients: nothing is asked for, and everybody is an admin.
+	// Tokens for one path change that for this path only.
 	Tokens []Token
 
 	// Clients are those whose TLS certificate is enough. What is said explicitly
@@ -132,17 +134,23 @@ func (g *guard) screen(r *http.Request) Denial {
 
 // identify finds out who asks, and whether that role is enough.
 func (g *guard) identify(r *http.Request) (Caller, Denial) {
-	if len(g.tokens) == 0 && len(g.clients) == 0 {
+	if !g.asks(r) {
 		return Caller{Role: Admin}, 0
 	}
 	if g.isOpen(r) {
 		return Caller{}, 0
 	}
 	c, why := g.caller(r)
-	if why == 0 && c.Role < needed(r) {
+	if why == 0 && !c.may(r) {
 		why = TooFew
 	}
 	return c, why
+}
+
+// asks reports whether anybody has to say who they are. A token for one path
+// alone guards that path, and nothing else.
+func (g *guard) asks(r *http.Request) bool {
+	return len(g.clients) > 0 || slices.ContainsFunc(g.tokens, func(t Token) bool { return t.Only == "" || t.Only == r.URL.Path })
 }
 
 // caller finds out whose token, session or certificate it is.

@@ -79,7 +79,7 @@ func byCertificate(clients []Client, r *http.Request) (Caller, Denial) {
 	found := Caller{}
 	for _, c := range clients {
 		if c.Role > found.Role && c.holds(leaf) {
-			found = Caller{c.SAN, c.Role}
+			found = Caller{Name: c.SAN, Role: c.Role}
 		}
 	}
 	if found.Role == Nobody {

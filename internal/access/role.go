@@ -75,12 +75,26 @@ type Token struct {
 	Name string // for the log; not secret
 	Role Role
 	Hash Hash
+	Only string // the one path that it may POST to, and nothing else; "": no such limit
 }
+
+// caller is who has the token.
+func (t Token) caller() Caller { return Caller{Name: t.Name, Role: t.Role, only: t.Only} }
 
 // Caller is who sends a request.
 type Caller struct {
 	Name string // of the token; "" when none was asked for
 	Role Role
+
+	only string // the one path that it may POST to; "": any
+}
+
+// may reports whether the caller's role is enough, and its token meant for that.
+func (c Caller) may(r *http.Request) bool {
+	if c.only != "" && (r.Method != http.MethodPost || r.URL.EscapedPath() != c.only) {
+		return false
+	}
+	return c.Role >= needed(r)
 }
 
 type callerKey struct{}
@@ -103,7 +117,7 @@ func find(tokens []Token, token string) (found Caller, ok bool) {
 	got := HashToken(token)
 	for _, t := range tokens {
 		if subtle.ConstantTimeCompare(got[:], t.Hash[:]) == 1 {
-			found, ok = Caller{t.Name, t.Role}, true
+			found, ok = t.caller(), true
 		}
 	}
 	return found, ok

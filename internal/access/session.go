@@ -84,7 +84,7 @@ func (s *Sessions) caller(r *http.Request, tokens []Token) (Caller, bool) {
 	}
 	for _, t := range tokens {
 		if t.Hash == x.token {
-			return Caller{t.Name, t.Role}, true
+			return t.caller(), true
 		}
 	}
 	return Caller{}, false
@@ -166,7 +166,7 @@ func (g *guard) login(w http.ResponseWriter, r *http.Request) (ok bool) {
 	switch {
 	case g.sessions.blocked(addr):
 		http.Redirect(w, r, LoginPath+"?wait", http.StatusSeeOther)
-	case !right:
+	case !right || c.only != "":
 		g.sessions.failed(addr)
 		http.Redirect(w, r, LoginPath+"?wrong", http.StatusSeeOther)
 	default:
