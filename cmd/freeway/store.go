@@ -148,25 +148,29 @@ func (a *app) storeRestore() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:     "restore FILE",
-		Short:   "Check a backup and make it the store",
+		Short:   "Check a backup, from stdin with -, and make it the store",
 		Example: "  freeway store restore freeway.bak",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.restore(cmd.Context(), args[0], force)
+			if args[0] == "-" {
+				return a.restoreStdin(cmd.Context(), force)
+			}
+			return a.restore(cmd.Context(), args[0], args[0], force)
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "replace a store that is there")
 	return cmd
 }
 
-// restore puts a backup in the store's place, once it has proved readable.
-func (a *app) restore(ctx context.Context, backup string, force bool) error {
+// restore puts a backup, which people know by name, in the store's place once it
+// has proved readable.
+func (a *app) restore(ctx context.Context, backup, name string, force bool) error {
 	cfg, err := a.load(nil)
 	if err != nil {
 		return err
 	}
 	if err := checkBackup(ctx, backup); err != nil {
-		return fmt.Errorf("%s: %w", backup, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	path := cfg.Store.Path
 	if _, err := os.Stat(path); err == nil {
@@ -199,7 +203,7 @@ func (a *app) restore(ctx context.Context, backup string, force bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "ok: %s is now %s\n", path, backup)
+	_, err = fmt.Fprintf(a.stdout, "ok: %s is now %s\n", path, name)
 	return err
 }
 
