@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"time"
 
 	"freeway/proxy"
@@ -81,10 +82,7 @@ func (p *Pool) sweepTargets(now time.Time) {
 			p.charge(&due[i], now)
 			p.mu.Unlock()
 		}
-		if idle {
-			p.targets.mu.Lock()
-			delete(p.targets.byDomain, d)
-			p.targets.mu.Unlock()
+		if idle && p.targets.drop(d, x, now) {
 			p.docs.put(docTarget+d, nil)
 		}
 	}
@@ -95,15 +93,18 @@ func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	due = x.expire(now)
-	for exit, p := range x.pairs {
-		if now.Sub(p.until()) > banMemory && now.Sub(x.touched) > banMemory {
-			delete(x.pairs, exit)
-		}
+	maps.DeleteFunc(x.pairs, func(_ netip.Addr, p *pair) bool { return p.forgotten(now) })
+	if int64(len(x.pairs)) > x.room.Load() { // other targets have come, which made its part smaller
+		x.thin(now)
 	}
 	maps.DeleteFunc(x.circuits, func(_ spot, c *circuit) bool { return c.idle(now) })
 	x.wake(now)
-	idle = len(x.pairs)+len(x.circuits)+len(x.refused)+len(x.resting) == 0 && !now.Before(x.throttled)
-	return due, idle && now.Sub(x.touched) > agreeTime
+	return due, x.idle(now)
+}
+
+// idle reports whether there is nothing to tell of the target. x.mu is held.
+func (x *target) idle(now time.Time) bool {
+	return len(x.pairs)+len(x.circuits)+len(x.refused)+len(x.resting) == 0 && !now.Before(x.throttled) && now.Sub(x.touched) > agreeTime
 }
 
 // makeRoom forgets a hundredth of the pool: the dead that never lived and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -67,6 +68,84 @@ func TestBoundedWhileReadOnly(t *testing.T) {
 	}
 	if n := len(p.drops); n > maxDrops {
 		t.Errorf("%d deletions wait, want at most %d", n, maxDrops)
+	}
+}
+
+// remembered counts the pairs of all domains.
+func (t *targets) remembered() (n int) {
+	for _, x := range t.byDomain {
+		n += len(x.pairs)
+	}
+	return n
+}
+
+// TestPairsAreBoundedInSize: many domains share the room that one may have for
+// itself, also one that came first.
+func TestPairsAreBoundedInSize(t *testing.T) {
+	t.Parallel()
+	p := newPool(Config{}.withDefaults(), Env{})
+	now := time.Unix(1_800_000_000, 0)
+	fill := func(domain string, exits int) {
+		x := p.targets.make(domain, now)
+		for i := range exits {
+			x.mu.Lock()
+			x.failPair(netip.AddrFrom4([4]byte{20, 0, byte(i >> 8), byte(i)}), now)
+			x.mu.Unlock()
+		}
+	}
+	fill("first.example", maxPairs+100)
+	if n := p.targets.remembered(); n > maxPairs || n < maxPairs/2 {
+		t.Errorf("%d pairs of one domain, want at most %d", n, maxPairs)
+	}
+	for i := range 150 {
+		fill(fmt.Sprint(i, ".example"), maxAllPairs/100)
+	}
+	p.sweepTargets(now)
+	if n := p.targets.remembered(); n > maxAllPairs || n < maxAllPairs/2 {
+		t.Errorf("%d pairs of many domains, want at most %d", n, maxAllPairs)
+	}
+	for i := range maxTargets + 100 {
+		p.targets.make(fmt.Sprint(i, ".shop.example"), now)
+	}
+	if n := len(p.targets.byDomain); n != maxTargets {
+		t.Errorf("%d domains, want %d", n, maxTargets)
+	}
+	if p.sweepTargets(now); p.targets.remembered() > maxAllPairs {
+		t.Errorf("%d pairs with all domains there can be, want at most %d", p.targets.remembered(), maxAllPairs)
+	}
+}
+
+// TestPairsAreBoundedInTime: what is remembered of an exit ends, also at a domain
+// that is in use all the time.
+func TestPairsAreBoundedInTime(t *testing.T) {
+	t.Parallel()
+	p := newPool(Config{}.withDefaults(), Env{})
+	now := time.Unix(1_800_000_000, 0)
+	to := proxy.Target{Host: "shop.example", Domain: "shop.example", Port: 443}
+	use := func(class proxy.Class, exit byte) {
+		o := proxy.Outcome{Target: to, Class: class, Stage: proxy.StageBody, Origin: proxy.FromTraffic}
+		p.targets.make(to.Domain, now).observe(o, netip.AddrFrom4([4]byte{20, 0, 0, exit}), false, now)
+	}
+	use(proxy.Banned, 1)
+	for range int(pairMemory/time.Minute) - 1 {
+		now = now.Add(time.Minute)
+		use(proxy.OK, 2)
+		p.sweepTargets(now)
+	}
+	if n := p.targets.remembered(); n != 1 {
+		t.Fatalf("%d pairs, want the one that was banned", n)
+	}
+	for range 3 {
+		now = now.Add(time.Minute)
+		use(proxy.OK, 2)
+		p.sweepTargets(now)
+	}
+	if n := p.targets.remembered(); n != 0 {
+		t.Errorf("%d pairs %v after the ban, want none", n, pairMemory)
+	}
+	now = now.Add(time.Hour)
+	if p.sweepTargets(now); len(p.targets.byDomain) != 0 {
+		t.Errorf("%d domains an hour after the last use, want none", len(p.targets.byDomain))
 	}
 }
 

@@ -120,6 +120,7 @@ func newPool(cfg Config, env Env) *Pool {
 	p.byHost.hash = func(n uint32) uint64 { return p.hashHost(&p.groups.at(n).place) }
 	p.byID.hash = func(n uint32) uint64 { return uint64(p.rows.at(n).id) }
 	p.targets.byDomain = map[string]*target{}
+	p.targets.divide()
 	p.sessions.byKey = map[proxy.SessionKey]*session{}
 	p.docs.notes, p.docs.pending, p.docs.off = map[string][]byte{}, map[string][]byte{}, env.Store == nil
 	p.install(cfg)

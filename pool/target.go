@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"freeway/proxy"
@@ -22,8 +23,10 @@ const (
 	maxRetryAfter = 24 * time.Hour
 	banMemory     = time.Hour
 
-	maxTargets = 4096 // domains that are remembered
-	maxPairs   = 4096 // exits that are remembered of a domain
+	maxTargets  = 4096             // domains that are remembered
+	maxPairs    = 4096             // exits that are remembered of a domain
+	maxAllPairs = 64 * maxTargets  // of all domains together; each has an equal part
+	pairMemory  = 3 * pairHalfLife // how long the record of a pair stays after its last use
 )
 
 // target is one domain. Bans are by domain, circuits by port and host.
@@ -31,6 +34,8 @@ type target struct {
 	// order is held while an outcome is judged here and applied to the rows, so
 	// that nothing is taken back that was not charged yet. Picks do without it.
 	order sync.Mutex
+
+	room *atomic.Int64 // how many pairs it may have
 
 	mu        sync.Mutex // protects the fields below
 	touched   time.Time
@@ -41,9 +46,9 @@ type target struct {
 	resting   map[netip.Addr]time.Time // until when exits are not used; nil: none has to rest
 }
 
-// newTarget returns one that nothing is known of.
-func newTarget(now time.Time) *target {
-	return &target{touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[spot]*circuit{}}
+// newTarget returns one that nothing is known of and that may have so many pairs.
+func newTarget(now time.Time, room *atomic.Int64) *target {
+	return &target{room: room, touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[spot]*circuit{}}
 }
 
 // pair is a target and an exit. Its bans and failures are in a row, and each
@@ -225,7 +230,7 @@ func (x *target) pair(exit netip.Addr, now time.Time) *pair {
 	if p != nil && (p.until().IsZero() || now.Sub(p.until()) < banMemory) {
 		return p
 	}
-	if len(x.pairs) >= maxPairs {
+	if int64(len(x.pairs)) >= x.room.Load() {
 		x.thin(now)
 	}
 	fresh := &pair{}
@@ -237,14 +242,24 @@ func (x *target) pair(exit netip.Addr, now time.Time) *pair {
 	return p
 }
 
-// thin makes room for pairs: first go those that have ended, then any.
+// forgotten reports whether nothing is to be remembered of the pair any more:
+// neither its bans and failures, nor how its uses went.
+func (p *pair) forgotten(now time.Time) bool {
+	return now.Sub(p.until()) > banMemory && now.Sub(p.record.at) > pairMemory
+}
+
+// thin makes room for pairs: first go some that may be used again, then any.
 func (x *target) thin(now time.Time) {
-	maps.DeleteFunc(x.pairs, func(_ netip.Addr, p *pair) bool { return !now.Before(p.until()) })
-	for exit := range x.pairs {
-		if len(x.pairs) < maxPairs*3/4 {
-			return
+	most := int(x.room.Load() * 3 / 4)
+	for _, all := range []bool{false, true} {
+		for exit, p := range x.pairs { // maps are walked in random order
+			if len(x.pairs) <= most {
+				return
+			}
+			if all || !now.Before(p.until()) {
+				delete(x.pairs, exit)
+			}
 		}
-		delete(x.pairs, exit)
 	}
 }
 

@@ -6,15 +6,40 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"freeway/proxy"
 )
 
-// targets is what is known of registrable domains.
+// targets is what is known of registrable domains. Clients choose them, so there
+// are at most maxTargets, with at most maxAllPairs pairs in all, and what was not
+// touched for long is forgotten.
 type targets struct {
+	room atomic.Int64 // how many pairs each target may have: what there is, in equal parts
+
 	mu       sync.RWMutex // protects the fields below
 	byDomain map[string]*target
+}
+
+// divide gives each target its part of the room for pairs. targets.mu is held.
+func (t *targets) divide() {
+	t.room.Store(int64(min(maxPairs, maxAllPairs/max(len(t.byDomain), 1))))
+}
+
+// drop forgets a target that still has nothing to tell.
+func (t *targets) drop(domain string, x *target, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.mu.Lock()
+	idle := x.idle(now)
+	x.mu.Unlock()
+	if !idle || t.byDomain[domain] != x {
+		return false
+	}
+	delete(t.byDomain, domain)
+	t.divide()
+	return true
 }
 
 // get returns the target of a domain, nil when nothing is known of it.
@@ -38,8 +63,9 @@ func (t *targets) make(domain string, now time.Time) *target {
 	if len(t.byDomain) >= maxTargets {
 		t.evict()
 	}
-	x := newTarget(now)
+	x := newTarget(now, &t.room)
 	t.byDomain[domain] = x
+	t.divide()
 	return x
 }
 
@@ -145,7 +171,7 @@ func (x *target) load(doc []byte, now time.Time) error {
 	for _, k := range kept {
 		p := &pair{banned: time.Unix(min(k.Until, limit), 0), shut: time.Unix(min(k.Shut, limit), 0), bans: min(max(k.Bans, 0), 16), fails: min(max(k.Fails, 0), 16)}
 		p.record = evidence{fail: float32(p.bans + p.fails), at: now}
-		if k.Exit.IsValid() && now.Before(p.until()) && len(x.pairs) < maxPairs {
+		if k.Exit.IsValid() && now.Before(p.until()) && int64(len(x.pairs)) < x.room.Load() {
 			x.pairs[k.Exit] = p
 		}
 	}
@@ -175,6 +201,7 @@ func (p *Pool) Forgive(domain string) bool {
 		return false
 	}
 	delete(p.targets.byDomain, domain)
+	p.targets.divide()
 	p.docs.put(docTarget+domain, nil)
 	return true
 }
