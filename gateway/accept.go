@@ -66,25 +66,36 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	g.work(ctx, c)
 }
 
-// serve serves the connection. A tunnel goes on in a fresh goroutine, because
-// the stack of this one has grown and tunnels are many and last long.
+// serve serves the connection.
 func (g *Gateway) serve(ctx context.Context, c *client) {
-	guarded := func(do func()) {
-		defer c.afterPanic()
-		defer g.recover()
-		do()
-	}
-	guarded(func() { c.serve(ctx) })
-	if c.then == nil {
-		g.forget(c)
-		return
-	}
-	then := c.then
-	g.wg.Go(func() {
-		defer g.forget(c)
+	g.guarded(c, func() { c.serve(ctx) })
+	g.goOn(c)
+}
+
+// guarded keeps a mistake in one connection from ending the others.
+func (g *Gateway) guarded(c *client, do func()) {
+	defer c.afterPanic()
+	defer g.recover()
+	do()
+}
+
+// goOn serves what a connection has become, part by part, here or apart.
+func (g *Gateway) goOn(c *client) {
+	for c.then != nil {
+		then := c.then
+		if c.apart {
+			c.apart = false
+			g.wg.Go(func() {
+				c.then = nil
+				g.guarded(c, then)
+				g.goOn(c)
+			})
+			return
+		}
 		c.then = nil
-		guarded(then)
-	})
+		g.guarded(c, then)
+	}
+	g.forget(c)
 }
 
 // forget closes the connection and gives back what it held.

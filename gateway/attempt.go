@@ -18,7 +18,9 @@ type exchange struct {
 	c       *client
 	s       *settings
 	retry   *retryPlan // that of the target's rule, or the general one
-	who     who
+	user    *user      // nil: none configured
+	hedges  proxy.Tri  // what the client says of hedges
+	replay  bool       // a first flight may be sent again
 	want    proxy.Want
 	trace   proxy.Trace
 	until   time.Time // overall deadline until the answer begins
@@ -41,10 +43,11 @@ type exchange struct {
 func (c *client) begin(s *settings, w *who, method string, t *proxy.Target, plain bool) *exchange {
 	now := time.Now()
 	x := exchanges.Get().(*exchange)
-	x.c, x.s, x.who, x.until, x.http, x.retry = c, s, *w, now.Add(s.cfg.Timeouts.Total), plain, &s.retry
+	x.c, x.s, x.user, x.until, x.http, x.retry = c, s, w.user, now.Add(s.cfg.Timeouts.Total), plain, &s.retry
 	if rule := ruleOf(s.rules, t.Host); rule != nil {
 		x.retry = &rule.retry
 	}
+	x.hedges, x.replay = w.opt.Hedge, w.opt.Replay != proxy.No && !(w.opt.Strict && w.opt.Session != "")
 	x.most = x.retry.Attempts
 	if w.opt.Retry > 0 {
 		x.most = w.opt.Retry

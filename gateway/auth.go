@@ -141,8 +141,8 @@ func (c *client) verify(w *who, l login, free bool) (behind string, r *refusal) 
 // admit applies the limits of the user or client, then those of the target, for
 // whose turn the request may have to wait.
 func (x *exchange) admit(ctx context.Context) *refusal {
-	now, w := x.c.g.env.Now(), x.who
-	if u := w.user; u != nil && u.daily > 0 {
+	now := x.c.g.env.Now()
+	if u := x.user; u != nil && u.daily > 0 {
 		if wait := u.quota.wait(u.daily, now); wait > 0 {
 			return &refusal{code: codeQuota, msg: errQuota.Error(), retryAfter: wait}
 		}
@@ -177,7 +177,7 @@ func (x *exchange) waiter(ctx context.Context) waiter {
 
 // limit applies the limits of the user, or those of any client.
 func (x *exchange) limit(now time.Time) (leave func(), share *bandwidth, r *refusal) {
-	u, each := x.who.user, x.s.cfg.PerClient
+	u, each := x.user, x.s.cfg.PerClient
 	switch {
 	case u != nil && u.limits != nil:
 		return u.limits.leave, u.limits.bytes, u.limits.enter(now, "user")

@@ -47,7 +47,8 @@ type client struct {
 	scope    atomic.Pointer[scope] // of the latest plain request
 	unfollow func() bool           // made once: scope no longer ends with the gateway's context
 	aim      aim
-	then     func() // carries the tunnel that the connection has become, in a goroutine of its own
+	then     func() // the next part of the tunnel that the connection has become; nil: there is none
+	apart    bool   // it runs in a goroutine of its own
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}

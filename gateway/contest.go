@@ -61,7 +61,7 @@ func (f *flow) offer(ctx context.Context, l *leg, hello []byte) (*leg, proxy.Cla
 // ask sends the hello through a leg.
 func (c *contest) ask(i int, l *leg) proxy.Class {
 	limit := l.t.helloTime()
-	a := asking{l: l, sent: time.Now(), limit: time.NewTimer(limit), opening: l.opening}
+	a := asking{l: l, sent: time.Now(), limit: time.NewTimer(limit), opening: l.trial.opening}
 	a.late = a.limit.C
 	c.in[i] = a
 	_ = l.up.SetWriteDeadline(a.sent.Add(limit))

@@ -31,8 +31,9 @@ func (f *flow) download(l *leg) {
 			if from.buf != nil {
 				l.fill(*from.buf, &first)
 			}
-			l.opening <- first
-			if !<-l.verdict {
+			trial := l.trial
+			trial.opening <- first
+			if !<-trial.verdict {
 				return
 			}
 		}
@@ -68,7 +69,7 @@ func (f *flow) awaitClient(l *leg, bytes bool) {
 func (f *flow) readFirst(l *leg, from *source) ([]byte, error) {
 	for {
 		data, err := from.read()
-		if len(data) > 0 || err == nil || !f.restIdle(l.up, err, nil) {
+		if len(data) > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !f.restIdle(l.up, nil) {
 			return data, err
 		}
 		from.done(0)
@@ -107,6 +108,18 @@ func (f *flow) judge(l *leg, first opening) {
 	case spoke != 0 && !f.half.Load() && !errors.Is(first.err, net.ErrClosed):
 		l.t.report(proxy.StageTunnel, dial.Classify(first.err), 0, 0)
 	}
+}
+
+// aside runs something in a goroutine of its own and waits for it, so that the
+// stack of one that waits for long does not grow.
+func (g *Gateway) aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer g.recover()
+		do()
+	}()
+	<-done
 }
 
 // credit reports a tunnel that works before it ends, and returns how long

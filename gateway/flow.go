@@ -19,6 +19,8 @@ const (
 	hangupLag = 500 * time.Millisecond // how long a client may take to speak into a tunnel that ended without a word
 	greetHold = 300 * time.Millisecond // how long what an upstream sends first is kept from a client that may be about to speak TLS
 
+	soonTime = time.Second // in which most clients begin to speak
+
 	creditBytes = 64 << 10         // after this much has come down, a tunnel counts as a success
 	creditAfter = 10 * time.Second // or after this long, so that tunnels that stay up for hours count early
 )
@@ -29,6 +31,10 @@ type flow struct {
 	x    *exchange
 	idle time.Duration // silence in both directions that ends it
 	left time.Duration // for the first flight: what the set-up left of the request's time
+
+	first  *leg        // the upstream that it began with
+	old    *time.Timer // ends it by its age; nil: nothing does
+	unhook func() bool // it no longer ends with the context; nil: the end of the connection suffices
 
 	up, down  atomic.Int64 // bytes from and to the client
 	lastMoved atomic.Int64 // Unix nanoseconds when a byte last moved either way
@@ -46,15 +52,14 @@ type flow struct {
 
 // leg is the way through one upstream. Its goroutine reads what comes back.
 type leg struct {
-	t       *try
-	up      *dial.Conn
-	state   atomic.Int32
-	claim   func()        // closes claimed
-	claimed chan struct{} // closed by the client's side when the client has spoken or never will
-	opening chan opening  // what came back first, in state held
-	verdict chan bool     // answer to it: go on, or end
-	done    chan struct{} // closed when the goroutine has ended
-	guarded bool          // nothing but TLS may pass (Config.PlainHTTP)
+	t        *try
+	up       *dial.Conn
+	state    atomic.Int32
+	claiming sync.Once
+	claimed  chan struct{} // closed by the client's side when the client has spoken or never will
+	trial    *trial        // of a leg that is held; nil once it may go on
+	done     chan struct{} // closed when the goroutine has ended
+	guarded  bool          // nothing but TLS may pass (Config.PlainHTTP)
 
 	answered bool        // something came back; the three are of the leg's goroutine until done
 	since    time.Time   // when
@@ -79,12 +84,29 @@ type opening struct {
 	early bool // it came before the client had spoken
 }
 
+// trial is the talk of the two sides about a leg that is held.
+type trial struct {
+	opening chan opening // what came back first
+	verdict chan bool    // answer to it: go on, or end
+}
+
+func newTrial() *trial { return &trial{make(chan opening, 1), make(chan bool, 1)} }
+
+// goOn lets a leg whose opening is known go on.
+func (l *leg) goOn() {
+	l.trial.verdict <- true
+	l.trial = nil
+}
+
 // start makes up the upstream in use, in the given state, and begins to read from it.
 func (f *flow) start(t *try, up *dial.Conn, state int32) *leg {
-	l := &leg{t: t, up: up, claimed: make(chan struct{}), opening: make(chan opening, 1), verdict: make(chan bool, 1), done: make(chan struct{})}
-	l.claim = sync.OnceFunc(func() { close(l.claimed) })
+	l := &leg{t: t, up: up, claimed: make(chan struct{}), done: make(chan struct{})}
 	l.state.Store(state)
-	if state != waiting {
+	switch state {
+	case held:
+		l.trial = newTrial()
+		l.claim()
+	case open:
 		l.claim()
 	}
 	l.guarded = state == waiting && f.x.s.cfg.PlainHTTP == refuse && isPublic(t.lease.Entry.Pool)
@@ -101,6 +123,9 @@ func (f *flow) start(t *try, up *dial.Conn, state int32) *leg {
 	}()
 	return l
 }
+
+// claim closes claimed.
+func (l *leg) claim() { l.claiming.Do(func() { close(l.claimed) }) }
 
 // isPublic reports whether a pool is the one of public lists.
 func isPublic(pool string) bool { return pool == "" || pool == proxy.PublicPool }
@@ -126,41 +151,112 @@ func (f *flow) note(class proxy.Class) {
 	}
 }
 
-// run is the client's side: it carries what the client sends, and waits for
-// the other side.
-func (f *flow) run(ctx context.Context) {
-	l := f.leg
-	defer func() {
-		<-f.leg.done
-		f.finish(f.leg)
-	}()
+// stage is a part of the client's side of a tunnel: when there is no further one
+// in client.then, the tunnel is over.
+func (f *flow) stage(do func()) func() {
+	return func() {
+		c, whole := f.x.c, false
+		defer func() {
+			switch {
+			case whole && c.then != nil:
+				return
+			case whole:
+				defer f.x.end(nil)
+			}
+			c.then = nil
+			f.over()
+		}()
+		do()
+		whole = true
+	}
+}
+
+// next has the rest run in a goroutine of its own, whose stack is still small:
+// tunnels are many and last long.
+func (f *flow) next(do func()) {
+	f.x.c.watcher.timer, f.x.c.watcher.fired = nil, nil
+	f.x.c.then, f.x.c.apart = f.stage(do), true
+}
+
+// early serves the first words of a client that speaks soon in the goroutine
+// that set the tunnel up.
+func (f *flow) early(ctx context.Context) {
+	err := f.hear(min(soonTime, f.idle))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.next(func() { f.words(ctx, f.hear(f.idle)) })
+		return
+	}
+	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(f.idle))
+	f.words(ctx, err)
+}
+
+// words serves the client's first words and leaves the rest to another goroutine.
+func (f *flow) words(ctx context.Context, err error) {
+	if l := f.firstWords(ctx, err); l != nil {
+		f.next(func() { f.upload(l) })
+	}
+}
+
+// over ends a tunnel: it waits for the other side and settles what is open.
+func (f *flow) over() {
+	f.first.claim()
+	<-f.leg.done
+	f.finish(f.leg)
+	x := f.x
+	if f.broke.Load() {
+		x.spent(errQuota)
+	}
+	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
+	if f.unhook != nil {
+		f.unhook()
+	}
+	if f.old != nil {
+		f.old.Stop()
+	}
+	x.c.g.tunnels.Add(-1)
+}
+
+// hold has what comes back judged first, unless something came already.
+func (l *leg) hold() bool {
+	l.trial = newTrial()
+	return l.state.CompareAndSwap(waiting, held)
+}
+
+// hear waits for the client to speak.
+func (f *flow) hear(most time.Duration) error {
+	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(most))
+	_, err := f.x.c.r.Peek(1)
+	return err
+}
+
+// firstWords serves what the client sends first. err is why nothing came. It
+// returns the leg through which the rest goes, nil when there is no rest.
+func (f *flow) firstWords(ctx context.Context, err error) *leg {
+	l, c := f.leg, f.x.c
 	defer l.claim()
-	c := f.x.c
-	_ = c.raw.SetReadDeadline(time.Now().Add(f.idle))
-	first, err := c.r.Peek(1)
+	hello := false
 	if err == nil {
 		f.spoke.Store(time.Now().UnixNano())
 		b, _ := c.r.Peek(c.r.Buffered())
+		hello = b[0] == recordHandshake
 		f.tls.Store(isHello(b))
 	}
 	switch {
 	case brokeOff(err):
 		f.cut(l) // a second read would take it for an end
-		return
+		return nil
 	case l.guarded && (err != nil || !c.beginsTLS()):
 		f.refuse(l, err == nil)
-		return
-	case err == nil && first[0] == recordHandshake && f.mayHold() && l.state.CompareAndSwap(waiting, held):
+		return nil
+	case hello && f.mayHold() && l.hold():
 		l.claim()
 		if l = f.firstFlight(ctx, l); l == nil {
 			f.abort()
-			return
 		}
 	case err == nil && !l.state.CompareAndSwap(waiting, open) && l.odd.Load() && f.tls.Load():
 		l.garbage.Store(true)
 	}
-	l.claim()
-	f.upload(l)
+	return l
 }
 
 // refuse ends a tunnel whose client does not speak TLS where nothing else may
@@ -280,8 +376,14 @@ func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sin
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			return nil, nil
-		case !f.restIdle(src, err, l):
+		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err, nil
+		default:
+			goOn := false
+			f.x.c.g.aside(func() { goOn = f.restIdle(src, l) })
+			if !goOn {
+				return err, nil
+			}
 		}
 	}
 }
@@ -313,10 +415,7 @@ func (f *flow) put(dst net.Conn, b []byte, count *atomic.Int64) error {
 // restIdle reports whether a read that timed out may go on, because bytes
 // moved in the meantime or the time was only up for the credit of a leg, and
 // sets its next deadline.
-func (f *flow) restIdle(src net.Conn, err error, l *leg) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
+func (f *flow) restIdle(src net.Conn, l *leg) bool {
 	now := time.Now()
 	rest := f.patience() - now.Sub(time.Unix(0, f.lastMoved.Load()))
 	if rest <= 0 {

@@ -93,7 +93,7 @@ func (x *exchange) hedge(ctx context.Context, first *try, delay time.Duration, w
 func (x *exchange) mayHedge(t *try) bool {
 	cfg := &x.s.cfg.Hedge
 	switch {
-	case x.who.opt.Hedge == proxy.No, x.who.opt.Hedge != proxy.Yes && !cfg.Enabled, cfg.Budget <= 0:
+	case x.hedges == proxy.No, x.hedges != proxy.Yes && !cfg.Enabled, cfg.Budget <= 0:
 		return false
 	case x.want.Session != (proxy.SessionKey{}), x.stuck, x.metered(t):
 		return false

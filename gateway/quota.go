@@ -50,7 +50,7 @@ func (q *quota) wait(most int64, now time.Time) time.Duration {
 // spend counts bytes of the exchange's user. It reports false when the transfer
 // must end, because nothing is left.
 func (x *exchange) spend(n int) bool {
-	u := x.who.user
+	u := x.user
 	if u == nil || u.daily <= 0 || n <= 0 {
 		return true
 	}

@@ -38,11 +38,11 @@ func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 			}
 		case answer != tlsAlert:
 			s.blame(proxy.BadTLS) // another upstream got further
-			l.verdict <- true
+			l.goOn()
 			return l
 		case f.x.want.Session != (proxy.SessionKey{}): // there is no other exit to ask
 			l.t.report(proxy.StageTunnel, proxy.TargetFailed, 0, 0)
-			l.verdict <- true
+			l.goOn()
 			return l
 		default:
 			s.keep(l)
@@ -63,7 +63,7 @@ func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 // passOn sends what cannot be sent twice through the leg, untouched.
 func (f *flow) passOn(l *leg, hello flight) *leg {
 	l.state.Store(open)
-	l.verdict <- true
+	l.trial.verdict <- true
 	if err := f.send(l.up, hello.bytes(), &f.up); err != nil {
 		f.note(dial.Classify(err))
 		return nil
@@ -86,7 +86,7 @@ func (f *flow) settleFor(s *spare) *leg {
 	s.report(proxy.TargetFailed)
 	s.l = nil
 	f.use(l)
-	l.verdict <- true
+	l.goOn()
 	return l
 }
 
@@ -137,7 +137,7 @@ func (s *spare) drop() {
 
 // drop ends a leg that is held.
 func (l *leg) drop() {
-	l.verdict <- false
+	l.trial.verdict <- false
 	_ = l.up.Close()
 	<-l.done
 	l.t.close()
@@ -145,7 +145,4 @@ func (l *leg) drop() {
 
 // mayHold reports whether the first flight may be sent again: never in a
 // strict session, nor when the client forbids it.
-func (f *flow) mayHold() bool {
-	opt := f.x.who.opt
-	return opt.Replay != proxy.No && !(opt.Strict && opt.Session != "")
-}
+func (f *flow) mayHold() bool { return f.x.replay }

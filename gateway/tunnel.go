@@ -47,25 +47,31 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 		return
 	}
 	x.c.then = func() {
-		x.carry(ctx, t, up, waiting)
-		x.end(nil)
+		f := x.launch(ctx, t, up, waiting)
+		f.stage(func() { f.early(ctx) })()
 	}
 }
 
 // carry runs a tunnel that is up until its end.
 func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32) {
+	f := x.launch(ctx, t, up, state)
+	defer f.over()
+	if l := f.firstWords(ctx, f.hear(f.idle)); l != nil {
+		f.upload(l)
+	}
+}
+
+// launch begins to carry a tunnel that is up. It ends with flow.over.
+func (x *exchange) launch(ctx context.Context, t *try, up *dial.Conn, state int32) *flow {
 	x.c.g.tunnels.Add(1)
-	defer x.c.g.tunnels.Add(-1)
 	f := &flow{x: x, idle: x.s.cfg.Timeouts.Idle, left: max(time.Until(x.until), time.Millisecond)}
 	f.lastMoved.Store(time.Now().UnixNano())
-	f.start(t, up, state)
+	f.first = f.start(t, up, state)
 	if age := x.s.cfg.Tunnel.MaxAge; age > 0 {
-		defer time.AfterFunc(age, f.abort).Stop()
+		f.old = time.AfterFunc(age, f.abort)
 	}
-	defer context.AfterFunc(ctx, f.abort)()
-	f.run(ctx)
-	if f.broke.Load() {
-		x.spent(errQuota)
+	if x.pace != nil {
+		f.unhook = context.AfterFunc(ctx, f.abort) // it may wait for its turn
 	}
-	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
+	return f
 }
