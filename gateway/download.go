@@ -156,7 +156,7 @@ func (f *flow) deliver(l *leg, first opening, from *source) {
 		f.abort()
 		return
 	}
-	f.endHalf(func() error { return closeWrite(c.conn) }, c.raw)
+	f.endHalf(func() error { return closeWrite(c.conn) }, c.raw, c.conn == c.raw)
 }
 
 // ending is what the end of what came back says about the upstream. A client

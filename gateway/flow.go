@@ -314,7 +314,7 @@ func (f *flow) upload(l *leg) {
 		f.abort()
 	default:
 		f.note(proxy.OK)
-		f.endHalf(l.up.CloseWrite, l.up)
+		f.endHalf(l.up.CloseWrite, l.up, l.up.TCP() != nil)
 	}
 }
 
@@ -338,8 +338,12 @@ func closeWrite(c net.Conn) error {
 }
 
 // endHalf passes the end of one direction on. The other one, which reads from
-// other, has its grace from now on.
-func (f *flow) endHalf(closeWrite func() error, other net.Conn) {
+// other, has its grace from now on. When that has ended already, closing a bare
+// connection, which is next, says as much: nothing is left to read.
+func (f *flow) endHalf(closeWrite func() error, other net.Conn, bare bool) {
+	if bare && f.half.Load() {
+		return
+	}
 	if closeWrite() != nil {
 		f.abort()
 		return
