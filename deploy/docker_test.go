@@ -31,6 +31,38 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
+// TestDockerfileStages: images have versions, stages that are copied from exist,
+// the last one runs nothing, and the program is built as make builds it.
+func TestDockerfileStages(t *testing.T) {
+	t.Parallel()
+	text := strings.ReplaceAll(read(t, "docker/Dockerfile"), "\\\n", " ")
+	stages := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?(\S+)(?: AS (\S+))?$`).FindAllStringSubmatch(text, -1) {
+		stages[m[2]] = true
+		if m[1] != "scratch" && !regexp.MustCompile(`^[a-z0-9./-]+:\d[\w.-]*(@sha256:[0-9a-f]{64})?$`).MatchString(m[1]) {
+			t.Errorf("the image %s has no version", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`--from=(\S+)`).FindAllStringSubmatch(text, -1) {
+		if !stages[m[1]] {
+			t.Errorf("there is no stage %s to copy from", m[1])
+		}
+	}
+	if last := text[strings.LastIndex(text, "FROM "):]; strings.Contains(last, "\nRUN ") {
+		t.Error("the last stage has no shell to run anything")
+	}
+	flags := regexp.MustCompile(`(?m)^LDFLAGS += (.*)$`).FindStringSubmatch(read(t, "../Makefile"))
+	if want := strings.Replace(flags[1], "$(VERSION)", "$VERSION", 1); !strings.Contains(text, `go build -trimpath -ldflags "`+want+`"`) {
+		t.Errorf("the image is not built with -ldflags %q", want)
+	}
+	ignored := read(t, "docker/Dockerfile.dockerignore")
+	for _, secret := range []string{".git", "**/*.db", "deploy/docker/token", "deploy/docker/metrics-token"} {
+		if !strings.Contains("\n"+ignored, "\n"+secret+"\n") {
+			t.Errorf("%s would get into the build", secret)
+		}
+	}
+}
+
 // TestSampleConfigurations: Freeway takes every configuration that is delivered.
 func TestSampleConfigurations(t *testing.T) {
 	t.Parallel()
