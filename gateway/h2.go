@@ -39,8 +39,9 @@ type h2 struct {
 // newH2 makes the server up. It starts nothing.
 func newH2(idle time.Duration) (*h2, error) {
 	h := &h2{
-		server: &http2.Server{MaxConcurrentStreams: h2Streams, MaxUploadBufferPerStream: h2Upload, MaxUploadBufferPerConnection: 4 * h2Upload, IdleTimeout: idle},
-		base:   &http.Server{MaxHeaderBytes: headLimit, ErrorLog: log.New(io.Discard, "", 0)},
+		server: &http2.Server{MaxConcurrentStreams: h2Streams, MaxUploadBufferPerStream: h2Upload, MaxUploadBufferPerConnection: 4 * h2Upload, IdleTimeout: idle,
+			WriteByteTimeout: stallTime},
+		base: &http.Server{MaxHeaderBytes: headLimit, ErrorLog: log.New(io.Discard, "", 0)},
 	}
 	return h, http2.ConfigureServer(h.base, h.server)
 }
@@ -97,7 +98,11 @@ func (c *client) serveStream(ctx context.Context, w http.ResponseWriter, r *http
 		defer c.g.recover()
 		s.take(upload, r)
 	}()
-	given, whole := giveStream(w, download, r.Method)
+	most := stallTime
+	if r.Method == "CONNECT" {
+		most = c.g.set.Load().cfg.Timeouts.Idle
+	}
+	given, whole := giveStream(w, download, r.Method, most)
 	if !given && r.Context().Err() == nil {
 		c.g.m.refused.WithLabelValues(codeInternal).Inc()
 		c.refuseStream(w, refusef(codeInternal, "the request ended without an answer"), newID())
@@ -158,10 +163,10 @@ func oneLine(s string) string {
 	return strings.NewReplacer("\r", "\x00", "\n", "\x00").Replace(s)
 }
 
-// giveStream passes the answer on and what the tunnel brings. given is
-// false when no answer came; whole says that it came to an end that the client may
-// take for one.
-func giveStream(w http.ResponseWriter, from net.Conn, method string) (given, whole bool) {
+// giveStream passes the answer on and what the tunnel brings; a client that takes
+// nothing for so long is reset. given is false when no answer came; whole says
+// that it came to an end that the client may take for one.
+func giveStream(w http.ResponseWriter, from net.Conn, method string, most time.Duration) (given, whole bool) {
 	br := bufio.NewReader(from)
 	head, err := http1.ReadResponse(br, answerLimit)
 	for err == nil && head.Status < 200 {
@@ -185,13 +190,37 @@ func giveStream(w http.ResponseWriter, from net.Conn, method string) (given, who
 		w.Header().Add(f.Name, f.Value)
 	}
 	w.WriteHeader(head.Status)
-	return true, giveBody(w, body)
+	return true, giveBody(&streamWriter{w: w, c: http.NewResponseController(w), most: most}, body)
+}
+
+// streamWriter writes to the client of a stream at once. The windows of HTTP/2
+// know no deadlines, so it has its own: one of http.ResponseController would hold
+// while nothing is written, too.
+type streamWriter struct {
+	w    http.ResponseWriter
+	c    *http.ResponseController
+	most time.Duration // that one write may take
+}
+
+// Write implements io.Writer. After a write that takes too long the stream is reset.
+func (s *streamWriter) Write(p []byte) (n int, err error) {
+	late := make(chan struct{})
+	t := time.AfterFunc(s.most, func() {
+		defer close(late)
+		_ = s.c.SetWriteDeadline(longAgo)
+	})
+	if n, err = s.w.Write(p); err == nil {
+		err = s.c.Flush()
+	}
+	if !t.Stop() {
+		<-late // it must not meet the end of the handler
+	}
+	return n, err
 }
 
 // giveBody copies to the client, without waiting for more.
-func giveBody(w http.ResponseWriter, body io.Reader) bool {
-	flush := http.NewResponseController(w).Flush
-	if flush() != nil {
+func giveBody(w *streamWriter, body io.Reader) bool {
+	if w.c.Flush() != nil {
 		return false
 	}
 	buf := large.Get().(*[]byte)
@@ -199,7 +228,7 @@ func giveBody(w http.ResponseWriter, body io.Reader) bool {
 	for {
 		n, err := body.Read(*buf)
 		if n > 0 {
-			if _, werr := w.Write((*buf)[:n]); werr != nil || flush() != nil {
+			if _, werr := w.Write((*buf)[:n]); werr != nil {
 				return false
 			}
 		}

@@ -1,0 +1,54 @@
+package gateway_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"freeway/gateway"
+)
+
+// TestH2ClientThatTakesNothing: a stream whose window the client never opens again
+// is reset, and nothing that served it stays, which goleak sees.
+func TestH2ClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	flood := serve(t, func(c *wire) {
+		for b := bytes.Repeat([]byte("x"), 32<<10); ; {
+			if _, err := c.Conn.Write(b); err != nil {
+				return
+			}
+		}
+	}).String()
+	r, addr, roots := secured(t, gateway.Config{Timeouts: gateway.Timeouts{Idle: 200 * time.Millisecond}}, honest(t))
+	conn := dialTLS(t, addr, roots, "h2")
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, http2.ClientPreface)
+	fr := http2.NewFramer(conn, conn)
+	_ = fr.WriteSettings()
+	var b bytes.Buffer
+	enc := hpack.NewEncoder(&b)
+	_ = enc.WriteField(hpack.HeaderField{Name: ":method", Value: "CONNECT"})
+	_ = enc.WriteField(hpack.HeaderField{Name: ":authority", Value: flood})
+	if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: b.Bytes(), EndHeaders: true}); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; ; {
+		f, err := fr.ReadFrame()
+		if err != nil {
+			t.Fatalf("%v after %d bytes, want that the stream is reset", err, n)
+		}
+		if d, ok := f.(*http2.DataFrame); ok {
+			n += len(d.Data())
+		}
+		if _, ok := f.(*http2.RSTStreamFrame); ok {
+			break
+		}
+	}
+	if tr := r.p.trace(t, 1); tr.Status != 200 || tr.Down == 0 {
+		t.Errorf("trace %+v", tr)
+	}
+}
