@@ -165,6 +165,10 @@ func TestChartValues(t *testing.T) {
 	if got := object(container).at("readinessProbe", "httpGet", "scheme"); got != "HTTPS" {
 		t.Errorf("scheme of the probe = %v", got)
 	}
+	asks := object(all["Pod/freeway-test"].at("spec", "containers").([]any)[0].(map[string]any))
+	if env, _ := asks.at("env").([]any); len(env) != 1 || env[0].(map[string]any)["name"] != "SSL_CERT_FILE" {
+		t.Errorf("helm test would not trust the certificate: env = %v", env)
+	}
 	if got := object(monitor).at("authorization", "credentials", "name"); got != "mine" {
 		t.Errorf("Prometheus takes its token from %v", got)
 	}
