@@ -28,6 +28,9 @@ func TestAnswersInNormalForm(t *testing.T) {
 		{"304 with a body", getExample, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\nEXTRA", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: x\r\n\r\n"},
 		{"HEAD with a body", head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEXTRA", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
 		{"HEAD, two lengths", head, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"},
+		{"HEAD, no number", head, "HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"},
+		{"304, no number", getExample, "HTTP/1.1 304 Not Modified\r\nContent-Length: 5, 5\r\nETag: x\r\n\r\n", "HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n"},
+		{"leading zeros", getExample, "HTTP/1.1 200 OK\r\nContent-Length: 002\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"},
 		{"hop by hop", getExample, "HTTP/1.1 200 OK\r\nConnection: close, X-Hop, content-length\r\nX-Hop: 1\r\nKeep-Alive: x\r\nUpgrade: y\r\nProxy-Authenticate: Basic\r\nProxy-Connection: close\r\n" +
 			"Proxy-Status: cdn; received-status=200\r\nVia: 1.1 cdn\r\nContent-Length: 0\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nProxy-Status: cdn; received-status=200\r\nVia: 1.1 cdn\r\nContent-Length: 0\r\n\r\n"},

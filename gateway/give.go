@@ -102,8 +102,10 @@ func (x *exchange) finishHead(t *try, p *reply, o *outgoing, framing http1.Kind,
 	switch {
 	case framing == http1.Chunked:
 		h.Add("Transfer-Encoding", "chunked")
-	case framing == http1.NoBody && (p.head.Status == 204 || h.Count("Content-Length") != 1):
+	case framing == http1.NoBody && p.head.Status == 204:
 		h.Del("Content-Length")
+	default:
+		h.NormalLength()
 	}
 	p.head.Minor = 1
 	switch {

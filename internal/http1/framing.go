@@ -1,5 +1,7 @@
 package http1
 
+import "strconv"
+
 // Kind is how the end of a body is told.
 type Kind uint8
 
@@ -60,6 +62,18 @@ func framing(minor int, h Header) (Framing, error) {
 		return Framing{}, malformed("a bad Content-Length")
 	}
 	return Framing{Length, n}, nil
+}
+
+// NormalLength writes a Content-Length as a plain number, and removes one that is
+// none or is given twice: answers without a body may have any.
+func (h *Header) NormalLength() {
+	v := h.Get("Content-Length")
+	switch n, ok := parseLength(v); {
+	case !ok || h.Count("Content-Length") > 1:
+		h.Del("Content-Length")
+	case v[0] == '0' && len(v) > 1:
+		h.Set("Content-Length", strconv.FormatInt(n, 10))
+	}
 }
 
 // parseLength takes plain digits, at most 18 so that they fit.
