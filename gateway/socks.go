@@ -87,6 +87,9 @@ func (c *client) refuseExcessSOCKS(version byte) {
 func (c *client) greet5(s *settings, w *who) bool {
 	methods, err := socks.ReadGreeting5(c.r)
 	if err != nil {
+		if errors.Is(err, socks.ErrProtocol) { // it offers nothing
+			_ = socks.WriteMethod5(c.conn, socks.NoAcceptable)
+		}
 		return false
 	}
 	if bytes.IndexByte(methods, socks.UserPass) < 0 {

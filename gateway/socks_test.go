@@ -85,7 +85,7 @@ func TestSOCKSRefusals(t *testing.T) {
 		{"private", open, hello + "\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50", reply("\x02")},
 		{"mail", open, hello + "\x05\x01\x00\x01\x08\x08\x08\x08\x00\x19", reply("\x02")},
 		{"no upstream", open, hello + "\x05\x01\x00\x01\x08\x08\x08\x08\x00\x50", reply("\x03")},
-		{"no method", open, "\x05\x00", ""},
+		{"no method", open, "\x05\x00", "\x05\xff"},
 		{"unknown methods", open, "\x05\x02\x01\x80", "\x05\xff"},
 		{"login needed", locked, hello, "\x05\xff"},
 		{"request without login", locked, "\x05\x01\x02" + "\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x09", "\x05\x02\x01\x01"},
