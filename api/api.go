@@ -48,6 +48,10 @@ type Env struct {
 	// Backup makes a copy of the store, with or without the passwords of
 	// upstreams, and says how many bytes it has. The caller closes it. nil: no backups.
 	Backup func(ctx context.Context, passwords bool) (file io.ReadCloser, size int64, err error)
+
+	// CheckStore reads a copy of the whole store. An error means that it could not
+	// be read. nil: no checks.
+	CheckStore func(context.Context) (StoreReport, error)
 }
 
 // API is the admin API. Its handler is safe for concurrent use.

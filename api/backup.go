@@ -21,8 +21,9 @@ const (
 	backupPatience = 30 * time.Second // a client must take a chunk in this time
 )
 
-// registerBackup adds the copy of the store.
+// registerBackup adds the copy of the store and its check.
 func (a *API) registerBackup(h huma.API) {
+	a.registerStoreCheck(h)
 	if a.env.Backup == nil {
 		return
 	}
@@ -56,7 +57,7 @@ func (a *API) backup(ctx context.Context, in *backupInput) (*huma.StreamResponse
 func (a *API) sendBackup(w http.ResponseWriter, r *http.Request, passwords bool) {
 	if !a.backing.TryLock() {
 		w.Header().Set("Retry-After", "10")
-		writeProblem(w, http.StatusTooManyRequests, "another backup is under way")
+		writeProblem(w, http.StatusTooManyRequests, "another backup, or a check of the store, is under way")
 		return
 	}
 	defer a.backing.Unlock()

@@ -460,9 +460,9 @@ func TestLockedStoreSaysWhomToAsk(t *testing.T) {
 	const ask, end = "\"freeway get --server %s\" asks it instead\n", "end it first; \"freeway top --server %s\" shows what it does\n"
 	for line, remedy := range map[string]string{
 		"serve --log-level error":          "it probably serves at %s: end it first, or give this one another store.path\n",
-		"store check":                      end,
+		"store check":                      "\"freeway store check --server %s\" checks a copy of it\n",
 		"store compact":                    end,
-		"store backup -":                   end,
+		"store backup -":                   "\"freeway store backup --server %s FILE\" asks it for a copy\n",
 		"scan --store":                     ask,
 		"scan --save socks5://192.0.2.1:1": "give it the list: curl --data-binary @FILE %s/api/proxies\n",
 	} {

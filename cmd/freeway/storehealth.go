@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,4 +83,17 @@ func (s *server) backup(ctx context.Context, passwords bool) (io.ReadCloser, int
 		return nil, 0, err
 	}
 	return c, c.Size(), nil
+}
+
+// checkStore checks the store for the API.
+func (s *server) checkStore(ctx context.Context) (api.StoreReport, error) {
+	r, err := s.store.ReportCopy(ctx)
+	if err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return api.StoreReport{}, err
+	}
+	out := api.StoreReport{OK: err == nil, Format: r.Format, Bytes: r.Bytes, Endpoints: r.Endpoints, Problems: []string{}}
+	if err != nil {
+		out.Problems = strings.Split(err.Error(), "\n")
+	}
+	return out, nil
 }
