@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,7 +27,7 @@ import (
 const (
 	h2Name    = "h2"     // of the protocol in ALPN
 	h2Streams = 128      // tunnels at a time on one connection
-	h2Upload  = 64 << 10 // bytes that a stream may send ahead of its upstream
+	h2Upload  = 64 << 10 // bytes that a stream may send ahead of its upstream, whatever the others do
 )
 
 // h2 serves HTTP/2 on the TLS listener (RFC 9113, CONNECT in section 8.5): each
@@ -39,7 +40,7 @@ type h2 struct {
 // newH2 makes the server up. It starts nothing.
 func newH2(idle time.Duration) (*h2, error) {
 	h := &h2{
-		server: &http2.Server{MaxConcurrentStreams: h2Streams, MaxUploadBufferPerStream: h2Upload, MaxUploadBufferPerConnection: 4 * h2Upload, IdleTimeout: idle,
+		server: &http2.Server{MaxConcurrentStreams: h2Streams, MaxUploadBufferPerStream: h2Upload, MaxUploadBufferPerConnection: h2Streams * h2Upload, IdleTimeout: idle,
 			WriteByteTimeout: stallTime},
 		base: &http.Server{MaxHeaderBytes: headLimit, ErrorLog: log.New(io.Discard, "", 0)},
 	}
@@ -67,8 +68,35 @@ func (c *client) beginsH2() bool {
 // serveH2 serves the streams of a connection until its end.
 func (c *client) serveH2(ctx context.Context) {
 	_ = c.raw.SetDeadline(time.Time{})
+	b := busy{c: c}
+	b.add(0)
+	defer c.idle.Store(false)
 	c.g.h2.server.ServeConn(&unread{c.conn.(*tls.Conn), c.r}, &http2.ServeConnOpts{Context: ctx, BaseConfig: c.g.h2.base,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serveStream(ctx, w, r) })})
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b.add(1)
+			defer b.add(-1)
+			c.serveStream(ctx, w, r)
+		})})
+}
+
+// busy counts the streams of a connection. While there are none it waits for a
+// request as others do, and may be shed.
+type busy struct {
+	c  *client
+	mu sync.Mutex // protects n
+	n  int
+}
+
+// add counts a stream that begins or ends.
+func (b *busy) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch b.n += n; {
+	case b.n == 0:
+		b.c.idle.Store(true)
+	case b.n == n && !b.c.idle.CompareAndSwap(true, false): // it comes just in time
+		_ = b.c.raw.SetReadDeadline(time.Time{})
+	}
 }
 
 // unread is a TLS connection of which something was read ahead.

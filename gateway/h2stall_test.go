@@ -52,3 +52,32 @@ func TestH2ClientThatTakesNothing(t *testing.T) {
 		t.Errorf("trace %+v", tr)
 	}
 }
+
+// TestH2IdleMakesRoom: a connection is shed like others while it has no streams,
+// and not while it has one.
+func TestH2IdleMakesRoom(t *testing.T) {
+	t.Parallel()
+	echo := serve(t, func(c *wire) { _, _ = io.Copy(c.Conn, c.r) }).String()
+	r, addr, roots := secured(t, gateway.Config{MaxConnections: 2}, honest(t))
+	cc := overH2(t, addr, roots)
+	p, in := connectH2(t, cc, echo, nil) // its connection and itself are two
+	open := func() int {
+		w := r.conn()
+		defer w.Close()
+		w.send("CONNECT " + echo + " HTTP/1.1\r\nHost: x\r\n\r\n")
+		p, _ := w.answer("CONNECT")
+		return p.StatusCode
+	}
+	if status := open(); status != 503 {
+		t.Errorf("beside a busy connection: %d, want 503", status)
+	}
+	_ = in.Close()
+	if rest, err := io.ReadAll(p.Body); err != nil || len(rest) > 0 {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+	until(t, "only the connection is left", func() bool { n, _, _ := r.g.Counts(); return n == 1 })
+	w := r.conn()
+	w.open(echo)
+	until(t, "the idle connection makes room", func() bool { return open() == 200 })
+	until(t, "it is closed", func() bool { return !cc.CanTakeNewRequest() })
+}
