@@ -45,6 +45,8 @@ type Env struct {
 	Compat    Compat                                      // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                               // nil: math/rand; only for tests
 
+	Alerts AlertSink // what POST /api/hooks/alertmanager leads to; nil: there is no such path
+
 	// Backup makes a copy of the store, with or without the passwords of
 	// upstreams, and says how many bytes it has. The caller closes it. nil: no backups.
 	Backup func(ctx context.Context, passwords bool) (file io.ReadCloser, size int64, err error)
@@ -58,6 +60,7 @@ type Env struct {
 type API struct {
 	env     Env
 	pprof   bool
+	hooked  bool // the webhook is on
 	began   time.Time
 	hosts   access.Hosts // under which the doors' own listeners are reached
 	compat  map[string]http.Handler
@@ -84,7 +87,7 @@ func Open(cfg Config, tokens []access.Token, env Env) (*API, error) {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{env: env, pprof: cfg.Pprof, hosts: access.NewHosts(cfg.Hosts), began: time.Now()}
+	a := &API{env: env, pprof: cfg.Pprof, hooked: len(cfg.Alertmanager.Actions) > 0, hosts: access.NewHosts(cfg.Hosts), began: time.Now()}
 	a.compat = a.doors(env.Compat)
 	mux := chi.NewMux()
 	mux.Use(a.recovered, onceEach, honest, a.durable, middleware.GetHead, middleware.Compress(5, compressed...))
@@ -156,6 +159,7 @@ func (a *API) register(h huma.API) {
 	a.registerSources(h)
 	a.registerStatus(h)
 	a.registerBackup(h)
+	a.registerHooks(h)
 	documentRefusals(h)
 }
 

@@ -20,6 +20,8 @@ type Config struct {
 	TLS       TLS          `yaml:"tls"`        // makes the listener HTTPS, and certificates of clients credentials
 	Pprof     bool         `yaml:"pprof"`      // serve /debug/pprof; default false
 	Hosts     []string     `yaml:"hosts"`      // names, without port, under which browsers may reach the listener besides IP addresses and localhost
+
+	Alertmanager Alertmanager `yaml:"alertmanager"` // what alerts may bring about; default nothing
 }
 
 // DefaultListen is where the admin API listens when nothing else is said.
@@ -54,6 +56,11 @@ func (c Config) Validate() error {
 	if err := c.TLS.validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			errs = append(errs, errors.New("tls."+line))
+		}
+	}
+	if err := c.Alertmanager.validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			errs = append(errs, errors.New("alertmanager."+line))
 		}
 	}
 	for i, h := range c.Hosts {

@@ -47,7 +47,7 @@ func (t Token) validate() error {
 }
 
 // AccessTokens returns what the configuration accepts, those in files read now. None
-// means that no token is asked for. The error names the key.
+// means that no token is asked for; that of the webhook opens nothing else. The error names the key.
 func (c Config) AccessTokens() ([]access.Token, error) {
 	var out []access.Token
 	if !c.Token.IsZero() || c.TokenFile != "" {
@@ -63,6 +63,11 @@ func (c Config) AccessTokens() ([]access.Token, error) {
 			return nil, fmt.Errorf("admin.tokens[%d]: %w", i, err)
 		}
 		out = append(out, access.Token{Name: t.Name, Role: t.Role, Hash: h})
+	}
+	if t, ok, err := c.Alertmanager.accessToken(); err != nil {
+		return nil, err
+	} else if ok {
+		out = append(out, t)
 	}
 	return out, nil
 }

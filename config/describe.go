@@ -78,6 +78,10 @@ admin.token                      bearer token; better use token_file
 admin.token_file                 a file that holds the token; read again when the configuration is
 admin.tokens                     more tokens with a role (viewer, operator, admin); see freeway config token
 admin.pprof                      serve /debug/pprof
+admin.alertmanager               What alerts may bring about, for a limited time, through POST /api/hooks/alertmanager.
+admin.alertmanager.token         what Alertmanager sends as a bearer token; it opens the webhook and nothing else; better use token_file
+admin.alertmanager.token_file    a file that holds it, or its hash
+admin.alertmanager.actions       empty: the webhook is off. For example [{alert: FreewaySourceDead, action: rest-source, for: 2h}, {alert: FreewayHealthyLow, action: check-faster, factor: 3, for: 30m}]
 admin.hosts                      names under which browsers reach the listener, besides addresses and localhost
 admin.tls                        HTTPS instead of HTTP. The files are read again when they change.
 admin.tls.cert                   PEM file, leaf first; empty: plain HTTP

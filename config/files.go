@@ -32,6 +32,7 @@ func (c *Config) files() []fileRef {
 		{"gateway.tls.acme.ca", &c.Gateway.TLS.ACME.CA, checkAuthorities},
 		{"admin.tls.client_ca", &c.Admin.TLS.ClientCA, checkAuthorities},
 		{"admin.token_file", &c.Admin.TokenFile, checkToken},
+		{"admin.alertmanager.token_file", &c.Admin.Alertmanager.TokenFile, checkToken},
 		{"checker.judge_ca", &c.Checker.JudgeCA, checkAuthorities},
 		{"geo.database", &c.Geo.Database, checkPlaces},
 		{"sources.dir", &c.Sources.Dir, nil},

@@ -38,9 +38,15 @@ func openAudit(path string, log *slog.Logger) (*auditLog, error) {
 }
 
 // put never blocks.
-func (a *auditLog) put(t proxy.Trace) {
+func (a *auditLog) put(t proxy.Trace) { a.write(func() any { return auditLine(t) }) }
+
+// note writes down what alerts change. It never blocks.
+func (a *auditLog) note(n alertNote) { a.write(func() any { return n }) }
+
+// write queues a line, which is made when its turn comes.
+func (a *auditLog) write(make func() any) {
 	a.w.Put(auditSize, func() []byte {
-		line, err := json.Marshal(auditLine(t))
+		line, err := json.Marshal(make())
 		if err != nil {
 			a.log.Error("audit log", "err", err)
 			return nil

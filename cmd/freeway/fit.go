@@ -12,7 +12,7 @@ import (
 // budget of descriptors, and with what alerts asked for.
 func (s *server) fitted(cfg config.Config) config.Config {
 	b := s.budgetOf(cfg)
-	return b.fit(cfg)
+	return b.fit(hastened(cfg, s.alerts.factor()))
 }
 
 // budgetOf divides the descriptors for a configuration.

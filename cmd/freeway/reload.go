@@ -96,6 +96,7 @@ func (s *server) apply(next config.Config) error {
 		s.applyPlaces,
 		s.applyAdmin,
 		s.applyDoors,
+		func(c config.Config) error { s.alerts.apply(c.Admin.Alertmanager.Actions); return nil },
 	}
 	for i, put := range parts {
 		err := put(next)

@@ -75,6 +75,7 @@ type server struct {
 	tokens  []access.Token          // of api; protected by mu once the server runs
 	logins  *access.Sessions
 	hub     *api.Hub // what the pool tells, for those who watch
+	alerts  *alertBook
 	web     *web.Dashboard
 	last    atomic.Pointer[web.ReloadResult] // of reload; nil: there was none
 
@@ -84,8 +85,9 @@ type server struct {
 	hurried  chan struct{} // closed by hurry
 	hurry    func()        // makes the stop go on at once; may be called at any time, from anywhere
 
-	mu  sync.Mutex // protects cfg; held during a reload
-	cfg config.Config
+	mu     sync.Mutex // protects what follows; held during a reload
+	cfg    config.Config
+	hasten float64 // how many times as fast checks go, because of alerts
 }
 
 // openServer builds everything and binds the listeners. With an error nothing
@@ -93,6 +95,7 @@ type server struct {
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
 	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
+	s.openAlerts()
 	s.watchBudget(s.registry)
 	s.crowd = newCrowd(s.budgetOf(s.cfg).Admin)
 	s.prepareDoors()
@@ -261,7 +264,7 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Parts: s.parts, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
-		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub, Backup: s.backup, CheckStore: s.checkStore}
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub, Backup: s.backup, CheckStore: s.checkStore, Alerts: s.alerts}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) (api.ReloadReport, error) { return s.reloadAndTell() }
 	}
@@ -313,7 +316,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.opt.load != nil {
 		work = append(work, part{"reload", s.reloadOnSignal}, part{"watch", s.reloadOnChange})
 	}
-	work = append(work, part{"dashboard", s.web.Run}, part{"certificates", s.fresh.gateway.Run})
+	work = append(work, part{"dashboard", s.web.Run}, part{"alerts", s.alerts.Run}, part{"certificates", s.fresh.gateway.Run})
 	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}, {"logs", s.reopenOnSignal}}
 	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveDoors}, {"usage", s.keepUsage}}, keep)
 }

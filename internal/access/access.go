@@ -147,10 +147,10 @@ func (g *guard) identify(r *http.Request) (Caller, Denial) {
 	return c, why
 }
 
-// asks reports whether anybody has to say who they are. A token for one path
-// alone guards that path, and nothing else.
+// asks reports whether anybody has to say who they are. A token for POST to one path
+// guards that, and nothing else.
 func (g *guard) asks(r *http.Request) bool {
-	return len(g.clients) > 0 || slices.ContainsFunc(g.tokens, func(t Token) bool { return t.Only == "" || t.Only == r.URL.Path })
+	return len(g.clients) > 0 || slices.ContainsFunc(g.tokens, func(t Token) bool { return t.Only == "" || t.Only == r.URL.Path && r.Method == http.MethodPost })
 }
 
 // caller finds out whose token, session or certificate it is.

@@ -33,6 +33,7 @@ func TestTokenForOnePath(t *testing.T) {
 		{"alone, wrong", "POST", path, "x", []access.Token{hook}, access.BadToken},
 		{"alone, right", "POST", path, "hook", []access.Token{hook}, 0},
 		{"alone, elsewhere", "POST", "/api/reload", "", []access.Token{hook}, 0},
+		{"alone, looking at it", "GET", path, "", []access.Token{hook}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
