@@ -62,11 +62,14 @@ func (o *ownAddrs) has(t proxy.Target) bool {
 	return o.wild[t.Port] && (a.IsLoopback() || o.local[a])
 }
 
-// isHere reports whether a name always means this machine: localhost (RFC 6761
-// section 6.3) and the machine's own, with or without its domain.
+// hosts is what systems call the loopback address in /etc/hosts beside localhost.
+var hosts = []string{"localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6", "ip6-localhost", "ip6-loopback"}
+
+// isHere reports whether a name means this machine: localhost (RFC 6761 section
+// 6.3), its usual other names, and the machine's own, with or without its domain.
 func (o *ownAddrs) isHere(name string) bool {
 	short, _, _ := strings.Cut(o.name, ".")
-	return name == "localhost" || strings.HasSuffix(name, ".localhost") || name == o.name || name == short
+	return name == "localhost" || slices.Contains(hosts, name) || strings.HasSuffix(name, ".localhost") || name == o.name || name == short
 }
 
 // reaches reports whether self knows the target as an address of this program,

@@ -74,7 +74,7 @@ func TestOwnAddresses(t *testing.T) {
 	p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(answering(t, proxy.HTTP, okAnswer), 1)}}
 	d := dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
 	r := runRig(t, gateway.Config{Listen: "127.0.0.1:0"}, gateway.Env{Picker: p, Targets: anywhere, Dialer: d, Self: self}, p)
-	for _, name := range []string{"localhost", "LOCALHOST", "a.localhost", host, "127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"} {
+	for _, name := range []string{"localhost", "LOCALHOST", "localhost.", "a.localhost", "localhost.localdomain", "ip6-localhost", "localhost6", host, "127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]"} {
 		for port, want := range map[int]int{admin: 403, 8082: 200} {
 			if status, _ := r.ask("http://"+name+":"+strconv.Itoa(port)+"/", "", ""); status != want {
 				t.Errorf("%s:%d: %d, want %d", name, port, status, want)
