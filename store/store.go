@@ -171,6 +171,8 @@ func (s *Store) tryOpen() error {
 	info, err := os.Stat(s.path)
 	isNew := errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 && info.Mode().IsRegular()
 	switch {
+	case isNew && err == nil && len(s.snapshots()) > 0: // a power cut on some file systems
+		return fmt.Errorf("%w: it is empty, but there is a snapshot", ErrCorrupt)
 	case isNew:
 	case err != nil:
 		return err
