@@ -140,6 +140,9 @@ func (x *exchange) checkPlain(o *outgoing) *refusal {
 	if !o.whole {
 		o.body = http1.NewBody(c.r, o.framing)
 	}
+	if o.upgrade { // it goes through a tunnel, see open
+		x.want.Need = x.want.Target.Needs(false)
+	}
 	o.repeats = slices.Contains(x.retry.Methods, o.q.Method)
 	here := o.framing.Kind == http1.Length && o.framing.Length <= int64(c.r.Buffered())
 	if !o.whole && (o.repeats || here) {

@@ -355,6 +355,9 @@ func TestWebSocketThroughPlainHTTP(t *testing.T) {
 	if tr := r.p.trace(t, 1); tr.Status != 101 || tr.Attempts[0].Class != proxy.OK {
 		t.Errorf("trace %+v", tr)
 	}
+	if need := r.p.asked()[0].Need; need != proxy.NeedTunnelAny {
+		t.Errorf("an upstream is asked for that can %v, want a tunnel to any port", need)
+	}
 }
 
 // TestTLSToTheGatewayItself refuses TLS on the plain port at once.
