@@ -76,7 +76,7 @@ const maxList = 32 << 20
 // compressed are the content types worth a gzip. Event streams are not among
 // them: compression would hold them back.
 var compressed = []string{"application/json", "application/problem+json", "application/openapi+json", "application/x-ndjson", "application/yaml", "text/csv", "text/plain",
-	"text/html", "text/css", "text/javascript", "application/x-ns-proxy-autoconfig"}
+	"text/html", "text/css", "text/javascript", "text/x-python", "application/x-ns-proxy-autoconfig"}
 
 // Open builds the handler. tokens are those to ask for, see
 // Config.AccessTokens; none: nobody is asked.

@@ -54,13 +54,16 @@ func notModified(tag string) *huma.StreamResponse {
 	}}
 }
 
-// answerTagged answers with JSON, or 304 when the client has it already.
-func answerTagged(v any, ifNone string) *huma.StreamResponse {
+// answerTagged answers with JSON, or 304 when the client has it already. same
+// is v without what differs between two answers that mean the same: the cursor
+// that a client has from the earlier one is as good.
+func answerTagged(v, same any, ifNone string) *huma.StreamResponse {
 	body, err := json.Marshal(v)
-	if err != nil {
+	alike, err2 := json.Marshal(same)
+	if err != nil || err2 != nil {
 		return answerJSON(v) // which says so
 	}
-	tag := tagOf(body)
+	tag := tagOf(alike)
 	if matches(ifNone, tag) {
 		return notModified(tag)
 	}

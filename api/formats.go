@@ -62,10 +62,10 @@ func (x export) usableBy(all iter.Seq[proxy.Entry]) iter.Seq[proxy.Entry] {
 	}
 }
 
-// writeExport prints the file.
-func writeExport(w io.Writer, x export, all iter.Seq[proxy.Entry]) error {
+// writeExport prints the file over proxies that the program can use, see usableBy.
+func writeExport(w io.Writer, x export, usable iter.Seq[proxy.Entry]) error {
 	b := bufio.NewWriter(w)
-	if err := x.write(b, x.usableBy(all)); err != nil {
+	if err := x.write(b, usable); err != nil {
 		return err
 	}
 	return b.Flush()

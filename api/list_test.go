@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/csv"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -205,6 +207,54 @@ func TestExportsTunnel(t *testing.T) {
 		if _, header, _ := w.do("GET", "/api/proxies?format=txt", "", "Accept-Encoding", accept); header.Get("Content-Encoding") != want {
 			t.Errorf("Accept-Encoding %q gives %q, want %q", accept, header.Get("Content-Encoding"), want)
 		}
+	}
+}
+
+// A limit counts what the program can use, not what it cannot.
+func TestExportsLimit(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	for i, protocol := range []proxy.Protocol{proxy.SOCKS4, proxy.HTTPS, proxy.SOCKS5, proxy.HTTP} { // best first: each latency is longer
+		ep := proxy.Endpoint{Protocol: protocol, Host: fmt.Sprintf("9.9.9.%d", i+1), Port: 8080}
+		if _, err := w.pool.Add(t.Context(), "list", []proxy.Candidate{{Endpoint: ep}}); err != nil {
+			t.Fatal(err)
+		}
+		w.check(1, proxy.OK, ep.Host, time.Duration(i+1)*time.Second)
+	}
+	for format, want := range map[string]string{"scrapy": "9.9.9.4", "squid": "9.9.9.4", "txt": "9.9.9.1"} {
+		if _, _, body := w.do("GET", "/api/proxies?sort=latency&limit=1&format="+format, ""); !strings.Contains(body, want) || strings.Count(body, "9.9.9.") != 1 {
+			t.Errorf("format %s with limit=1 = %s, want %s only", format, body, want)
+		}
+	}
+}
+
+// A page that is not the last carries a cursor of its own each time, and costs
+// nothing when it is asked for again nevertheless. The cursor that the client
+// has stays good.
+func TestETagOfFirstPage(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	w.do("POST", "/api/proxies", "http://9.9.9.1:80\nhttp://9.9.9.2:80\nhttp://9.9.9.3:80", "Content-Type", "text/plain")
+	w.check(3, proxy.OK, "9.9.9.1", time.Second) // one that is due shows the time of the answer as its next check
+	for _, path := range []string{"/api/proxies?sort=url&limit=2", "/api/proxies?sort=url&limit=2&fields=url"} {
+		_, header, body := w.do("GET", path, "")
+		for range 2 {
+			if status, _, _ := w.do("GET", path, "", "If-None-Match", header.Get("ETag")); status != http.StatusNotModified {
+				t.Errorf("GET %s again = %d, want 304", path, status)
+			}
+		}
+		var page api.Page
+		if err := json.Unmarshal([]byte(body), &page); err != nil || page.Next == "" {
+			t.Fatalf("GET %s = %s, want a cursor", path, body)
+		}
+		if rest := w.page("sort=url&limit=2&cursor=" + page.Next); len(rest.Items) != 1 || rest.Items[0].Host != "9.9.9.3" {
+			t.Errorf("the page behind = %v, want the third", rest.Items)
+		}
+	}
+	_, all, _ := w.do("GET", "/api/proxies?sort=url&limit=3", "")
+	w.do("POST", "/api/proxies", "http://9.9.9.4:80", "Content-Type", "text/plain")
+	if status, _, _ := w.do("GET", "/api/proxies?sort=url&limit=3", "", "If-None-Match", all.Get("ETag")); status != 200 {
+		t.Errorf("with one more = %d, want 200", status)
 	}
 }
 

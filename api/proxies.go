@@ -136,6 +136,9 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 		if matches(in.IfNone, tag) {
 			return notModified(tag), nil
 		}
+		if x, ok := exports[in.Format]; ok {
+			all = x.usableBy(all)
+		}
 		return stream(in.Format, fields, tag, first(in.Limit, all)), nil
 	}
 	entries, total, next, err := a.env.Pool.List(q)
@@ -143,13 +146,24 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 		return nil, problem(badInput(err))
 	}
 	if fields == nil {
-		return answerTagged(Page{views(entries), total, next}, in.IfNone), nil
+		return answerTagged(Page{views(entries), total, next}, Page{views(entries), total, more(next)}, in.IfNone), nil
 	}
-	page := partialPage{Items: []any{}, Total: total, Next: next}
+	page := partialPage{Items: []any{}, Total: total}
 	for _, e := range entries {
 		page.Items = append(page.Items, fields.of(View(e)))
 	}
-	return answerTagged(page, in.IfNone), nil
+	same := page
+	page.Next, same.Next = next, more(next)
+	return answerTagged(page, same, in.IfNone), nil
+}
+
+// more is what the cursor says about a page apart from the walk that it
+// belongs to: whether there is another page.
+func more(next string) string {
+	if next == "" {
+		return ""
+	}
+	return "more"
 }
 
 // partialPage is Page with some fields only.
