@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/internal/baddisk"
 	"freeway/internal/loopback"
 )
 
@@ -27,6 +28,10 @@ const patience = 60 * time.Second
 var binary string // the command under test, built by TestMain
 
 func TestMain(m *testing.M) {
+	if err := baddisk.Launch(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	dir, err := os.MkdirTemp("", "freeway-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -81,8 +86,14 @@ func start(t *testing.T, name string, args ...string) *process {
 // run starts the command of p until the test ends.
 func (p *process) run(t *testing.T) {
 	t.Helper()
+	p.runWith(t, p.cmd.Start)
+}
+
+// runWith is run with another way to start the command.
+func (p *process) runWith(t *testing.T, begin func() error) {
+	t.Helper()
 	p.cmd.WaitDelay = 10 * time.Second
-	if err := p.cmd.Start(); err != nil {
+	if err := begin(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
 	go func() {
