@@ -163,7 +163,7 @@ func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
 		c.void.Add(1)
 		return proxy.Verdict{Job: job, Notes: []string{downNote}}
 	}
-	v, d := c.examine(ctx, job)
+	v, d := c.spared(ctx, job)
 	if d != nil && c.settle(ctx, d) != confirmed {
 		v = proxy.Verdict{Job: job, Notes: []string{voidNote}}
 	}

@@ -216,7 +216,7 @@ func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since tim
 		return
 	}
 	began := time.Now()
-	seen, f := c.askDirectly(ctx, s, e)
+	seen, f := c.askSpared(ctx, s, e)
 	if f != nil && ctx.Err() != nil {
 		done(errUnsaid)
 		return

@@ -85,7 +85,7 @@ func (c *Checker) work(ctx context.Context, id int) error {
 			c.giveBack(job, downNote)
 			continue
 		}
-		v, d := c.examine(ctx, job)
+		v, d := c.spared(ctx, job)
 		switch {
 		case len(v.Outcomes) == 0:
 			c.giveBack(job, v.Notes...)

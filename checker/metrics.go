@@ -13,6 +13,7 @@ type metrics struct {
 	checks *prometheus.CounterVec
 	void   prometheus.Counter
 	dials  prometheus.Counter
+	panics prometheus.Counter
 	phases *prometheus.HistogramVec
 }
 
@@ -31,6 +32,10 @@ func newMetrics(reg prometheus.Registerer, c *Checker) (*metrics, error) {
 			Name: "freeway_check_dials_total",
 			Help: "Connections to proxies made by checks.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "freeway_check_panics_total",
+			Help: "Checks, and direct requests to judges, that ended in a panic; the log has more.",
+		}),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "freeway_check_seconds",
 			Help:    "Time of the steps of checks that passed: connect, tls, handshake, first_byte.",
@@ -44,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, c *Checker) (*metrics, error) {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(c.Status()) })
 	}
 	var errs []error
-	for _, col := range []prometheus.Collector{m.checks, m.void, m.dials, m.phases,
+	for _, col := range []prometheus.Collector{m.checks, m.void, m.dials, m.panics, m.phases,
 		gauge("freeway_judge_up", "Judges that answered the latest direct request.", func(s Status) float64 { return float64(s.up()) }),
 		newBreakers(c),
 		gauge("freeway_judges", "Judges configured.", func(s Status) float64 { return float64(len(s.Judges)) }),

@@ -284,13 +284,16 @@ func (t *try) learnTempo(s *step) {
 
 // apart does something in a goroutine of its own and waits for it. Verifying
 // certificates takes a large stack, which the many that only wait must not keep.
+// A panic there is one of the caller.
 func apart(do func()) {
-	done := make(chan struct{})
+	done := make(chan any, 1)
 	go func() {
-		defer close(done)
+		defer func() { done <- recover() }()
 		do()
 	}()
-	<-done
+	if p := <-done; p != nil {
+		panic(p)
+	}
 }
 
 // sleep waits for d; false when ctx ended before.
