@@ -218,6 +218,7 @@ func TestSaveEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// TestLocked: threats row 70. A second one is told at once who has the store.
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f.db")

@@ -71,7 +71,7 @@ func (a *app) storeCheck() *cobra.Command {
 			if err != nil {
 				return lockedRemedy(err, cfg, remedyCheck)
 			}
-			_, err = fmt.Fprintf(a.stdout, "ok: %s holds %d endpoints\n", cfg.Store.Path, r.Endpoints)
+			_, err = fmt.Fprintf(a.stdout, "ok: %s holds %d endpoints (format %d, %d bytes)\n", cfg.Store.Path, r.Endpoints, r.Format, r.Bytes)
 			return err
 		},
 	}

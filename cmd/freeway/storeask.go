@@ -31,7 +31,7 @@ func (a *app) askCheck(ctx context.Context, server string) error {
 	if !r.OK {
 		return a.broken("the store of "+c.base.Redacted(), r.Problems)
 	}
-	_, err = fmt.Fprintf(a.stdout, "ok: the store of %s holds %d endpoints\n", c.base.Redacted(), r.Endpoints)
+	_, err = fmt.Fprintf(a.stdout, "ok: the store of %s holds %d endpoints (format %d, %d bytes)\n", c.base.Redacted(), r.Endpoints, r.Format, r.Bytes)
 	return err
 }
 
