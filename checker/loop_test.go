@@ -247,7 +247,7 @@ func TestRunReportsABrokenQueue(t *testing.T) {
 	}
 }
 
-func TestPauseDemotesNobody(t *testing.T) {
+func TestThreat93PauseDemotesNobody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, timeout(time.Second))
 	ep := b.add(t, lab.Upstream{Behaviour: lab.Silent})
@@ -285,7 +285,7 @@ func TestPulse(t *testing.T) {
 	}
 }
 
-func TestRateLimitsConnections(t *testing.T) {
+func TestThreat104RateLimitsConnections(t *testing.T) {
 	t.Parallel()
 	const rate, n = 50, 20
 	q := newQueue()

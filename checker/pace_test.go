@@ -27,8 +27,8 @@ func TestNetworkOf(t *testing.T) {
 	}
 }
 
-// TestConnectsArePacedPerNetwork counts connects under way where they begin: in the dialer's hook.
-func TestConnectsArePacedPerNetwork(t *testing.T) {
+// TestThreat104ConnectsArePacedPerNetwork counts connects under way where they begin: in the dialer's hook.
+func TestThreat104ConnectsArePacedPerNetwork(t *testing.T) {
 	t.Parallel()
 	const limit, perNet, nets = 3, 12, 4
 	var mu sync.Mutex

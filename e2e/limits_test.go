@@ -43,9 +43,9 @@ func (s *server) dialGateway(t *testing.T) net.Conn {
 	return c
 }
 
-// TestOutOfDescriptors: connections that wait for a request make room when no
+// TestThreat97OutOfDescriptors: connections that wait for a request make room when no
 // descriptor is left, and the gateway goes on.
-func TestOutOfDescriptors(t *testing.T) {
+func TestThreat97OutOfDescriptors(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "gateway: {listen: GATEWAY, max_connections: 10000}\nsources: {builtin: false}\nchecker: {judges: [\"http://127.0.0.1:9/\"], own_ips: [127.0.0.1]}\n")
 	setFiles(t, s.cmd.Process.Pid, 60)

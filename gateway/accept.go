@@ -34,11 +34,20 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 		}
 		g.m.acceptErrors.Inc()
 		g.env.Log.Warn("accept failed", "listener", l.Addr().String(), "error", err)
-		g.reuse.sweep(true)
-		g.shed(shedBatch, longAgo)
+		if isShort(err) {
+			g.reuse.sweep(true)
+			g.shed(shedBatch, longAgo)
+		}
 		time.Sleep(pause)
 		pause = min(2*pause, acceptMax)
 	}
+}
+
+// isShort reports whether an accept failed for want of descriptors or memory,
+// which closing something cures. A connection that was reset before it was taken, or
+// one that a firewall forbids, is nobody else's matter.
+func isShort(err error) bool {
+	return !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EPERM)
 }
 
 // admit registers a connection and has it served in a goroutine of its own. Beyond the

@@ -152,9 +152,9 @@ func TestMemoryRunsOut(t *testing.T) {
 	})
 }
 
-// TestNothingUnreadIsHoarded: what a client does not take stays with the
+// TestThreat101NothingUnreadIsHoarded: what a client does not take stays with the
 // upstream, in a tunnel and in an answer.
-func TestNothingUnreadIsHoarded(t *testing.T) {
+func TestThreat101NothingUnreadIsHoarded(t *testing.T) {
 	t.Parallel()
 	const most = 64 << 20
 	took := make(chan int, 2)
@@ -187,8 +187,8 @@ func TestNothingUnreadIsHoarded(t *testing.T) {
 	}
 }
 
-// TestMetricsStayFew: hosts, users and proxies are no labels.
-func TestMetricsStayFew(t *testing.T) {
+// TestThreat106MetricsStayFew: hosts, users and proxies are no labels.
+func TestThreat106MetricsStayFew(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
 	p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(refused(t), 1), entry(answering(t, proxy.HTTP, okAnswer), 2)}}

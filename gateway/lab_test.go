@@ -217,7 +217,7 @@ func (f *failing) Accept() (net.Conn, error) {
 	return f.Listener.Accept()
 }
 
-func TestAcceptErrorsDoNotEndTheListener(t *testing.T) {
+func TestThreat98AcceptErrorsDoNotEndTheListener(t *testing.T) {
 	t.Parallel()
 	p := &picker{changed: make(chan struct{})}
 	g, err := gateway.Open(gateway.Config{}, gateway.Env{Picker: p, Dialer: dial.New(dial.Config{}, dial.Env{})})

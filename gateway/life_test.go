@@ -102,7 +102,7 @@ func (p panicking) Pick(context.Context, proxy.Want) (proxy.Lease, error) {
 	panic("a mistake")
 }
 
-func TestPanicEndsOneConnection(t *testing.T) {
+func TestThreat92PanicEndsOneConnection(t *testing.T) {
 	t.Parallel()
 	p := panicking{&picker{changed: make(chan struct{})}}
 	g, err := gateway.Open(gateway.Config{Listen: "127.0.0.1:0"}, gateway.Env{Picker: p, Dialer: dial.New(dial.Config{}, dial.Env{Control: loopback.Guard(t)})})
@@ -135,7 +135,7 @@ func TestPanicEndsOneConnection(t *testing.T) {
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
+func TestThreat100TooManyConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, gateway.Config{MaxConnections: 2}, granting(t, func(c *wire) { _, _ = io.Copy(io.Discard, c.r) }))
 	one, two := r.conn(), r.conn()

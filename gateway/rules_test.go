@@ -257,8 +257,8 @@ func (w *wire) restOf(t *testing.T, n int) {
 	}
 }
 
-// TestPerClient: each user and each address has its own limit.
-func TestPerClient(t *testing.T) {
+// TestThreat103PerClient: each user and each address has its own limit.
+func TestThreat103PerClient(t *testing.T) {
 	t.Parallel()
 	up, release := held(t)
 	defer release()
@@ -280,8 +280,8 @@ func TestPerClient(t *testing.T) {
 	}
 }
 
-// TestFairShare: a client that took all places does not keep others out.
-func TestFairShare(t *testing.T) {
+// TestThreat103FairShare: a client that took all places does not keep others out.
+func TestThreat103FairShare(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, gateway.Config{MaxConnections: 16}, granting(t, func(c *wire) { _, _ = c.r.ReadByte() }))
 	for range 16 {

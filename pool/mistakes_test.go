@@ -148,10 +148,10 @@ func TestOutageChangesNothing(t *testing.T) {
 	}
 }
 
-// TestPausedMachine: a machine that stood still, for seconds or for hours, demotes
+// TestThreat93PausedMachine: a machine that stood still, for seconds or for hours, demotes
 // nobody: what was being checked is given back unjudged, live ones stay live until
 // a check has failed, and verdicts that were under way count.
-func TestPausedMachine(t *testing.T) {
+func TestThreat93PausedMachine(t *testing.T) {
 	t.Parallel()
 	for _, pause := range []time.Duration{3 * time.Second, time.Hour, 40 * time.Hour} {
 		now := time.Unix(1_800_000_000, 0)

@@ -349,7 +349,7 @@ func (breaking) Add(context.Context, string, []proxy.Candidate) (proxy.Yield, er
 }
 
 // threat 55: a panic behind the reader.
-func TestAPanicOfTheSinkEndsOneRunOnly(t *testing.T) {
+func TestThreat92APanicOfTheSinkEndsOneRunOnly(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, entries(0, 5)) })
 	r := open(t, scraper.Config{}, list(scraper.Source{Name: "a", URL: url}), func(e *scraper.Env) { e.Sink = breaking{newPool()} })

@@ -292,7 +292,7 @@ func TestNoOverlap(t *testing.T) {
 }
 
 // threat 55: a page that makes the reader panic.
-func TestAPanicStaysInItsSource(t *testing.T) {
+func TestThreat92APanicStaysInItsSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := open(t, scraper.Config{Schedule: "@every 10m"}, list(
@@ -392,7 +392,7 @@ func TestMirrorsAndWorthlessSourcesAreReadLess(t *testing.T) {
 }
 
 // threat 62: the clock jumps.
-func TestTheClockIsSetBack(t *testing.T) {
+func TestThreat93TheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
