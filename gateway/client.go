@@ -211,14 +211,16 @@ type watcher struct {
 }
 
 // watch calls gone when the client resets the connection while nothing else
-// reads from it. The mere end of its sending counts only with ended: a client
-// may half-close and still want its answer. The function that watch returns
+// reads from it. The mere end of its sending counts only with ended, and never in
+// HTTP/2, which tells the two apart: a client may half-close and still want its
+// answer. The function that watch returns
 // must be called before anything reads from the client again; it may be called
 // more than once.
 func (c *client) watch(gone func(), ended bool) (stop func()) {
 	const soon = 200 * time.Millisecond // most requests are done by then and need no watching
 	w := &c.watcher
-	w.gone, w.ended, w.armed, w.over = gone, ended, true, false
+	_, tells := c.raw.(*stream)
+	w.gone, w.ended, w.armed, w.over = gone, ended && !tells, true, false
 	if w.timer == nil {
 		w.fired = make(chan struct{}, 1)
 		w.timer = time.AfterFunc(soon, c.peek)

@@ -3,6 +3,9 @@ package gateway_test
 import (
 	"bytes"
 	"io"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"freeway/gateway"
+	"freeway/proxy"
 )
 
 // TestH2ClientThatTakesNothing: a stream whose window the client never opens again
@@ -80,4 +84,37 @@ func TestH2IdleMakesRoom(t *testing.T) {
 	w.open(echo)
 	until(t, "the idle connection makes room", func() bool { return open() == 200 })
 	until(t, "it is closed", func() bool { return !cc.CanTakeNewRequest() })
+}
+
+// TestH2EndBeforeTheTunnel: a client may end its half of a stream before the tunnel
+// is up, and gets what the target says.
+func TestH2EndBeforeTheTunnel(t *testing.T) {
+	t.Parallel()
+	for _, early := range []string{"", "early"} {
+		target := serve(t, func(c *wire) {
+			b, _ := io.ReadAll(c.r)
+			_, _ = io.WriteString(c.Conn, "got "+string(b))
+		}).String()
+		came, slow := make(chan struct{}), make(chan struct{})
+		_, addr, roots := secured(t, gateway.Config{}, upstream(t, proxy.HTTP, func(c *wire) {
+			close(came)
+			<-slow
+			forwardTo(c, "")
+		}))
+		go func() { // longer than it takes until the client is watched
+			<-came
+			<-time.After(300 * time.Millisecond)
+			close(slow)
+		}()
+		q := &http.Request{Method: "CONNECT", URL: &url.URL{Host: target}, Host: target, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(early)), ContentLength: -1}
+		p, err := overH2(t, addr, roots).RoundTrip(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(p.Body)
+		_ = p.Body.Close()
+		if p.StatusCode != 200 || string(b) != "got "+early || err != nil {
+			t.Errorf("early %q: %v %q, %v", early, p.Status, b, err)
+		}
+	}
 }
