@@ -71,6 +71,58 @@ func TestThreat67FailedSync(t *testing.T) {
 	}
 }
 
+// TestThreat71SlowDisk: while a sync of the store does not return, requests and
+// tunnels go through; nothing on their way waits for the disk.
+func TestThreat71SlowDisk(t *testing.T) {
+	t.Parallel()
+	l, text := smallLab(t, 3)
+	s := &small{prepare(t, "gateway: {listen: GATEWAY}\n"+text), l}
+	var slow atomic.Bool
+	held, release := make(chan struct{}, 1000), make(chan struct{})
+	s.onBadDisk(t, baddisk.Sync, func(c baddisk.Call) syscall.Errno {
+		if slow.Load() && strings.HasPrefix(c.Path, s.dir+"/freeway.db") {
+			held <- struct{}{}
+			<-release
+		}
+		return 0
+	})
+	defer close(release)
+	s.live(t, 3)
+	slow.Store(true)
+	added := make(chan int, 1)
+	go func() {
+		status, _ := s.add(t, deadList(0, 100))
+		added <- status
+	}()
+	<-held // the addition, or what was learnt, waits for the disk now
+	for range 10 {
+		for _, tunnel := range []bool{false, true} {
+			if err := s.short(tunnel); err != nil {
+				t.Errorf("a request on a disk that does not return: %v", err)
+			}
+		}
+	}
+	if line := s.storeLine(t); line == "" {
+		t.Error("/readyz waits for the disk")
+	}
+	select {
+	case status := <-added:
+		t.Errorf("an addition was answered with %d before it was on disk", status)
+	default:
+	}
+	slow.Store(false)
+	for len(added) == 0 {
+		select {
+		case release <- struct{}{}:
+		case status := <-added:
+			if status != http.StatusOK {
+				t.Errorf("POST /api/proxies = %d after the disk returned", status)
+			}
+			return
+		}
+	}
+}
+
 // inode tells files at one path apart.
 func inode(t *testing.T, path string) uint64 {
 	t.Helper()

@@ -46,7 +46,7 @@ func (s *server) throughGateway(t *testing.T, req *http.Request) *http.Response 
 	return resp
 }
 
-// TestKillNine ends the server with SIGKILL at random moments while it scrapes
+// TestKillNine: threats row 65. It ends the server with SIGKILL at random moments while it scrapes
 // and checks: what the API acknowledged is there afterwards.
 func TestKillNine(t *testing.T) {
 	if testing.Short() {

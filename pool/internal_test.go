@@ -82,7 +82,7 @@ func TestSourceSets(t *testing.T) {
 	})
 }
 
-// TestClock: whatever the wall clock does, ours does not run backwards, and
+// TestClock: threats row 74. Whatever the wall clock does, ours does not run backwards, and
 // follows it forward.
 func TestClock(t *testing.T) {
 	t.Parallel()

@@ -500,6 +500,8 @@ func TestForgets(t *testing.T) {
 	})
 }
 
+// TestClockThatGoesBack: threats row 74. Nothing is from the future, due in a
+// day, or lost, when the clock was set back between two runs or in one.
 func TestClockThatGoesBack(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
