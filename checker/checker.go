@@ -68,6 +68,7 @@ type Status struct {
 	Doubt   string        `json:"doubt"`   // why failures do not count at present though judges answer; "" when they do
 	Checked int64         `json:"checked"` // addresses judged since the start
 	Void    int64         `json:"void"`    // addresses given back unjudged
+	Targets []string      `json:"targets"` // required ones that no proxy reaches any more, which does not count against proxies
 }
 
 // Checker tests proxies. All methods are safe for concurrent use; Run is called once.
@@ -131,7 +132,7 @@ func (c *Checker) Apply(cfg Config) error {
 func (c *Checker) Status() Status {
 	s := c.settings.Load()
 	out := Status{Judges: s.status(), OwnIPs: c.own.Load().list(), Quorum: s.quorum(), Workers: s.cfg.Concurrency, Running: int(c.running.Load()),
-		Held: c.hold.len() + c.sweeps.held(), Doubt: c.sweeps.doubt(), Checked: c.checked.Load(), Void: c.void.Load()}
+		Held: c.hold.len() + c.sweeps.held(), Doubt: c.sweeps.doubt(), Checked: c.checked.Load(), Void: c.void.Load(), Targets: s.unreached()}
 	if out.up() == 0 {
 		out.Frozen, out.Reason = true, frozenReason(out.Judges)
 	}

@@ -84,7 +84,7 @@ type TargetCheck struct {
 	URL      string `yaml:"url"`      // http or https
 	Status   int    `yaml:"status"`   // the one status that counts as reached; 0: any from 200 to 399
 	Body     string `yaml:"body"`     // text that the first 64 KiB of the answer must hold; "": any
-	Required bool   `yaml:"required"` // a proxy that does not reach it fails its check; default: it is only noted
+	Required bool   `yaml:"required"` // a proxy that does not reach it fails its check, unless it was reached before and no proxy reaches it any more; default: it is only noted
 }
 
 // withDefaults fills zero fields.

@@ -83,11 +83,16 @@ func (t *try) reachTargets(ctx context.Context, r *result) {
 		if f == nil {
 			r.notes = append(r.notes, "target "+want.Name+": ok")
 			r.reached = append(r.reached, want.Name)
+			want.need.met()
 			continue
 		}
 		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
 		if f.class == proxy.Canceled {
 			r.canceled = true
+		}
+		if want.Required && !r.canceled && r.fault == nil && want.need.excuse() {
+			r.notes = append(r.notes, "target "+want.Name+": no proxy reaches it any more, so that does not count")
+			continue
 		}
 		if (want.Required || r.canceled) && r.fault == nil {
 			r.fault = f

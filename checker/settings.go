@@ -3,6 +3,7 @@ package checker
 import (
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"golang.org/x/time/rate"
@@ -14,6 +15,22 @@ import (
 type target struct {
 	TargetCheck
 	page
+	need *need // what is known of it; kept while the configuration names it
+}
+
+// needOf returns what is known of a page, nothing when it is new.
+func (s *settings) needOf(t TargetCheck, log *slog.Logger) *need {
+	if s != nil {
+		for _, old := range s.targets {
+			if old.TargetCheck == t {
+				return old.need
+			}
+		}
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &need{name: t.Name, log: log}
 }
 
 // prepare makes a configuration ready. Judges that the old settings have, nil
@@ -40,7 +57,7 @@ func prepare(cfg Config, env Env, old *settings) (*settings, error) {
 		if err != nil {
 			return nil, fmt.Errorf("targets[%d].url: %w", i, err)
 		}
-		s.targets = append(s.targets, target{t, p})
+		s.targets = append(s.targets, target{t, p, old.needOf(t, env.Log)})
 	}
 	if s.cfg.Rate > 0 {
 		// A tenth of a second's worth at once keeps the limit smooth and the timer cheap.
