@@ -273,3 +273,20 @@ func TestHead(t *testing.T) {
 		t.Errorf("HEAD /api/feedback = %d, want 405: GET is not allowed either", status)
 	}
 }
+
+// A target is forgiven by its domain, or by the host that was asked for.
+func TestForgive(t *testing.T) {
+	t.Parallel()
+	w := stocked(t, nil)
+	id := w.page("state=live").Items[0].ID
+	for path, want := range map[string]int{"shop.example": 204, "www.shop.example": 204, "WWW.Shop.example:443": 204, "other.example": 404, "a%20b": 404} {
+		w.do("POST", "/api/feedback", `{"proxy":"`+id+`","target":"www.shop.example","verdict":"banned"}`, "Content-Type", "application/json")
+		if _, _, body := w.do("GET", "/api/targets", ""); !strings.Contains(body, `"shop.example"`) {
+			t.Fatalf("targets = %s, want shop.example", body)
+		}
+		status, _, _ := w.do("DELETE", "/api/targets/"+path, "")
+		if _, _, body := w.do("GET", "/api/targets", ""); status != want || strings.Contains(body, "shop.example") != (want == 404) {
+			t.Errorf("DELETE %s = %d, want %d; then %s", path, status, want, body)
+		}
+	}
+}

@@ -206,11 +206,17 @@ func targetOf(t pool.TargetInfo) Target {
 }
 
 type domainInput struct {
-	Domain string `path:"domain" maxLength:"253"`
+	Domain string `path:"domain" maxLength:"300" doc:"The registrable domain, as the list has it, or a host of it." example:"example.com"`
 }
 
+// forgive takes the registrable domain, under which targets are remembered, or
+// a host of it, with or without a port.
 func (a *API) forgive(_ context.Context, in *domainInput) (*struct{}, error) {
-	if !a.env.Pool.Forgive(in.Domain) {
+	domain := in.Domain
+	if t, err := proxy.ParseTarget(in.Domain, 443); err == nil {
+		domain = t.Domain
+	}
+	if !a.env.Pool.Forgive(domain) {
 		return nil, problem(notKnownAs("target", in.Domain))
 	}
 	return nil, nil

@@ -175,7 +175,10 @@ type answerError struct {
 
 // Error says what the server answered.
 func (e *answerError) Error() string {
-	if e.detail == "" {
+	switch {
+	case e.status == http.StatusUnauthorized:
+		return "the server answers " + e.text + ": a token is needed, and commands send that of admin.token or admin.token_file; set it there or in FREEWAY_ADMIN_TOKEN"
+	case e.detail == "":
 		return "the server answers " + e.text
 	}
 	return "the server answers " + e.text + ": " + e.detail

@@ -89,7 +89,7 @@ func TestServersErrorsArePassedOn(t *testing.T) {
 		body, want string
 	}{
 		{404, `{"title":"Not Found","status":404,"detail":"12 live, none in DE"}`, "the server answers 404 Not Found: 12 live, none in DE"},
-		{401, `{"detail":"a token is needed"}`, "the server answers 401 Unauthorized: a token is needed"},
+		{401, `{"detail":"a token is needed"}`, "the server answers 401 Unauthorized: a token is needed, and commands send that of admin.token or admin.token_file; set it there or in FREEWAY_ADMIN_TOKEN"},
 		{500, "<html>\x1b[31m", "the server answers 500 Internal Server Error"},
 		{404, `{"detail":"a\u001b[2Jb\nc"}`, "the server answers 404 Not Found: a [2Jb c"},
 		{302, "", "the server answers 302 Found"},
@@ -123,6 +123,21 @@ func TestExplainOfWhatIsMisspelt(t *testing.T) {
 		code, out, errs := command(t, nil, "explain", "--server", url, "bob", "https://example.com/")
 		if code != want || out != "" || !strings.Contains(errs, detail) {
 			t.Errorf("explain answered by %q = %d, %q, %q, want %d", detail, code, out, errs, want)
+		}
+	}
+}
+
+// TestCompletionAsksTheServer: of --server, as the command itself would.
+func TestCompletionAsksTheServer(t *testing.T) {
+	t.Parallel()
+	for flag, tt := range map[string]struct{ answer, want string }{
+		"--country": {`{"countries":{"DE":3,"US":12}}`, "us\nde\n:4\n"},
+		"--pool":    {`{"pools":{"own":1,"public":9}}`, "public\nown\n:4\n"},
+		"--source":  {`{"items":[{"name":"mine"}]}`, "mine\n:4\n"},
+	} {
+		url, _ := adminServer(t, 200, tt.answer)
+		if code, out, _ := command(t, nil, "__complete", "get", "--server", url, flag, ""); code != 0 || out != tt.want {
+			t.Errorf("completion of %s = %d, %q, want %q", flag, code, out, tt.want)
 		}
 	}
 }

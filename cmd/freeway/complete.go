@@ -28,7 +28,7 @@ func (a *app) complete(root *cobra.Command) {
 	for _, s := range []proxy.State{proxy.New, proxy.Live, proxy.Resting, proxy.Dead, proxy.Unsafe} {
 		states = append(states, s.String())
 	}
-	words := map[string]func(context.Context) []string{
+	words := map[string]lister{
 		"protocol":  fixed(protocols...),
 		"anonymity": fixed("transparent", "anonymous", "elite"),
 		"tunnel":    fixed("true", "false"),
@@ -37,11 +37,11 @@ func (a *app) complete(root *cobra.Command) {
 		"shell":     fixed("sh", "bash", "zsh", "fish", "powershell"),
 		"role":      fixed("viewer", "operator", "admin"),
 		"as":        fixed(scraper.Formats()...),
-		"country": func(ctx context.Context) []string {
-			return a.stat(ctx, func(s api.Stats) map[string]int { return s.Countries })
+		"country": func(ctx context.Context, server string) []string {
+			return a.stat(ctx, server, func(s api.Stats) map[string]int { return s.Countries })
 		},
-		"pool": func(ctx context.Context) []string {
-			return a.stat(ctx, func(s api.Stats) map[string]int { return s.Pools })
+		"pool": func(ctx context.Context, server string) []string {
+			return a.stat(ctx, server, func(s api.Stats) map[string]int { return s.Pools })
 		},
 		"source": a.sourceNames,
 	}
@@ -75,16 +75,28 @@ func (a *app) sourceOrFile(cmd *cobra.Command, args []string, _ string) ([]cobra
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 	defer cancel()
-	return a.sourceNames(ctx), cobra.ShellCompDirectiveDefault
+	return a.sourceNames(ctx, serverOf(cmd)), cobra.ShellCompDirectiveDefault
 }
 
+// lister lists words. server is the value of --server, "" for the server that
+// the configuration describes.
+type lister func(ctx context.Context, server string) []string
+
 // fixed are words that are always the same.
-func fixed(words ...string) func(context.Context) []string {
-	return func(context.Context) []string { return words }
+func fixed(words ...string) lister {
+	return func(context.Context, string) []string { return words }
+}
+
+// serverOf is the value of a command's --server, "" where it has none.
+func serverOf(cmd *cobra.Command) string {
+	if f := cmd.Flags().Lookup("server"); f != nil {
+		return f.Value.String()
+	}
+	return ""
 }
 
 // lastWord completes the last of several values that are separated by commas.
-func lastWord(list func(context.Context) []string) cobra.CompletionFunc {
+func lastWord(list lister) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx := cmd.Context()
 		if ctx == nil {
@@ -97,7 +109,7 @@ func lastWord(list func(context.Context) []string) cobra.CompletionFunc {
 			before = typed[:i+1]
 		}
 		var out []cobra.Completion
-		for _, word := range list(ctx) {
+		for _, word := range list(ctx, serverOf(cmd)) {
 			out = append(out, before+word)
 		}
 		return out, cobra.ShellCompDirectiveNoFileComp
@@ -105,12 +117,12 @@ func lastWord(list func(context.Context) []string) cobra.CompletionFunc {
 }
 
 // askJSON reads an answer of the running server; false when there is none.
-func (a *app) askJSON(ctx context.Context, path string, v any) bool {
+func (a *app) askJSON(ctx context.Context, server, path string, v any) bool {
 	cfg, err := a.load(nil)
 	if err != nil {
 		return false
 	}
-	c, err := a.client("", cfg)
+	c, err := a.client(server, cfg)
 	if err != nil {
 		return false
 	}
@@ -119,9 +131,9 @@ func (a *app) askJSON(ctx context.Context, path string, v any) bool {
 }
 
 // stat returns the keys of one of the server's counts, the largest first.
-func (a *app) stat(ctx context.Context, counts func(api.Stats) map[string]int) []string {
+func (a *app) stat(ctx context.Context, server string, counts func(api.Stats) map[string]int) []string {
 	var s api.Stats
-	if !a.askJSON(ctx, "/api/stats", &s) {
+	if !a.askJSON(ctx, server, "/api/stats", &s) {
 		return nil
 	}
 	return mostFirst(counts(s))
@@ -145,14 +157,14 @@ func mostFirst(counts map[string]int) []string {
 }
 
 // sourceNames are those of the running server, else those of the configuration.
-func (a *app) sourceNames(ctx context.Context) []string {
+func (a *app) sourceNames(ctx context.Context, server string) []string {
 	var list struct {
 		Items []struct {
 			Name string `json:"name"`
 		} `json:"items"`
 	}
 	var out []string
-	if a.askJSON(ctx, "/api/sources", &list) {
+	if a.askJSON(ctx, server, "/api/sources", &list) {
 		for _, s := range list.Items {
 			out = append(out, s.Name)
 		}
