@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"freeway/gateway"
 	"freeway/proxy"
@@ -197,6 +198,27 @@ func TestStreamedUpload(t *testing.T) {
 		if _, got := w.answer("GET"); got != "GET /next " {
 			t.Errorf("the next answer %q", got)
 		}
+	}
+}
+
+// TestLongUpload: the time that a client takes for its body is not that of the
+// upstream, whose answer is waited for as long as after a short one.
+func TestLongUpload(t *testing.T) {
+	t.Parallel()
+	const total = 200 * time.Millisecond
+	r := newRig(t, gateway.Config{Timeouts: gateway.Timeouts{Total: total, FirstByte: patience}}, upstream(t, proxy.HTTP, func(c *wire) {
+		c.head()
+		_, _ = io.CopyN(io.Discard, c.r, 10)
+		_, _ = io.WriteString(c.Conn, okAnswer)
+	}))
+	w := r.conn()
+	w.send("POST http://example.com/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+	for range 10 {
+		<-time.After(total / 5)
+		w.send("x")
+	}
+	if p, body := w.answer("POST"); p.StatusCode != 200 || body != "ok" {
+		t.Errorf("after an upload of twice timeouts.total: %v %q, want the answer", p.Status, body)
 	}
 }
 

@@ -44,8 +44,11 @@ func (u *upload) headCame() {
 	u.head = true
 }
 
-// startUpload sends what is held of the body and then the rest.
+// startUpload sends what is held of the body and then the rest. What the client
+// takes for that is not counted against timeouts.total: the answer has what is
+// left of it now.
 func (x *exchange) startUpload(up *dial.Conn, o *outgoing) *upload {
+	most := min(x.s.cfg.Timeouts.FirstByte, time.Until(x.until))
 	u := &upload{c: x.c, done: make(chan struct{}), pace: x.pace.part()}
 	go func() {
 		defer close(u.done)
@@ -56,7 +59,7 @@ func (x *exchange) startUpload(up *dial.Conn, o *outgoing) *upload {
 			_ = up.Close() // a body that is not whole must not look so
 			return
 		}
-		u.awaitHead(up, min(x.s.cfg.Timeouts.FirstByte, time.Until(x.until)))
+		u.awaitHead(up, most)
 	}()
 	return u
 }
