@@ -50,7 +50,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 	}
 	var usage usageError
 	if !a.started || errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "freeway: %s\n%q shows how to use it\n", oneLine(err), cmd.CommandPath()+" --help")
+		fmt.Fprintf(stderr, "freeway: %s; %q shows how to use it\n", oneLine(err), cmd.CommandPath()+" --help")
 		return exitUsage
 	}
 	a.complain(err)
