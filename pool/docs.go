@@ -122,7 +122,11 @@ func (p *Pool) loadTombstone(text string, doc []byte, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if until = min(until, now.Add(tombstoneTime).Unix()); until > now.Unix() {
+	if latest := now.Add(tombstoneTime).Unix(); until > latest {
+		until = latest
+		p.docs.put(docTomb+text, strconv.AppendInt(nil, until, 10)) // or each restart would begin it anew
+	}
+	if until > now.Unix() {
 		p.tombs[ep] = until
 		return nil
 	}
