@@ -1,10 +1,14 @@
 package main
 
-import "freeway/proxy"
+import (
+	"freeway/internal/trace"
+	"freeway/proxy"
+)
 
 // done takes down a request that is over.
 func (s *server) done(t proxy.Trace) {
 	if s.audit != nil {
 		s.audit.put(t)
 	}
+	s.tracer.Record(t.ID, func() trace.Span { return requestSpan(t) })
 }

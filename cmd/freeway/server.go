@@ -24,6 +24,7 @@ import (
 	"freeway/internal/access"
 	"freeway/internal/geo"
 	"freeway/internal/logs"
+	"freeway/internal/trace"
 	"freeway/pool"
 	"freeway/proxy"
 	"freeway/scraper"
@@ -61,8 +62,9 @@ type server struct {
 
 	store   *store.Store // nil: memory only
 	geo     geo.Live
-	places  *placesMark // what geo was opened from; protected by mu once the server runs
-	audit   *auditLog   // nil: none
+	places  *placesMark   // what geo was opened from; protected by mu once the server runs
+	audit   *auditLog     // nil: none
+	tracer  *trace.Tracer // nil: nothing is traced
 	pool    *pool.Pool
 	dialer  *dial.Dialer
 	scraper *scraper.Scraper
@@ -123,6 +125,9 @@ func (s *server) abandon(ctx context.Context) error {
 // openFiles opens what is on disk, apart from the store.
 func (s *server) openFiles(context.Context) (err error) {
 	s.observeLogs()
+	if err := s.openTracer(); err != nil {
+		return err
+	}
 	if err := s.applyPlaces(s.cfg); err != nil {
 		return err
 	}
@@ -231,6 +236,7 @@ func (s *server) openScraper(context.Context) (err error) {
 // ranSource tells those who watch that a run of a source has ended.
 func (s *server) ranSource(r scraper.Result, err error) {
 	e := pool.Event{Kind: "job", At: time.Now(), Job: "run", Source: r.Name}
+	s.traceRun(r, e.At, err)
 	if err != nil {
 		e.Err = err.Error()
 	}
@@ -239,15 +245,19 @@ func (s *server) ranSource(r scraper.Result, err error) {
 
 // openChecker gives the pool to the checker as queue.
 func (s *server) openChecker(context.Context) (err error) {
-	s.checker, err = checker.Open(s.fitted(s.cfg).Checker, checker.Env{Queue: s.pool, Dialer: s.dialer, Direct: s.opt.direct, Control: s.opt.control, Log: s.log,
+	s.checker, err = checker.Open(s.fitted(s.cfg).Checker, checker.Env{Queue: s.checks(), Dialer: s.dialer, Direct: s.opt.direct, Control: s.opt.control, Log: s.log,
 		Metrics: s.registry, Roots: s.roots})
 	return err
 }
 
 // openGateway binds its listeners, too.
 func (s *server) openGateway(context.Context) (err error) {
+	var named func(string) string
+	if s.tracer != nil {
+		named = s.tracer.Sampled
+	}
 	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: s.pool, Done: s.done, Dialer: s.dialer,
-		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen, Certs: s.fresh.gateway})
+		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen, Certs: s.fresh.gateway, TraceID: named})
 	if err != nil {
 		return err
 	}
@@ -317,7 +327,7 @@ func (s *server) run(ctx context.Context) error {
 		work = append(work, part{"reload", s.reloadOnSignal}, part{"watch", s.reloadOnChange})
 	}
 	work = append(work, part{"dashboard", s.web.Run}, part{"alerts", s.alerts.Run}, part{"certificates", s.fresh.gateway.Run})
-	keep := []part{{"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}, {"logs", s.reopenOnSignal}}
+	keep := []part{{"traces", s.tracer.Run}, {"pool", s.pool.Run}, {"manager", s.keepTelling}, {"signals", s.hurryAtSecondSignal}, {"logs", s.reopenOnSignal}}
 	return runStages(ctx, s.announceStop, work, []part{{"gateway", s.gateway.Run}}, []part{{"admin", s.serveDoors}, {"usage", s.keepUsage}}, keep)
 }
 

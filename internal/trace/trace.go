@@ -148,8 +148,13 @@ func (t *Tracer) Stats() Stats {
 	return Stats{t.sent.Load(), t.dropped.Load(), t.rejected.Load(), t.failures.Load()}
 }
 
-// Run sends until ctx ends, then what waits, for 5 s at most. It returns nil.
+// Run sends until ctx ends, then what waits, for 5 s at most. It returns nil;
+// without a Tracer when ctx ends.
 func (t *Tracer) Run(ctx context.Context) error {
+	if t == nil {
+		<-ctx.Done()
+		return nil
+	}
 	defer t.client.CloseIdleConnections()
 	send, cancel := context.WithCancel(context.WithoutCancel(ctx)) // lasts a little longer
 	defer cancel()
