@@ -75,8 +75,10 @@ func (p *Pool) sweepTargets(now time.Time) {
 		all[d] = x
 	}
 	p.targets.mu.RUnlock()
+	pairs := 0
 	for d, x := range all {
-		due, idle := x.age(now)
+		due, idle, n := x.age(now)
+		pairs += n
 		for i := range due {
 			p.mu.Lock()
 			p.charge(&due[i], now)
@@ -86,20 +88,18 @@ func (p *Pool) sweepTargets(now time.Time) {
 			p.docs.put(docTarget+d, nil)
 		}
 	}
+	p.targets.pairs.Store(int64(pairs))
 }
 
-// age expires what is old, and reports whether nothing is left.
-func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool) {
+// age expires what is old, and reports whether nothing is left and how many pairs are.
+func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool, pairs int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	due = x.expire(now)
 	maps.DeleteFunc(x.pairs, func(_ netip.Addr, p *pair) bool { return p.forgotten(now) })
-	if int64(len(x.pairs)) > x.room.Load() { // other targets have come, which made its part smaller
-		x.thin(now)
-	}
 	maps.DeleteFunc(x.circuits, func(_ spot, c *circuit) bool { return c.idle(now) })
 	x.wake(now)
-	return due, x.idle(now)
+	return due, x.idle(now), len(x.pairs)
 }
 
 // idle reports whether there is nothing to tell of the target. x.mu is held.

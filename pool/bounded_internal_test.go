@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -79,8 +80,8 @@ func (t *targets) remembered() (n int) {
 	return n
 }
 
-// TestPairsAreBoundedInSize: many domains share the room that one may have for
-// itself, also one that came first.
+// TestPairsAreBoundedInSize: a domain has its limit, and so have all together, at
+// any time; many that have few take nothing from one that has many.
 func TestPairsAreBoundedInSize(t *testing.T) {
 	t.Parallel()
 	p := newPool(Config{}.withDefaults(), Env{})
@@ -97,21 +98,30 @@ func TestPairsAreBoundedInSize(t *testing.T) {
 	if n := p.targets.remembered(); n > maxPairs || n < maxPairs/2 {
 		t.Errorf("%d pairs of one domain, want at most %d", n, maxPairs)
 	}
+	before := p.targets.remembered()
+	for i := range 1000 {
+		fill(fmt.Sprint(i, ".small.example"), 1)
+	}
+	if p.sweepTargets(now); p.targets.remembered() != before+1000 {
+		t.Errorf("%d pairs, want that %d stay beside many domains of one each", p.targets.remembered(), before)
+	}
 	for i := range 150 {
 		fill(fmt.Sprint(i, ".example"), maxAllPairs/100)
 	}
-	p.sweepTargets(now)
-	if n := p.targets.remembered(); n > maxAllPairs || n < maxAllPairs/2 {
+	if n := p.targets.remembered(); n > maxAllPairs || n < maxAllPairs/4 {
 		t.Errorf("%d pairs of many domains, want at most %d", n, maxAllPairs)
 	}
 	for i := range maxTargets + 100 {
 		p.targets.make(fmt.Sprint(i, ".shop.example"), now)
 	}
+	for domain := range maps.Clone(p.targets.byDomain) {
+		fill(domain, 40)
+	}
 	if n := len(p.targets.byDomain); n != maxTargets {
 		t.Errorf("%d domains, want %d", n, maxTargets)
 	}
-	if p.sweepTargets(now); p.targets.remembered() > maxAllPairs {
-		t.Errorf("%d pairs with all domains there can be, want at most %d", p.targets.remembered(), maxAllPairs)
+	if n := p.targets.remembered(); n > maxAllPairs || n < maxAllPairs/4 {
+		t.Errorf("%d pairs with all domains there can be, want at most %d", n, maxAllPairs)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"freeway/proxy"
@@ -25,7 +24,7 @@ const (
 
 	maxTargets  = 4096             // domains that are remembered
 	maxPairs    = 4096             // exits that are remembered of a domain
-	maxAllPairs = 64 * maxTargets  // of all domains together; each has an equal part
+	maxAllPairs = 64 * maxTargets  // of all domains together; a half of it is for domains that have few
 	pairMemory  = 3 * pairHalfLife // how long the record of a pair stays after its last use
 )
 
@@ -35,7 +34,7 @@ type target struct {
 	// that nothing is taken back that was not charged yet. Picks do without it.
 	order sync.Mutex
 
-	room *atomic.Int64 // how many pairs it may have
+	all *targets // that it is one of
 
 	mu        sync.Mutex // protects the fields below
 	touched   time.Time
@@ -46,9 +45,9 @@ type target struct {
 	resting   map[netip.Addr]time.Time // until when exits are not used; nil: none has to rest
 }
 
-// newTarget returns one that nothing is known of and that may have so many pairs.
-func newTarget(now time.Time, room *atomic.Int64) *target {
-	return &target{room: room, touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[spot]*circuit{}}
+// newTarget returns one that nothing is known of.
+func newTarget(now time.Time, all *targets) *target {
+	return &target{all: all, touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[spot]*circuit{}}
 }
 
 // pair is a target and an exit. Its bans and failures are in a row, and each
@@ -230,12 +229,14 @@ func (x *target) pair(exit netip.Addr, now time.Time) *pair {
 	if p != nil && (p.until().IsZero() || now.Sub(p.until()) < banMemory) {
 		return p
 	}
-	if int64(len(x.pairs)) >= x.room.Load() {
-		x.thin(now)
+	if n := len(x.pairs); n >= x.all.room() {
+		x.thin(n*3/4, now)
 	}
 	fresh := &pair{}
 	if p != nil {
 		fresh.record = p.record
+	} else {
+		x.all.pairs.Add(1)
 	}
 	p = fresh
 	x.pairs[exit] = p
@@ -248,9 +249,10 @@ func (p *pair) forgotten(now time.Time) bool {
 	return now.Sub(p.until()) > banMemory && now.Sub(p.record.at) > pairMemory
 }
 
-// thin makes room for pairs: first go some that may be used again, then any.
-func (x *target) thin(now time.Time) {
-	most := int(x.room.Load() * 3 / 4)
+// thin leaves at most so many pairs: first go some that may be used again, then any.
+func (x *target) thin(most int, now time.Time) {
+	before := len(x.pairs)
+	defer func() { x.all.pairs.Add(int64(len(x.pairs) - before)) }()
 	for _, all := range []bool{false, true} {
 		for exit, p := range x.pairs { // maps are walked in random order
 			if len(x.pairs) <= most {

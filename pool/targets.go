@@ -16,15 +16,25 @@ import (
 // are at most maxTargets, with at most maxAllPairs pairs in all, and what was not
 // touched for long is forgotten.
 type targets struct {
-	room atomic.Int64 // how many pairs each target may have: what there is, in equal parts
+	pairs atomic.Int64 // of all targets: those of the last sweep and what came since
+	part  atomic.Int64 // how many pairs a target may have at least, in any case
 
 	mu       sync.RWMutex // protects the fields below
 	byDomain map[string]*target
 }
 
-// divide gives each target its part of the room for pairs. targets.mu is held.
+// divide gives each target an equal part of one half of all pairs. targets.mu is held.
 func (t *targets) divide() {
-	t.room.Store(int64(min(maxPairs, maxAllPairs/max(len(t.byDomain), 1))))
+	t.part.Store(int64(min(maxPairs, maxAllPairs/2/max(len(t.byDomain), 1))))
+}
+
+// room is how many pairs a target may have now: of the other half as many as it
+// needs, as long as there are any.
+func (t *targets) room() int {
+	if t.pairs.Load() < maxAllPairs/2 {
+		return maxPairs
+	}
+	return int(t.part.Load())
 }
 
 // drop forgets a target that still has nothing to tell.
@@ -63,7 +73,7 @@ func (t *targets) make(domain string, now time.Time) *target {
 	if len(t.byDomain) >= maxTargets {
 		t.evict()
 	}
-	x := newTarget(now, &t.room)
+	x := newTarget(now, t)
 	t.byDomain[domain] = x
 	t.divide()
 	return x
@@ -171,8 +181,9 @@ func (x *target) load(doc []byte, now time.Time) error {
 	for _, k := range kept {
 		p := &pair{banned: time.Unix(min(k.Until, limit), 0), shut: time.Unix(min(k.Shut, limit), 0), bans: min(max(k.Bans, 0), 16), fails: min(max(k.Fails, 0), 16)}
 		p.record = evidence{fail: float32(p.bans + p.fails), at: now}
-		if k.Exit.IsValid() && now.Before(p.until()) && int64(len(x.pairs)) < x.room.Load() {
+		if k.Exit.IsValid() && now.Before(p.until()) && len(x.pairs) < x.all.room() {
 			x.pairs[k.Exit] = p
+			x.all.pairs.Add(1)
 		}
 	}
 	return nil
