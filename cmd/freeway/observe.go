@@ -1,7 +1,7 @@
 package main
 
 import (
-	"freeway/internal/trace"
+	tracing "freeway/internal/trace"
 	"freeway/proxy"
 )
 
@@ -10,5 +10,5 @@ func (s *server) done(t proxy.Trace) {
 	if s.audit != nil {
 		s.audit.put(t)
 	}
-	s.tracer.Record(t.ID, func() trace.Span { return requestSpan(t) })
+	s.tracer.Record(t.ID, func() tracing.Span { return requestSpan(t) })
 }

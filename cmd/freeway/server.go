@@ -24,7 +24,7 @@ import (
 	"freeway/internal/access"
 	"freeway/internal/geo"
 	"freeway/internal/logs"
-	"freeway/internal/trace"
+	tracing "freeway/internal/trace"
 	"freeway/pool"
 	"freeway/proxy"
 	"freeway/scraper"
@@ -62,9 +62,9 @@ type server struct {
 
 	store   *store.Store // nil: memory only
 	geo     geo.Live
-	places  *placesMark   // what geo was opened from; protected by mu once the server runs
-	audit   *auditLog     // nil: none
-	tracer  *trace.Tracer // nil: nothing is traced
+	places  *placesMark     // what geo was opened from; protected by mu once the server runs
+	audit   *auditLog       // nil: none
+	tracer  *tracing.Tracer // nil: nothing is traced
 	pool    *pool.Pool
 	dialer  *dial.Dialer
 	scraper *scraper.Scraper

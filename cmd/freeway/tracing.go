@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"freeway/checker"
-	"freeway/internal/trace"
+	tracing "freeway/internal/trace"
 	"freeway/proxy"
 	"freeway/scraper"
 )
@@ -18,10 +18,10 @@ import (
 // openTracer makes what sends spans, where the configuration names a collector.
 func (s *server) openTracer() error {
 	f := promauto.With(s.registry)
-	for result, value := range map[string]func(trace.Stats) uint64{
-		"sent":     func(t trace.Stats) uint64 { return t.Sent },
-		"dropped":  func(t trace.Stats) uint64 { return t.Dropped },
-		"rejected": func(t trace.Stats) uint64 { return t.Rejected },
+	for result, value := range map[string]func(tracing.Stats) uint64{
+		"sent":     func(t tracing.Stats) uint64 { return t.Sent },
+		"dropped":  func(t tracing.Stats) uint64 { return t.Dropped },
+		"rejected": func(t tracing.Stats) uint64 { return t.Rejected },
 	} {
 		f.NewCounterFunc(prometheus.CounterOpts{Name: "freeway_trace_spans_total",
 			Help:        "Spans for the collector: sent, dropped because it was too slow or away, rejected by it.",
@@ -38,7 +38,7 @@ func (s *server) openTracer() error {
 	if err != nil {
 		return fmt.Errorf("tracing.headers_file: %w", err)
 	}
-	s.tracer, err = trace.Open(trace.Options{Endpoint: c.Endpoint, Headers: headers, Share: c.SampleRatio, Version: versionText(), Log: s.log, Control: s.opt.control})
+	s.tracer, err = tracing.Open(tracing.Options{Endpoint: c.Endpoint, Headers: headers, Share: c.SampleRatio, Version: versionText(), Log: s.log, Control: s.opt.control})
 	if err != nil {
 		return fmt.Errorf("tracing.%w", err)
 	}
@@ -48,7 +48,7 @@ func (s *server) openTracer() error {
 // traced is a queue whose verdicts become spans.
 type traced struct {
 	checker.Queue
-	tracer *trace.Tracer
+	tracer *tracing.Tracer
 }
 
 // Report implements checker.Queue.
@@ -56,7 +56,7 @@ func (q traced) Report(v proxy.Verdict) {
 	q.Queue.Report(v)
 	if n := len(v.Outcomes); n > 0 {
 		addr := net.JoinHostPort(v.Job.Host, strconv.Itoa(int(v.Job.Port)))
-		q.tracer.Record(fmt.Sprint("check ", addr, " ", v.Outcomes[n-1].At.UnixNano()), func() trace.Span { return checkSpan(addr, v) })
+		q.tracer.Record(fmt.Sprint("check ", addr, " ", v.Outcomes[n-1].At.UnixNano()), func() tracing.Span { return checkSpan(addr, v) })
 	}
 }
 
@@ -70,41 +70,41 @@ func (s *server) checks() checker.Queue {
 
 // requestSpan shows a request of a client with the choices and attempts in it.
 // It has no path, no query and no name of a user.
-func requestSpan(t proxy.Trace) trace.Span {
-	out := trace.Span{Name: t.Method, Kind: trace.Server, Start: t.At, End: t.At.Add(t.Took), Failed: t.Code, Attrs: []trace.Attr{
+func requestSpan(t proxy.Trace) tracing.Span {
+	out := tracing.Span{Name: t.Method, Kind: tracing.Server, Start: t.At, End: t.At.Add(t.Took), Failed: t.Code, Attrs: []tracing.Attr{
 		{Key: "freeway.request_id", Value: t.ID}, {Key: "server.address", Value: t.Target.Host}, {Key: "server.port", Value: int(t.Target.Port)},
 		{Key: "freeway.status", Value: t.Status}, {Key: "freeway.outcome", Value: endOf(t)}, {Key: "freeway.attempts", Value: len(t.Attempts)},
 		{Key: "freeway.bytes_up", Value: t.Up}, {Key: "freeway.bytes_down", Value: t.Down}}}
 	for i := range t.Attempts {
 		a := &t.Attempts[i]
-		out.Below = append(out.Below, trace.Span{Name: "pick", Start: a.At.Add(-a.Pick), End: a.At, Attrs: []trace.Attr{{Key: "freeway.why", Value: a.Why}}}, attemptSpan(a))
+		out.Below = append(out.Below, tracing.Span{Name: "pick", Start: a.At.Add(-a.Pick), End: a.At, Attrs: []tracing.Attr{{Key: "freeway.why", Value: a.Why}}}, attemptSpan(a))
 	}
 	if t.Missed > 0 {
-		out.Below = append(out.Below, trace.Span{Name: "pick", Start: out.End.Add(-t.Missed), End: out.End, Failed: "no upstream"})
+		out.Below = append(out.Below, tracing.Span{Name: "pick", Start: out.End.Add(-t.Missed), End: out.End, Failed: "no upstream"})
 	}
 	return out
 }
 
 // attemptSpan shows one attempt through one upstream.
-func attemptSpan(a *proxy.Attempt) trace.Span {
-	out := trace.Span{Name: "attempt", Kind: trace.Client, Start: a.At, End: a.At.Add(a.Took), Failed: faultName(a.Class), Below: phaseSpans(a.At, a.Phases),
-		Attrs: []trace.Attr{{Key: "freeway.upstream", Value: a.Endpoint.String()}, {Key: "freeway.stage", Value: a.Stage.String()},
+func attemptSpan(a *proxy.Attempt) tracing.Span {
+	out := tracing.Span{Name: "attempt", Kind: tracing.Client, Start: a.At, End: a.At.Add(a.Took), Failed: faultName(a.Class), Below: phaseSpans(a.At, a.Phases),
+		Attrs: []tracing.Attr{{Key: "freeway.upstream", Value: a.Endpoint.String()}, {Key: "freeway.stage", Value: a.Stage.String()},
 			{Key: "freeway.class", Value: a.Class.String()}, {Key: "freeway.status", Value: a.Status}}}
 	if a.Exit.IsValid() {
-		out.Attrs = append(out.Attrs, trace.Attr{Key: "freeway.exit", Value: a.Exit.String()}, trace.Attr{Key: "freeway.country", Value: a.Country})
+		out.Attrs = append(out.Attrs, tracing.Attr{Key: "freeway.exit", Value: a.Exit.String()}, tracing.Attr{Key: "freeway.country", Value: a.Country})
 	}
 	return out
 }
 
 // phaseSpans shows the steps of a use, which follow one another.
-func phaseSpans(at time.Time, p proxy.Phases) []trace.Span {
-	var out []trace.Span
+func phaseSpans(at time.Time, p proxy.Phases) []tracing.Span {
+	var out []tracing.Span
 	for _, step := range []struct {
 		name string
 		took time.Duration
 	}{{"dial", p.Connect}, {"tls", p.TLS}, {"handshake", p.Handshake}, {"first byte", p.FirstByte}} {
 		if step.took > 0 {
-			out = append(out, trace.Span{Name: step.name, Start: at, End: at.Add(step.took)})
+			out = append(out, tracing.Span{Name: step.name, Start: at, End: at.Add(step.took)})
 			at = at.Add(step.took)
 		}
 	}
@@ -121,8 +121,8 @@ func faultName(c proxy.Class) string {
 
 // checkSpan shows the check of an address: a use for each protocol. An outcome
 // is dated when it is known.
-func checkSpan(addr string, v proxy.Verdict) trace.Span {
-	out := trace.Span{Name: "check", Attrs: []trace.Attr{{Key: "freeway.upstream", Value: addr}}}
+func checkSpan(addr string, v proxy.Verdict) tracing.Span {
+	out := tracing.Span{Name: "check", Attrs: []tracing.Attr{{Key: "freeway.upstream", Value: addr}}}
 	for i := range v.Outcomes {
 		o := &v.Outcomes[i]
 		start := o.At.Add(-o.Phases.Total())
@@ -132,16 +132,16 @@ func checkSpan(addr string, v proxy.Verdict) trace.Span {
 		if o.At.After(out.End) {
 			out.End = o.At
 		}
-		out.Below = append(out.Below, trace.Span{Name: "probe", Kind: trace.Client, Start: start, End: o.At, Failed: faultName(o.Class), Below: phaseSpans(start, o.Phases),
-			Attrs: []trace.Attr{{Key: "freeway.upstream", Value: o.Endpoint.String()}, {Key: "freeway.stage", Value: o.Stage.String()}, {Key: "freeway.class", Value: o.Class.String()}}})
+		out.Below = append(out.Below, tracing.Span{Name: "probe", Kind: tracing.Client, Start: start, End: o.At, Failed: faultName(o.Class), Below: phaseSpans(start, o.Phases),
+			Attrs: []tracing.Attr{{Key: "freeway.upstream", Value: o.Endpoint.String()}, {Key: "freeway.stage", Value: o.Stage.String()}, {Key: "freeway.class", Value: o.Class.String()}}})
 	}
 	return out
 }
 
 // traceRun records the run of a source. Its address may hold a key and is left out.
 func (s *server) traceRun(r scraper.Result, now time.Time, err error) {
-	s.tracer.Record(fmt.Sprint("run ", r.Name, " ", now.UnixNano()), func() trace.Span {
-		out := trace.Span{Name: "scrape", Kind: trace.Client, Start: now.Add(-r.Took), End: now, Attrs: []trace.Attr{{Key: "freeway.source", Value: r.Name},
+	s.tracer.Record(fmt.Sprint("run ", r.Name, " ", now.UnixNano()), func() tracing.Span {
+		out := tracing.Span{Name: "scrape", Kind: tracing.Client, Start: now.Add(-r.Took), End: now, Attrs: []tracing.Attr{{Key: "freeway.source", Value: r.Name},
 			{Key: "freeway.status", Value: r.Status}, {Key: "freeway.candidates", Value: r.Candidates}, {Key: "freeway.bytes", Value: r.Received}}}
 		if err != nil {
 			out.Failed = "the run failed"
