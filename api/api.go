@@ -45,6 +45,8 @@ type Env struct {
 	Compat    Compat                                      // the drop-in APIs; the zero value: below /compat/ only, without a key
 	Random    func() uint64                               // nil: math/rand; only for tests
 
+	Panicked func() // called for each handler that panicked; nil: nobody counts
+
 	Alerts AlertSink // what POST /api/hooks/alertmanager leads to; nil: there is no such path
 
 	// Backup makes a copy of the store, with or without the passwords of
@@ -240,6 +242,9 @@ func (a *API) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if v := recover(); v != nil && v != http.ErrAbortHandler {
+				if a.env.Panicked != nil {
+					a.env.Panicked()
+				}
 				a.env.Log.Error("api handler panicked", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(v))
 				writeProblem(w, http.StatusInternalServerError, "this is a defect; the log has more")
 			}

@@ -14,6 +14,7 @@ type serverMetrics struct {
 	pending  prometheus.Gauge
 
 	staleSecrets prometheus.Gauge
+	adminPanics  prometheus.Counter
 }
 
 // newRegistry makes the one registry, with what is known of the process.
@@ -32,6 +33,8 @@ func newRegistry() (*prometheus.Registry, *serverMetrics) {
 			Help: "When the configuration in force was read."}),
 		pending: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_config_restart_pending",
 			Help: "Keys of the configuration file whose change waits for a restart."}),
+		adminPanics: f.NewCounter(prometheus.CounterOpts{Name: "freeway_admin_panics_total",
+			Help: "Requests to the admin listener that ended in a panic; the log has more."}),
 		staleSecrets: f.NewGauge(prometheus.GaugeOpts{Name: "freeway_secrets_unreadable",
 			Help: "Secrets whose file or variable cannot be read or is empty, so that the old value holds."}),
 	}

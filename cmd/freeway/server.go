@@ -274,7 +274,7 @@ func (s *server) makeAPI(cfg config.Config, tokens []access.Token) (*api.API, er
 	}
 	env := api.Env{Pool: s.pool, Scraper: s.scraper, Policy: s.policy, Dashboard: s.web.Handler(), Ready: s.ready, Parts: s.parts, Explain: s.explain,
 		Pools: func() []string { return s.current().Gateway.Pools }, Config: func() any { return config.Dump(s.current()) },
-		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub, Backup: s.backup, CheckStore: s.checkStore, Alerts: s.alerts}
+		Checker: func() any { return s.checker.Status() }, Gatherer: s.registry, Log: s.log, Version: versionText(), Compat: cfg.Compat, Sessions: s.logins, Hub: s.hub, Backup: s.backup, CheckStore: s.checkStore, Alerts: s.alerts, Panicked: s.metrics.adminPanics.Inc}
 	if s.opt.load != nil {
 		env.Reload = func(context.Context) (api.ReloadReport, error) { return s.reloadAndTell() }
 	}
