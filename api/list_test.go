@@ -290,3 +290,15 @@ func TestForgive(t *testing.T) {
 		}
 	}
 }
+
+// Where there is nothing to reload, that is said, and the document is the same.
+func TestReloadOfNothing(t *testing.T) {
+	t.Parallel()
+	w := open(t, nil)
+	if status, _, body := w.do("POST", "/api/reload", ""); status != http.StatusNotFound || !strings.Contains(body, "no configuration to read again") {
+		t.Errorf("reload = %d %s, want 404 with a reason", status, body)
+	}
+	if _, _, body := w.do("GET", "/api/openapi.json", ""); !strings.Contains(body, `"/api/reload"`) {
+		t.Error("the document does not have /api/reload")
+	}
+}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,9 +30,7 @@ func (a *API) registerStatus(h huma.API) {
 	if a.env.Config != nil {
 		huma.Register(h, op("get-config", http.MethodGet, "/api/config", "The configuration in force, secrets masked"), a.config)
 	}
-	if a.env.Reload != nil {
-		huma.Register(h, op("reload", http.MethodPost, "/api/reload", "Read the configuration again", 422), a.reload)
-	}
+	huma.Register(h, op("reload", http.MethodPost, "/api/reload", "Read the configuration again", 404, 422), a.reload)
 	if a.env.Explain != nil {
 		huma.Register(h, op("explain", http.MethodGet, "/api/explain", "Which upstreams a user name would get, and what each filter removed", 422), a.explain)
 	}
@@ -60,6 +59,9 @@ type reloadOutput struct {
 func (a *API) reload(ctx context.Context, _ *struct{}) (*reloadOutput, error) {
 	if access.From(ctx).Role < access.Admin {
 		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	}
+	if a.env.Reload == nil {
+		return nil, problem(fmt.Errorf("%w: a demo has no configuration to read again", errNotFound))
 	}
 	report, err := a.env.Reload(ctx)
 	if err != nil {

@@ -227,6 +227,11 @@ func (b *browser) clickThrough(t *testing.T, d *demo, axe string) {
 	b.until("the check is on its way", `document.querySelector("#drawer-note").textContent.includes("next in the queue")`)
 	b.click(`//dialog//button[text()="Rest 10 minutes"]`)
 	b.until("the proxy rests", `document.querySelector("#drawer-note").textContent.includes("not used for 10m")`)
+	b.do(`navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }`)
+	b.click(`//dialog//button[text()="Copy URL"]`)
+	b.until("its URL is copied", `window.copied === document.querySelector("#drawer h2").textContent.trim()`)
+	b.click(`//dialog//button[text()="Ban 30 days"]`)
+	b.until("the proxy is gone", `document.querySelector("#drawer-note").textContent.includes("kept out for 30 days")`)
 	b.click("#drawer .close")
 	b.until("the drawer is closed", `!document.querySelector("#drawer").open`)
 
@@ -243,6 +248,10 @@ func (b *browser) clickThrough(t *testing.T, d *demo, axe string) {
 	b.run(chromedp.SetValue(`#try input[name=url]`, d.api+"/api/proxies?format=txt"))
 	b.click(`//form[@id="try"]//button[text()="Test"]`)
 	b.until("the list was tried", `/Accepted/.test(document.querySelector("#tried").textContent)`)
+	b.run(chromedp.SetValue(`#try input[name=name]`, "tried-here"))
+	b.click(`//form[@id="try"]//button[text()="Add"]`)
+	b.until("the list was added", `document.querySelector("#tried").textContent.includes("tried-here is added")`)
+	b.until("the table shows it, too", `[...document.querySelectorAll("#list tbody th")].some((h) => h.textContent.includes("tried-here"))`)
 
 	// Requests: a request appears without a reload, its attempts lead to proxies.
 	b.run(chromedp.Navigate(d.api+"/requests"), chromedp.WaitVisible("#list"))
@@ -256,4 +265,8 @@ func (b *browser) clickThrough(t *testing.T, d *demo, axe string) {
 	// Use it: choices end up in the user name.
 	b.run(chromedp.Navigate(d.api+"/use"), chromedp.SendKeys(`input[name=session]`, "a1"))
 	b.until("the lines name the session", `document.querySelector("#lines code").textContent.includes("any-session-a1:@127.0.0.1")`)
+
+	// Configuration: what the demo chose is not called a default.
+	b.run(chromedp.Navigate(d.api+"/config"), chromedp.WaitVisible("main h1"))
+	b.until("the demo's own address is named so", `[...document.querySelectorAll("tr")].some((r) => r.textContent.includes("checker.own_ips") && r.textContent.includes("the demo"))`)
 }

@@ -28,10 +28,15 @@ func (s *server) openDashboard() (err error) {
 	return err
 }
 
-// settings lists the configuration in force, for the dashboard.
+// settings lists the configuration in force, for the dashboard. A demo makes
+// its own and loads none: what differs from the defaults comes from it.
 func (s *server) settings() []web.Setting {
+	preset := config.Default()
 	var out []web.Setting
 	for _, x := range config.Settings(s.current(), s.opt.from) {
+		if s.opt.demo && x.From == "default" && x.Value != config.Value(preset, x.Path) {
+			x.From = "the demo"
+		}
 		out = append(out, web.Setting{Path: x.Path, Value: x.Value, From: x.From, About: x.About})
 	}
 	return out
