@@ -292,7 +292,7 @@ func apart(do func()) {
 		do()
 	}()
 	if p := <-done; p != nil {
-		panic(p)
+		panic(p) // goes on in the caller
 	}
 }
 
