@@ -21,6 +21,7 @@ type Config struct {
 	Pprof     bool         `yaml:"pprof"`      // serve /debug/pprof; default false
 	Hosts     []string     `yaml:"hosts"`      // names, without port, under which browsers may reach the listener besides IP addresses and localhost
 
+	Ready        Ready        `yaml:"ready"`        // when /readyz says that traffic may come
 	Alertmanager Alertmanager `yaml:"alertmanager"` // what alerts may bring about; default nothing
 }
 
@@ -56,6 +57,11 @@ func (c Config) Validate() error {
 	if err := c.TLS.validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			errs = append(errs, errors.New("tls."+line))
+		}
+	}
+	if err := c.Ready.validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			errs = append(errs, errors.New("ready."+line))
 		}
 	}
 	if err := c.Alertmanager.validate(); err != nil {

@@ -62,7 +62,7 @@ func Default() Config {
 	return Config{
 		Store:   Store{Path: "freeway.db", BackupEvery: store.DefaultBackupEvery, BackupKeep: store.DefaultBackupKeep},
 		Gateway: gateway.DefaultConfig(),
-		Admin:   api.Config{Listen: api.DefaultListen},
+		Admin:   api.Config{Listen: api.DefaultListen, Ready: api.DefaultReady()},
 		Scraper: scraper.Config{Schedule: scraper.DefaultSchedule, Concurrency: scraper.DefaultConcurrency,
 			Timeout: scraper.DefaultTimeout, MaxBytes: scraper.DefaultMaxBytes},
 		Sources: scraper.Sources{Builtin: scraper.Builtin{All: true}},

@@ -78,6 +78,9 @@ admin.token                      bearer token; better use token_file
 admin.token_file                 a file that holds the token; read again when the configuration is
 admin.tokens                     more tokens with a role (viewer, operator, admin); see freeway config token
 admin.pprof                      serve /debug/pprof
+admin.ready                      When /readyz says that traffic may come.
+admin.ready.upstreams            as many must be usable; 0: none
+admin.ready.warm_up              that long after the start their number matters no more; 0: it always does
 admin.alertmanager               What alerts may bring about, for a limited time, through POST /api/hooks/alertmanager.
 admin.alertmanager.token         what Alertmanager sends as a bearer token; it opens the webhook and nothing else; better use token_file
 admin.alertmanager.token_file    a file that holds it, or its hash

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // ready says whether traffic should come: not while stopping, and not without
-// an upstream. Sources and judges do not count: what is in the pool still works
+// the upstreams that admin.ready asks for. Sources and judges do not count: what is in the pool still works
 // without them.
 func (s *server) ready() (bool, []string) {
 	var reasons []string
@@ -35,10 +36,8 @@ func (s *server) parts() []api.Part {
 		serving.Says = "stopping"
 	}
 	usable := s.pool.Eligible(proxy.Want{Pools: cfg.Gateway.Pools})
-	upstreams := api.Part{Name: "upstreams", OK: usable > 0, Says: fmt.Sprintf("%d can be used", usable)}
-	if usable == 0 {
-		upstreams.Says = "no proxy is live yet"
-	}
+	upstreams := api.Part{Name: "upstreams"}
+	upstreams.OK, upstreams.Says = cfg.Admin.Ready.Says(usable, time.Since(s.began))
 	return append([]api.Part{serving, upstreams, {Name: "configuration", OK: true, Says: "loaded"}}, s.remarks()...)
 }
 

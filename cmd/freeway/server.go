@@ -54,6 +54,7 @@ type serverOptions struct {
 // server is the whole of Freeway, wired: the only place where its parts meet.
 type server struct {
 	opt      serverOptions
+	began    time.Time
 	log      *slog.Logger
 	registry *prometheus.Registry
 	metrics  *serverMetrics
@@ -95,7 +96,7 @@ type server struct {
 // openServer builds everything and binds the listeners. With an error nothing
 // is left open.
 func openServer(ctx context.Context, cfg config.Config, opt serverOptions) (*server, error) {
-	s := &server{opt: opt, log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
+	s := &server{opt: opt, began: time.Now(), log: opt.log, cfg: cfg, logins: access.NewSessions(nil), hub: api.NewHub(time.Now()), policy: proxy.NewAddrPolicy(cfg.Network.AllowUpstreams...)}
 	s.registry, s.metrics = newRegistry()
 	s.openAlerts()
 	s.watchBudget(s.registry)
