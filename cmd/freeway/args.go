@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,9 +36,14 @@ func plainArgs(cmd *cobra.Command) {
 
 // unknownCommand is the error for a command that is not there.
 func unknownCommand(cmd *cobra.Command, name string) error {
-	cmd.SuggestionsMinimumDistance = 2
+	cmd.SuggestionsMinimumDistance = min(2, len(name)/2) // of three letters, two changed are another word
 	err := fmt.Errorf("unknown command %q for %q", name, cmd.CommandPath())
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+	near := cmd.SuggestionsFor(name)
+	whole := func(s string) bool { return strings.HasPrefix(s, name) }
+	if slices.ContainsFunc(near, whole) { // it was cut short
+		near = slices.DeleteFunc(near, func(s string) bool { return !whole(s) })
+	}
+	if len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(near, " or "))
 	}
 	return usageError{err}
