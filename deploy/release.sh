@@ -48,7 +48,7 @@ cp "$dist"/freeway_*.deb "$out"
 # A chart's version is three numbers; between two tags it says which commit it is.
 case $version in v[0-9]*.[0-9]*.[0-9]*) chart=${version#v} ;; *) chart=0.0.0-$version ;; esac
 "$HELM" package "$here/helm/freeway" --version "$chart" --app-version "${version#v}" --destination "$tmp" >/dev/null
-tar -C "$tmp" -xzf "$tmp/freeway-$chart.tgz"
+tar -C "$tmp" --warning=no-timestamp -xzf "$tmp/freeway-$chart.tgz"
 pack freeway "$out/freeway-chart-$chart.tgz"
 
 # What was packed is what was meant.
