@@ -1,3 +1,5 @@
+//go:build linux
+
 package e2e_test
 
 import (
@@ -16,13 +18,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// quietly is a configuration in which nothing is fetched and nothing is live.
-const quietly = `
-gateway: {listen: "GATEWAY"}
-sources: {builtin: false}
-checker: {judges: ["http://127.0.0.1:1/"], own_ips: [127.0.0.1]}
-`
 
 // serveInto is serve with the standard error of the caller.
 func serveInto(t *testing.T, stderr *os.File, config string) *server {

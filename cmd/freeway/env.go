@@ -29,6 +29,7 @@ var shells = map[string]struct{ set, unset string }{
 func (a *app) envCommand() *cobra.Command {
 	var shell, user string
 	var unset bool
+	var how reporting
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print the variables that send other programs through the gateway",
@@ -38,23 +39,30 @@ are not printed: give one as --user NAME:PASSWORD if the gateway asks for it.`,
 		Example: "  eval \"$(freeway env)\"\n  eval \"$(freeway env --user any-country-de-session-a1)\"\n  eval \"$(freeway env --unset)\"\n  freeway env --shell fish | source",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.env(shell, user, unset)
+			if err := how.check(); err != nil {
+				return err
+			}
+			return a.env(shell, user, unset, how)
 		},
 	}
 	cmd.Flags().StringVar(&shell, "shell", "sh", "sh (also bash and zsh), fish or powershell")
 	cmd.Flags().StringVar(&user, "user", "", "user `name` with choices, as the gateway takes it")
+	how.flags(cmd, "shell (as --shell says), dotenv for files such as .env, or json", "shell", "dotenv", "json")
 	cmd.Flags().BoolVar(&unset, "unset", false, "print what removes the variables again")
 	return cmd
 }
 
 // env prints the variables.
-func (a *app) env(shell, user string, unset bool) error {
+func (a *app) env(shell, user string, unset bool, out reporting) error {
 	if shell == "bash" || shell == "zsh" {
 		shell = "sh"
 	}
 	how, ok := shells[shell]
 	if !ok {
 		return usagef("--shell %q is none of sh, bash, zsh, fish and powershell", shell)
+	}
+	if unset && out.format != "shell" {
+		return usagef("--unset is for shells; leave --format %s away", out.format)
 	}
 	cfg, err := a.load(nil)
 	if err != nil {
@@ -74,17 +82,21 @@ func (a *app) env(shell, user string, unset bool) error {
 	for _, name := range proxyVariables {
 		values[name] = u.String()
 	}
+	if out.format == "json" {
+		return a.reportJSON(out, values)
+	}
+	var text strings.Builder
 	for _, name := range append(slices.Clone(proxyVariables), "no_proxy", "NO_PROXY") {
-		if unset {
-			_, err = fmt.Fprintf(a.stdout, how.unset, name)
-		} else {
-			_, err = fmt.Fprintf(a.stdout, how.set, name, shellQuote(shell, values[name]))
-		}
-		if err != nil {
-			return err
+		switch {
+		case out.format == "dotenv":
+			fmt.Fprintf(&text, "%s=%s\n", name, values[name]) // no value has a space or a quote in it
+		case unset:
+			fmt.Fprintf(&text, how.unset, name)
+		default:
+			fmt.Fprintf(&text, how.set, name, shellQuote(shell, values[name]))
 		}
 	}
-	return nil
+	return a.write(out.output, []byte(text.String()))
 }
 
 // shellQuote makes a word of which the shell changes nothing.

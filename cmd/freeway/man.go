@@ -10,7 +10,7 @@ import (
 
 // manCommand makes "freeway man".
 func (a *app) manCommand() *cobra.Command {
-	var dir string
+	var dir, output string
 	cmd := &cobra.Command{
 		Use:   "man [COMMAND...]",
 		Short: "Print the manual page of a command, or write all of them",
@@ -31,6 +31,7 @@ func (a *app) manCommand() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	cmd.Flags().StringVar(&output, "output", "", "write to this `FILE` instead of stdout")
 	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `folder`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		root := cmd.Root()
@@ -41,8 +42,7 @@ func (a *app) manCommand() *cobra.Command {
 		if err != nil || len(rest) > 0 {
 			return usagef("there is no command %q", strings.Join(args, " "))
 		}
-		_, err = a.stdout.Write(manPage(at))
-		return err
+		return a.write(output, manPage(at))
 	}
 	return cmd
 }

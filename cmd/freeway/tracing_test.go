@@ -26,20 +26,6 @@ import (
 // spanJSON is what this test wants to know of a span in OTLP.
 type spanJSON struct {
 	TraceID, SpanID, ParentSpanID, Name string
-	Attributes                          []struct {
-		Key   string
-		Value struct{ StringValue string }
-	}
-}
-
-// attr returns a text that is known about the span.
-func (s spanJSON) attr(key string) string {
-	for _, a := range s.Attributes {
-		if a.Key == key {
-			return a.Value.StringValue
-		}
-	}
-	return ""
 }
 
 // collector takes spans.
