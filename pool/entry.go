@@ -33,10 +33,17 @@ func (p *Pool) name(e *proxy.Entry, n uint32) {
 
 // fill makes e the view of row n without host, user and password.
 func (p *Pool) fill(e *proxy.Entry, n uint32, now time.Time) {
+	p.fillUnscored(e, n, now)
+	r := p.rows.at(n)
+	e.Score = r.health.Score(now, p.sources.prior(r.set))
+}
+
+// fillUnscored is fill without the score, which costs more than all the rest.
+func (p *Pool) fillUnscored(e *proxy.Entry, n uint32, now time.Time) {
 	r := p.rows.at(n)
 	*e = proxy.Entry{
 		Endpoint: proxy.Endpoint{Protocol: r.proto}, Guess: r.flags&guess != 0, Pool: p.pools.names[r.pool], State: r.state,
-		Score: r.health.Score(now, p.sources.prior(r.set)), Sources: p.sources.sets[r.set].names,
+		Sources:   p.sources.sets[r.set].names,
 		FirstSeen: instant(r.first), LastChecked: instant(r.checked), LastLive: instant(r.last),
 		Checks: proxy.Tally{OK: r.ok, Failed: r.failed}, Error: r.fault,
 	}

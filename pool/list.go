@@ -26,38 +26,66 @@ func (l *listing) each(f func(n uint32, e *proxy.Entry)) {
 // certain, where the sieve alone says that they match.
 func (l *listing) count(g *page) {
 	var e proxy.Entry
-	rest := l.filter
-	rest.States, rest.Protocols = nil, nil
+	rest, least := l.filter, l.filter.MinScore
+	rest.States, rest.Protocols, rest.MinScore = nil, nil, 0
 	decided := rest.IsZero() && !l.kept && l.only == none && l.field == "score" && l.reverse
+	l.late = l.field != "score"
 	_ = l.p.eachRow(context.Background(), func(n uint32, r *row) {
-		if decided && g.worst != nil && l.sieve.passes(r) && l.behind(r, g.worst) {
-			g.total++
-		} else if l.takes(n, r, &e) {
+		if decided && g.worst != nil && g.worst.Num >= least && l.sieve.passes(r) {
+			if behind, score := l.behind(r, g.worst); behind {
+				if score < 0 && least > 0 {
+					score = l.score(r)
+				}
+				if score >= least || least == 0 {
+					g.total++
+				}
+				return
+			}
+		}
+		if l.takes(n, r, &e) {
 			g.offer(n, &e)
 		}
 	})
 }
 
 // behind reports whether a row comes after a key by score, as far as that is
-// seen without its text.
-func (l *listing) behind(r *row, k *key) bool {
-	prior := l.p.sources.prior(r.set)
+// seen without its text, and its score, -1 when that was not needed.
+func (l *listing) behind(r *row, k *key) (behind bool, score float64) {
+	prior := l.prior(r.set)
 	if r.last == 0 && prior < k.Num {
-		return true
+		return true, -1
 	}
-	score := r.health.Score(l.at, prior)
+	score = l.score(r)
 	if score != k.Num {
-		return score < k.Num
+		return score < k.Num, score
 	}
 	tie := l.p.tie(r)
-	return bytes.Compare(tie[:], k.tie[:]) > 0
+	return bytes.Compare(tie[:], k.tie[:]) > 0, score
 }
 
 // below reports whether the score of a row is less than something. One that
 // never lived has at most what its sources promise, which is known at once.
 func (l *listing) below(r *row, score float64) bool {
-	prior := l.p.sources.prior(r.set)
-	return r.last == 0 && prior < score-1e-9 || r.health.Score(l.at, prior) < score
+	prior := l.prior(r.set)
+	return r.last == 0 && prior < score-1e-9 || l.score(r) < score
+}
+
+// prior is what the sources of a set promise. One walk over the rows keeps to it.
+func (l *listing) prior(set uint32) float64 {
+	if l.promise.prior < 0 || l.promise.set != set {
+		l.promise.set, l.promise.prior = set, l.p.sources.prior(set)
+	}
+	return l.promise.prior
+}
+
+// score is the score of a row. What was asked last is known: of most entries
+// the same is known, or nothing.
+func (l *listing) score(r *row) float64 {
+	prior := l.prior(r.set)
+	if m := &l.scored; r.health != m.health || prior != m.prior {
+		m.health, m.prior, m.score = r.health, prior, r.health.Score(l.at, prior)
+	}
+	return l.scored.score
 }
 
 // takes reports whether row n matches, and fills e when it does. mu is held.
@@ -65,7 +93,12 @@ func (l *listing) takes(n uint32, r *row, e *proxy.Entry) bool {
 	if r.proto == 0 || !l.sieve.passes(r) || l.only != none && l.only != n || l.filter.MinScore > 0 && l.below(r, l.filter.MinScore) {
 		return false
 	}
-	l.p.fill(e, n, l.at)
+	l.p.fillUnscored(e, n, l.at)
+	if l.late {
+		e.Score = l.filter.MinScore // enough: below has looked
+	} else {
+		e.Score = l.score(r)
+	}
 	return l.filter.Match(e) && reaches(l.p.reachedBy(r), &l.filter) && (!l.kept || l.p.cfg.Filter.allows(l.addressed(e, n)))
 }
 
@@ -80,6 +113,9 @@ func (l *listing) addressed(e *proxy.Entry, n uint32) *proxy.Entry {
 // whole adds what each leaves away.
 func (l *listing) whole(n uint32, e *proxy.Entry) listed {
 	full := *e
+	if l.late {
+		full.Score = l.score(l.p.rows.at(n))
+	}
 	l.p.name(&full, n)
 	return listed{n, full, l.keyOf(&full)}
 }

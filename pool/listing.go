@@ -89,9 +89,18 @@ type listing struct {
 	after    *key // the page begins behind this one
 	place    key  // of the cursor
 	walk     *walk
-	from     uint32 // how many entries the walk had shown when the page was asked for
-	shown    bitset // those of the walk
-	kept     bool   // those that the general filter keeps from use are left out, as only live ones are asked for
+	from     uint32   // how many entries the walk had shown when the page was asked for
+	shown    bitset   // those of the walk
+	promise  struct { // the latest set of sources; a prior of -1 is none
+		set   uint32
+		prior float64
+	}
+	scored struct { // the latest score; a prior of -1 is none
+		health       proxy.Health
+		prior, score float64
+	}
+	late bool // scores are found out for what is shown only
+	kept bool // those that the general filter keeps from use are left out, as only live ones are asked for
 }
 
 // listed is an entry and what it is ordered by.
@@ -105,6 +114,7 @@ type listed struct {
 func (p *Pool) newListing(q Query) (*listing, error) {
 	l := &listing{p: p, filter: q.Filter, sort: q.Sort, distinct: q.Distinct, limit: q.Limit, at: p.clock.now().Truncate(time.Millisecond),
 		kept: slices.Equal(q.Filter.States, []proxy.State{proxy.Live}) && p.filtered()}
+	l.scored.prior, l.promise.prior = -1, -1
 	if l.sort == "" {
 		l.sort = "-score"
 	}

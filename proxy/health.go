@@ -179,12 +179,11 @@ func (h Health) age(at time.Time) Health {
 	if t <= h.At {
 		return h
 	}
-	d := float64(t - h.At)
-	f := float32(math.Exp2(-d / HalfLife.Seconds()))
-	h.OK *= f
-	h.Fail *= f
-	h.Up = duty + (h.Up-duty)*float32(math.Exp(-d/mixing.Seconds()))
-	h.Odds *= float32(math.Exp2(-d / typeHalfLife.Seconds()))
+	f := fadeAfter(t - h.At)
+	h.OK *= float32(f.counts)
+	h.Fail *= float32(f.counts)
+	h.Up = duty + (h.Up-duty)*float32(f.on)
+	h.Odds *= float32(f.kind)
 	h.At = t
 	return h
 }
