@@ -24,7 +24,7 @@ import (
 // browser is a Chromium that reaches nothing but this machine, and what it
 // complained about.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu       sync.Mutex // protects problems
@@ -32,7 +32,7 @@ type browser struct {
 }
 
 // openBrowser starts a Chromium of its own; it ends with the test.
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	need(t, "chromium")
 	flags := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),

@@ -75,7 +75,7 @@ func (b *syncBuffer) String() string {
 }
 
 // start runs a program until the test ends; its output is shown when the test fails.
-func start(t *testing.T, name string, args ...string) *process {
+func start(t testing.TB, name string, args ...string) *process {
 	t.Helper()
 	p := &process{name: filepath.Base(name), cmd: exec.Command(name, args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
@@ -84,13 +84,13 @@ func start(t *testing.T, name string, args ...string) *process {
 }
 
 // run starts the command of p until the test ends.
-func (p *process) run(t *testing.T) {
+func (p *process) run(t testing.TB) {
 	t.Helper()
 	p.runWith(t, p.cmd.Start)
 }
 
 // runWith is run with another way to start the command.
-func (p *process) runWith(t *testing.T, begin func() error) {
+func (p *process) runWith(t testing.TB, begin func() error) {
 	t.Helper()
 	p.cmd.WaitDelay = 10 * time.Second
 	if err := begin(); err != nil {
@@ -119,7 +119,7 @@ func tail(s string, n int) string {
 func (p *process) signal(sig os.Signal) { p.cmd.Process.Signal(sig) } //nolint:errcheck // it may have ended
 
 // exitCode waits for the end.
-func (p *process) exitCode(t *testing.T) int {
+func (p *process) exitCode(t testing.TB) int {
 	t.Helper()
 	select {
 	case <-p.done:
@@ -130,7 +130,7 @@ func (p *process) exitCode(t *testing.T) int {
 }
 
 // eventually polls until ok holds; other processes give no signal to wait for.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -156,7 +156,7 @@ var ports = func() *atomic.Uint32 {
 
 // freePort returns a port of 127.0.0.1 that nothing listens on, and that no
 // other test is given.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {
 		port := int(ports.Add(1))
@@ -178,7 +178,7 @@ type server struct {
 }
 
 // serve writes the configuration, of which it adds listeners and store, and starts the command.
-func serve(t *testing.T, config string) *server {
+func serve(t testing.TB, config string) *server {
 	t.Helper()
 	s := prepare(t, config)
 	s.restart(t)
@@ -186,7 +186,7 @@ func serve(t *testing.T, config string) *server {
 }
 
 // prepare is serve without the start.
-func prepare(t *testing.T, config string) *server {
+func prepare(t testing.TB, config string) *server {
 	t.Helper()
 	s := &server{
 		gateway: fmt.Sprintf("127.0.0.1:%d", freePort(t)), admin: fmt.Sprintf("127.0.0.1:%d", freePort(t)), dir: t.TempDir(),
@@ -202,7 +202,7 @@ func prepare(t *testing.T, config string) *server {
 }
 
 // post sends an empty POST to an API path.
-func (s *server) post(t *testing.T, path string) (int, []byte) {
+func (s *server) post(t testing.TB, path string) (int, []byte) {
 	t.Helper()
 	resp, err := s.client.Post("http://"+s.admin+path, "application/json", nil)
 	if err != nil {
@@ -217,13 +217,13 @@ func (s *server) post(t *testing.T, path string) (int, []byte) {
 }
 
 // restart starts the command again on the same store and waits until it answers.
-func (s *server) restart(t *testing.T) {
+func (s *server) restart(t testing.TB) {
 	t.Helper()
 	s.process = start(t, binary, "serve", "--config", s.dir+"/freeway.yaml")
 	s.waitUp(t)
 }
 
-func (s *server) waitUp(t *testing.T) {
+func (s *server) waitUp(t testing.TB) {
 	t.Helper()
 	eventually(t, "the admin API answers", func() bool {
 		select {
@@ -241,7 +241,7 @@ func (s *server) waitUp(t *testing.T) {
 }
 
 // get returns the status and body of an API path.
-func (s *server) get(t *testing.T, path string) (int, []byte) {
+func (s *server) get(t testing.TB, path string) (int, []byte) {
 	t.Helper()
 	resp, err := s.client.Get("http://" + s.admin + path)
 	if err != nil {
@@ -256,7 +256,7 @@ func (s *server) get(t *testing.T, path string) (int, []byte) {
 }
 
 // total returns how many proxies match an API query.
-func (s *server) total(t *testing.T, query string) int {
+func (s *server) total(t testing.TB, query string) int {
 	t.Helper()
 	status, body := s.get(t, "/api/proxies?limit=1&"+query)
 	var page struct{ Total int }

@@ -15,7 +15,7 @@ import (
 
 // need finds a program of others. Without it the test is skipped, or fails
 // where FREEWAY_REQUIRE_PEERS says that everything is installed.
-func need(t *testing.T, names ...string) {
+func need(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
