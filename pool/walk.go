@@ -10,8 +10,9 @@ import (
 
 // Bounds of what is remembered of walks: 8 MB for rows, and as long as a
 // person reads one page. One that has shown all is kept only for a client that
-// did not get the last page.
+// did not get the last page. Most lists are never read beyond their first page.
 const (
+	maxFirst   = 1000 // walks of one page so far
 	maxWalks   = 4096
 	maxShown   = 2_000_000 // rows, four bytes each, of all walks
 	walkLasts  = 15 * time.Minute
@@ -48,6 +49,7 @@ type walks struct {
 	mu     sync.Mutex
 	byID   map[uint64]*walk
 	shown  int
+	first  int // how many have shown one page
 	looked time.Time // when those that are over were let go
 }
 
@@ -71,10 +73,15 @@ func (ws *walks) keep(w *walk, shown int, now time.Time) {
 	if ws.byID == nil {
 		ws.byID = map[uint64]*walk{}
 	}
+	if _, known := ws.byID[w.id]; known && w.pages == 1 {
+		ws.first--
+	}
 	ws.byID[w.id] = w
 	ws.shown += shown - w.size
 	w.size, w.used, w.whole = shown, now, w.ended
-	w.pages++
+	if w.pages++; w.pages == 1 {
+		ws.first++
+	}
 	if now.Sub(ws.looked) >= walksLook {
 		ws.looked = now
 		for _, old := range ws.byID {
@@ -83,7 +90,7 @@ func (ws *walks) keep(w *walk, shown int, now time.Time) {
 			}
 		}
 	}
-	for len(ws.byID) > maxWalks || ws.shown > maxShown {
+	for len(ws.byID) > maxWalks || ws.first > maxFirst || ws.shown > maxShown {
 		ws.forget(ws.oldest())
 	}
 }
@@ -92,6 +99,9 @@ func (ws *walks) keep(w *walk, shown int, now time.Time) {
 func (ws *walks) forget(w *walk) {
 	ws.shown -= w.size
 	w.size = 0
+	if w.pages == 1 {
+		ws.first--
+	}
 	delete(ws.byID, w.id)
 }
 

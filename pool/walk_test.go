@@ -91,7 +91,7 @@ func TestManyWalks(t *testing.T) {
 	for range 4_200 {
 		list(t, p, pool.Query{Limit: 5})
 	}
-	if walks, shown := p.Walks(); walks > 4096 || shown > 5*4097+10 {
+	if walks, shown := p.Walks(); walks > 1001 || shown > 5*1001+10 {
 		t.Errorf("%d walks of %d entries are remembered", walks, shown)
 	}
 	if again, _, next := list(t, p, pool.Query{Limit: 5, Cursor: cursor}); urls(again) != urls(second) || next != third {
