@@ -28,8 +28,13 @@ var statuses = []struct {
 	{errNotFound, http.StatusNotFound},
 	{scraper.ErrUnknown, http.StatusNotFound},
 	{scraper.ErrKnown, http.StatusConflict},
+	{ErrStopping, http.StatusServiceUnavailable},
 	{errBadInput, http.StatusUnprocessableEntity},
 }
+
+// ErrStopping is what Env.Reload returns once the server is stopping: nothing is
+// read any more, and nothing is wrong with the configuration. It is answered with 503.
+var ErrStopping = errors.New("the server is stopping")
 
 // errNotFound marks names that mean nothing here, errBadInput mistakes of the client.
 var errNotFound, errBadInput = errors.New("not found"), errors.New("bad input")

@@ -30,7 +30,7 @@ func (a *API) registerStatus(h huma.API) {
 	if a.env.Config != nil {
 		huma.Register(h, op("get-config", http.MethodGet, "/api/config", "The configuration in force, secrets masked"), a.config)
 	}
-	huma.Register(h, op("reload", http.MethodPost, "/api/reload", "Read the configuration again", 404, 422), a.reload)
+	huma.Register(h, op("reload", http.MethodPost, "/api/reload", "Read the configuration again", 404, 422, 503), a.reload)
 	if a.env.Explain != nil {
 		huma.Register(h, op("explain", http.MethodGet, "/api/explain", "Which upstreams a user name would get, and what each filter removed", 422), a.explain)
 	}

@@ -20,9 +20,6 @@ import (
 // fixedPaths cannot change while the server runs.
 var fixedPaths = []string{"store", "network", "audit", "log.format", "log.file", "log.max_size", "log.max_files", "log.sample", "tracing", "checker.judge_ca"}
 
-// errStopping refuses reloads at the end.
-var errStopping = errors.New("the server is stopping")
-
 // reload is reloadAndTell for those who need no report.
 func (s *server) reload() error {
 	_, err := s.reloadAndTell()
@@ -31,10 +28,15 @@ func (s *server) reload() error {
 
 // reloadAndTell reads the configuration again and hands it to the parts. A bad one is
 // reported and counted, and everything stays as it was. Keys that need a restart
-// keep their values; the others are put in force.
+// keep their values; the others are put in force. While the server stops nothing is
+// read, and nothing counted: the configuration may well be right.
 func (s *server) reloadAndTell() (api.ReloadReport, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		s.log.Debug("configuration not read", "err", api.ErrStopping)
+		return api.ReloadReport{}, api.ErrStopping
+	}
 	over := s.tellReloading()
 	report, err := s.takeUp()
 	over(err)
@@ -59,9 +61,6 @@ func (s *server) reloadAndTell() (api.ReloadReport, error) {
 
 // takeUp reads the configuration and puts it in force; the caller holds mu.
 func (s *server) takeUp() (api.ReloadReport, error) {
-	if s.stopping.Load() {
-		return api.ReloadReport{}, errStopping
-	}
 	next, err := s.opt.load()
 	s.noteSecrets()
 	if err != nil {

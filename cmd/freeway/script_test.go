@@ -52,6 +52,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "no-config"))
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GOLDEN", golden)
+			// With -race each command would sleep for 1 s when it ends, in case a race is yet to come.
+			env.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=20"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/api"
 	"freeway/config"
 	"freeway/internal/loopback"
 	"freeway/lab"
@@ -251,6 +252,26 @@ func TestReload(t *testing.T) {
 	}
 	if _, body := r.get(t, "/metrics"); !strings.Contains(body, `freeway_config_reloads_total{result="failed"}`) {
 		t.Errorf("the metrics do not count reloads")
+	}
+}
+
+// TestReloadWhileStopping: it is refused, over the API with 503, and does not count as
+// a bad configuration, which would raise an alert in each long drain.
+func TestReloadWhileStopping(t *testing.T) {
+	t.Parallel()
+	r := serveFile(t, nothingWorks)
+	r.stopping.Store(true)
+	for range 3 {
+		if err := r.reload(); !errors.Is(err, api.ErrStopping) {
+			t.Errorf("reload() = %v, want %v", err, api.ErrStopping)
+		}
+	}
+	if status, _, _ := r.asks(t, nil).do("POST", "/api/reload", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("POST /api/reload: %d, want 503", status)
+	}
+	_, body := r.get(t, "/metrics")
+	if strings.Contains(body, `freeway_config_reloads_total{result="failed"}`) || !strings.Contains(body, "freeway_config_last_reload_successful 1\n") {
+		t.Error("the metrics say that the configuration is bad")
 	}
 }
 
