@@ -49,7 +49,7 @@ type walks struct {
 	mu     sync.Mutex
 	byID   map[uint64]*walk
 	shown  int
-	first  int // how many have shown one page
+	first  int       // how many have shown one page
 	looked time.Time // when those that are over were let go
 }
 
