@@ -174,6 +174,7 @@ func overPool(t *testing.T, cfg gateway.Config, ups ...proxy.Endpoint) (*pool.Po
 			Phases:  proxy.Phases{FirstByte: time.Millisecond},
 			Learned: &proxy.Traits{Forward: proxy.Yes, Tunnel: proxy.Yes, TunnelAny: proxy.Yes, RemoteDNS: proxy.Yes, ExitIP: exit}}}})
 	}
+	until(t, "all can be picked", func() bool { return p.Eligible(proxy.Want{}) == len(ups) }) // verdicts are taken up a little later
 	cfg.Listen, cfg.Hedge.MinDelay = "127.0.0.1:0", time.Hour
 	d := dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
 	return p, runRig(t, cfg, gateway.Env{Picker: p, Targets: policy, Dialer: d}, nil)
