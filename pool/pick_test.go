@@ -427,6 +427,9 @@ func TestRotationCountsExits(t *testing.T) {
 			for _, c := range found {
 				report(p, c.Endpoint, proxy.OK)
 			}
+			if n := p.Eligible(proxy.Want{}); n != len(found) { // brings the snapshot up to date
+				t.Fatalf("%d of %d are eligible", n, len(found))
+			}
 			farm := 0
 			for range 2100 {
 				l := pick(t, p, proxy.Want{})
