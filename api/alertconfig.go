@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"freeway/internal/access"
@@ -53,11 +52,7 @@ func (c Alertmanager) validate() error {
 	}
 	seen := map[[2]string]bool{}
 	for i, a := range c.Actions {
-		if err := a.validate(); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				errs = append(errs, fmt.Errorf("actions[%d].%s", i, line))
-			}
-		}
+		errs = append(errs, under(fmt.Sprintf("actions[%d]", i), a.validate())...)
 		if seen[[2]string{a.Alert, a.Action}] {
 			errs = append(errs, fmt.Errorf("actions[%d].action: %s of %s is there already", i, clip(a.Action), clip(a.Alert)))
 		}

@@ -40,17 +40,24 @@ type backupInput struct {
 }
 
 func (a *API) backup(ctx context.Context, in *backupInput) (*huma.StreamResponse, error) {
-	who := access.From(ctx)
-	if who.Role < access.Admin {
-		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	if err := adminsOnly(ctx); err != nil {
+		return nil, err
 	}
-	if in.Passwords && who.Name == "" {
+	if in.Passwords && access.From(ctx).Name == "" {
 		return nil, huma.NewError(http.StatusForbidden, "passwords are given only to who has a token, and this server asks for none; set admin.token_file, or copy the file while the server is stopped")
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
 		a.sendBackup(w, r, in.Passwords)
 	}}, nil
+}
+
+// adminsOnly refuses everybody else.
+func adminsOnly(ctx context.Context) error {
+	if access.From(ctx).Role < access.Admin {
+		return huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	}
+	return nil
 }
 
 // sendBackup makes a copy and sends it.

@@ -41,11 +41,7 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for i, t := range c.Tokens {
-		if err := t.validate(); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				errs = append(errs, fmt.Errorf("tokens[%d].%s", i, line))
-			}
-		}
+		errs = append(errs, under(fmt.Sprintf("tokens[%d]", i), t.validate())...)
 		if names[t.Name] {
 			errs = append(errs, fmt.Errorf("tokens[%d].name: %q is there already", i, t.Name))
 		}
@@ -54,27 +50,26 @@ func (c Config) Validate() error {
 	if err == nil && !isLoopback(host) && c.Token.IsZero() && c.TokenFile == "" && len(c.Tokens) == 0 && len(c.TLS.Clients) == 0 {
 		errs = append(errs, fmt.Errorf("listen: %s is not a loopback address, and without a token everybody who reaches it could change the pool; set admin.token_file or listen on 127.0.0.1", c.Listen))
 	}
-	if err := c.TLS.validate(); err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			errs = append(errs, errors.New("tls."+line))
-		}
-	}
-	if err := c.Ready.validate(); err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			errs = append(errs, errors.New("ready."+line))
-		}
-	}
-	if err := c.Alertmanager.validate(); err != nil {
-		for line := range strings.SplitSeq(err.Error(), "\n") {
-			errs = append(errs, errors.New("alertmanager."+line))
-		}
-	}
+	errs = append(errs, under("tls", c.TLS.validate())...)
+	errs = append(errs, under("ready", c.Ready.validate())...)
+	errs = append(errs, under("alertmanager", c.Alertmanager.validate())...)
 	for i, h := range c.Hosts {
 		if _, err := proxy.ParseTarget(h, 80); err != nil {
 			errs = append(errs, fmt.Errorf("hosts[%d]: %w", i, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// under returns the mistakes of a part, each a line of err, below the part's key.
+func under(key string, err error) (errs []error) {
+	if err == nil {
+		return nil
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		errs = append(errs, errors.New(key+"."+line))
+	}
+	return errs
 }
 
 func listenHost(listen string) (string, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -54,14 +55,17 @@ func notModified(tag string) *huma.StreamResponse {
 	}}
 }
 
-// answerTagged answers with JSON, or 304 when the client has it already. same
-// is v without what differs between two answers that mean the same: the cursor
-// that a client has from the earlier one is as good.
-func answerTagged(v, same any, ifNone string) *huma.StreamResponse {
+// answerTagged answers with JSON, or 304 when the client has it already. next is
+// the cursor in v, "" for none: it differs between two answers that mean the same,
+// and that of the earlier one is as good. The tag says only that there is one.
+func answerTagged(v any, next, ifNone string) *huma.StreamResponse {
 	body, err := json.Marshal(v)
-	alike, err2 := json.Marshal(same)
-	if err != nil || err2 != nil {
+	if err != nil {
 		return answerJSON(v) // which says so
+	}
+	alike := body
+	if next != "" { // its characters stand for themselves in JSON
+		alike = bytes.ReplaceAll(body, []byte(next), []byte("more"))
 	}
 	tag := tagOf(alike)
 	if matches(ifNone, tag) {

@@ -146,24 +146,13 @@ func (a *API) list(_ context.Context, in *listInput) (*huma.StreamResponse, erro
 		return nil, problem(badInput(err))
 	}
 	if fields == nil {
-		return answerTagged(Page{views(entries), total, next}, Page{views(entries), total, more(next)}, in.IfNone), nil
+		return answerTagged(Page{views(entries), total, next}, next, in.IfNone), nil
 	}
-	page := partialPage{Items: []any{}, Total: total}
+	page := partialPage{Items: []any{}, Total: total, Next: next}
 	for _, e := range entries {
 		page.Items = append(page.Items, fields.of(View(e)))
 	}
-	same := page
-	page.Next, same.Next = next, more(next)
-	return answerTagged(page, same, in.IfNone), nil
-}
-
-// more is what the cursor says about a page apart from the walk that it
-// belongs to: whether there is another page.
-func more(next string) string {
-	if next == "" {
-		return ""
-	}
-	return "more"
+	return answerTagged(page, next, in.IfNone), nil
 }
 
 // partialPage is Page with some fields only.

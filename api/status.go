@@ -7,8 +7,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"freeway/internal/access"
 )
 
 // registerStatus adds what tells how Freeway is doing and what became of requests.
@@ -57,8 +55,8 @@ type reloadOutput struct {
 }
 
 func (a *API) reload(ctx context.Context, _ *struct{}) (*reloadOutput, error) {
-	if access.From(ctx).Role < access.Admin {
-		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	if err := adminsOnly(ctx); err != nil {
+		return nil, err
 	}
 	if a.env.Reload == nil {
 		return nil, problem(fmt.Errorf("%w: a demo has no configuration to read again", errNotFound))

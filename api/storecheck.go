@@ -5,8 +5,6 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"freeway/internal/access"
 )
 
 // StoreReport is what a check of the store found.
@@ -32,8 +30,8 @@ func (a *API) registerStoreCheck(h huma.API) {
 type storeCheckOutput struct{ Body StoreReport }
 
 func (a *API) checkStore(ctx context.Context, _ *struct{}) (*storeCheckOutput, error) {
-	if access.From(ctx).Role < access.Admin {
-		return nil, huma.NewError(http.StatusForbidden, "the role of this token is not enough for that")
+	if err := adminsOnly(ctx); err != nil {
+		return nil, err
 	}
 	if !a.backing.TryLock() {
 		return nil, huma.ErrorWithHeaders(huma.NewError(http.StatusTooManyRequests, "a backup or another check is under way"), http.Header{"Retry-After": {"10"}})

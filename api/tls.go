@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"freeway/internal/access"
 	"freeway/internal/certs"
@@ -58,11 +57,7 @@ func (t TLS) validate() error {
 	}
 	seen := map[string]bool{}
 	for i, c := range t.Clients {
-		if err := (access.Client{SAN: c.SAN, Role: c.Role}).Validate(); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				errs = append(errs, fmt.Errorf("clients[%d].%s", i, line))
-			}
-		}
+		errs = append(errs, under(fmt.Sprintf("clients[%d]", i), (access.Client{SAN: c.SAN, Role: c.Role}).Validate())...)
 		if seen[c.SAN] {
 			errs = append(errs, fmt.Errorf("clients[%d].san: %.60q is there already", i, c.SAN))
 		}
