@@ -31,43 +31,34 @@ func (l *listing) count(g *page) {
 	decided := rest.IsZero() && !l.kept && l.only == none && l.field == "score" && l.reverse
 	l.late = l.field != "score"
 	_ = l.p.eachRow(context.Background(), func(n uint32, r *row) {
-		if decided && g.worst != nil && g.worst.Num >= least && l.sieve.passes(r) {
-			if behind, score := l.behind(r, g.worst); behind {
-				if score < 0 && least > 0 {
-					score = l.score(r)
-				}
-				if score >= least || least == 0 {
-					g.total++
-				}
-				return
+		if decided && g.worst != nil && l.sieve.passes(r) && l.behind(r, g.worst) {
+			if least == 0 || !l.below(r, least) {
+				g.total++
 			}
-		}
-		if l.takes(n, r, &e) {
+		} else if l.takes(n, r, &e) {
 			g.offer(n, &e)
 		}
 	})
 }
 
 // behind reports whether a row comes after a key by score, as far as that is
-// seen without its text, and its score, -1 when that was not needed.
-func (l *listing) behind(r *row, k *key) (behind bool, score float64) {
-	prior := l.prior(r.set)
-	if r.last == 0 && prior < k.Num {
-		return true, -1
+// seen without its text.
+func (l *listing) behind(r *row, k *key) bool {
+	if r.last == 0 && l.prior(r.set) < k.Num {
+		return true
 	}
-	score = l.score(r)
+	score := l.score(r)
 	if score != k.Num {
-		return score < k.Num, score
+		return score < k.Num
 	}
 	tie := l.p.tie(r)
-	return bytes.Compare(tie[:], k.tie[:]) > 0, score
+	return bytes.Compare(tie[:], k.tie[:]) > 0
 }
 
 // below reports whether the score of a row is less than something. One that
 // never lived has at most what its sources promise, which is known at once.
 func (l *listing) below(r *row, score float64) bool {
-	prior := l.prior(r.set)
-	return r.last == 0 && prior < score-1e-9 || l.score(r) < score
+	return r.last == 0 && l.prior(r.set) < score-1e-9 || l.score(r) < score
 }
 
 // prior is what the sources of a set promise. One walk over the rows keeps to it.
