@@ -38,6 +38,15 @@ func serverFlag(cmd *cobra.Command, server *string) {
 	cmd.Flags().StringVar(server, "server", "", "`URL` of the server's admin API (default: admin.listen of the configuration)")
 }
 
+// clientOf is client with the configuration as commands find it.
+func (a *app) clientOf(server string) (*client, error) {
+	cfg, err := a.load(nil)
+	if err != nil {
+		return nil, err
+	}
+	return a.client(server, cfg)
+}
+
 // client makes a client for --server, else for the server that the
 // configuration describes.
 func (a *app) client(server string, cfg config.Config) (*client, error) {

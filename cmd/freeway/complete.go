@@ -118,11 +118,7 @@ func lastWord(list lister) cobra.CompletionFunc {
 
 // askJSON reads an answer of the running server; false when there is none.
 func (a *app) askJSON(ctx context.Context, server, path string, v any) bool {
-	cfg, err := a.load(nil)
-	if err != nil {
-		return false
-	}
-	c, err := a.client(server, cfg)
+	c, err := a.clientOf(server)
 	if err != nil {
 		return false
 	}

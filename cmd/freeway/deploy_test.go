@@ -135,21 +135,42 @@ func placeholders(pattern, text string) []string {
 // described returns the labels of all metrics, also of those without a value yet.
 func described(t *testing.T, r *running) map[string]map[string]bool {
 	t.Helper()
-	descs := make(chan *prometheus.Desc, 1000)
-	r.registry.Describe(descs)
-	close(descs)
 	have := map[string]map[string]bool{"up": {}}
-	for d := range descs {
-		m := regexp.MustCompile(`fqName: "([^"]+)".*constLabels: {(.*)}, variableLabels: {(.*)}}$`).FindStringSubmatch(d.String())
-		if m == nil {
-			t.Fatalf("cannot read %s", d)
-		}
-		have[m[1]] = map[string]bool{}
-		for _, l := range regexp.MustCompile(`\w+`).FindAllString(m[3], -1) {
-			have[m[1]][l] = true
+	for _, d := range descriptions(t, r) {
+		have[d.name] = map[string]bool{}
+		for _, l := range d.labels {
+			have[d.name][l] = true
 		}
 	}
 	return have
+}
+
+// description is what a registry tells of a metric, once for each set of fixed labels.
+type description struct {
+	name, help    string
+	labels, fixed []string
+}
+
+var descText = regexp.MustCompile(`fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)".*constLabels: {(.*)}, variableLabels: {(.*)}}$`)
+
+// descriptions asks the registry of a server about all metrics.
+func descriptions(t *testing.T, r *running) (all []description) {
+	t.Helper()
+	descs := make(chan *prometheus.Desc, 1000)
+	r.registry.Describe(descs)
+	close(descs)
+	for d := range descs {
+		m := descText.FindStringSubmatch(d.String())
+		if m == nil {
+			t.Fatalf("cannot read %s", d)
+		}
+		x := description{name: m[1], help: strings.ReplaceAll(m[2], `\"`, `"`), labels: regexp.MustCompile(`\w+`).FindAllString(m[4], -1)}
+		for _, l := range regexp.MustCompile(`(\w+)="[^"]*"`).FindAllStringSubmatch(m[3], -1) {
+			x.fixed = append(x.fixed, l[1])
+		}
+		all = append(all, x)
+	}
+	return all
 }
 
 // Every query of the Grafana dashboard and of the alert rules names metrics

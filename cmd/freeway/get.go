@@ -62,11 +62,7 @@ func drawn() []string {
 // ask writes what the server answers to the file of --output. Without an answer
 // there is no file.
 func (a *app) ask(cmd *cobra.Command, server, path string, query url.Values, output string) error {
-	cfg, err := a.load(nil)
-	if err != nil {
-		return err
-	}
-	c, err := a.client(server, cfg)
+	c, err := a.clientOf(server)
 	if err != nil {
 		return err
 	}

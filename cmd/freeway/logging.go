@@ -62,21 +62,17 @@ func (s *server) observeLogs() {
 	f.NewCounterFunc(prometheus.CounterOpts{Name: "freeway_audit_lost_total",
 		Help: "Requests that are missing in the audit log because it was too slow or could not be written."},
 		func() float64 { return float64(s.audit.lost()) })
-	for reason, value := range map[string]func(logs.Stats) uint64{
-		"sampled": func(l logs.Stats) uint64 { return l.Sampled },
-		"queue":   func(l logs.Stats) uint64 { return l.Lost },
-		"write":   func(l logs.Stats) uint64 { return l.Failed },
-	} {
-		f.NewCounterFunc(prometheus.CounterOpts{Name: "freeway_log_dropped_total",
-			Help:        "Log records that were not written: sampled, because the queue was full, or because the write failed.",
-			ConstLabels: prometheus.Labels{"reason": reason}},
-			func() float64 {
-				if s.opt.logs == nil {
-					return 0
-				}
-				return float64(value(s.opt.logs.Stats()))
-			})
+	stats := func() (st logs.Stats) {
+		if s.opt.logs != nil {
+			st = s.opt.logs.Stats()
+		}
+		return st
 	}
+	countersOf(s.registry, "freeway_log_dropped_total", "Log records that were not written: sampled, because the queue was full, or because the write failed.", "reason", map[string]func() uint64{
+		"sampled": func() uint64 { return stats().Sampled },
+		"queue":   func() uint64 { return stats().Lost },
+		"write":   func() uint64 { return stats().Failed },
+	})
 }
 
 // reopenOnSignal opens log and audit log anew on SIGHUP, after they were moved away.

@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Where the generated part of docs/metrics.md begins and ends.
@@ -44,8 +41,6 @@ func TestMetricsPage(t *testing.T) {
 	}
 }
 
-var descText = regexp.MustCompile(`fqName: "([^"]+)", help: "((?:[^"\\]|\\.)*)".*constLabels: {(.*)}, variableLabels: {(.*)}}$`)
-
 // metricsTable makes a row for each metric that is Freeway's own.
 func metricsTable(t *testing.T, r *running) string {
 	t.Helper()
@@ -57,35 +52,28 @@ func metricsTable(t *testing.T, r *running) string {
 	for _, f := range families {
 		types[f.GetName()] = strings.ToLower(f.GetType().String())
 	}
-	descs := make(chan *prometheus.Desc, 1000)
-	r.registry.Describe(descs)
-	close(descs)
 	rows, labels := map[string]string{}, map[string]map[string]bool{}
-	for d := range descs {
-		m := descText.FindStringSubmatch(d.String())
-		if m == nil {
-			t.Fatalf("cannot read %s", d)
-		}
-		if !strings.HasPrefix(m[1], "freeway_") {
+	for _, d := range descriptions(t, r) {
+		if !strings.HasPrefix(d.name, "freeway_") {
 			continue
 		}
-		if labels[m[1]] == nil {
-			labels[m[1]] = map[string]bool{}
+		if labels[d.name] == nil {
+			labels[d.name] = map[string]bool{}
 		}
-		for _, l := range regexp.MustCompile(`(\w+)(="[^"]*")?`).FindAllStringSubmatch(m[3]+" "+m[4], -1) {
-			labels[m[1]][l[1]] = true
+		for _, l := range slices.Concat(d.labels, d.fixed) {
+			labels[d.name][l] = true
 		}
-		kind := types[m[1]]
+		kind := types[d.name]
 		switch { // where nothing was counted yet, by the name
 		case kind != "":
-		case strings.HasSuffix(m[1], "_total"):
+		case strings.HasSuffix(d.name, "_total"):
 			kind = "counter"
-		case m[1] == "freeway_check_seconds":
+		case d.name == "freeway_check_seconds":
 			kind = "histogram"
 		default:
 			kind = "gauge"
 		}
-		rows[m[1]] = fmt.Sprintf("%s | LABELS | %s |", kind, strings.ReplaceAll(m[2], `\"`, `"`))
+		rows[d.name] = fmt.Sprintf("%s | LABELS | %s |", kind, d.help)
 	}
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")

@@ -17,6 +17,14 @@ type serverMetrics struct {
 	adminPanics  prometheus.Counter
 }
 
+// countersOf registers a counter that is kept elsewhere, a series for each value of a label.
+func countersOf(reg prometheus.Registerer, name, help, label string, values map[string]func() uint64) {
+	f := promauto.With(reg)
+	for of, value := range values {
+		f.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: prometheus.Labels{label: of}}, func() float64 { return float64(value()) })
+	}
+}
+
 // newRegistry makes the one registry, with what is known of the process.
 func newRegistry() (*prometheus.Registry, *serverMetrics) {
 	r := prometheus.NewRegistry()

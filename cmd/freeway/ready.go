@@ -104,11 +104,7 @@ process serves. It is meant for containers and scripts.`,
 
 // healthcheck prints what the server says of itself.
 func (a *app) healthcheck(ctx context.Context, server string, live bool) error {
-	cfg, err := a.load(nil)
-	if err != nil {
-		return err
-	}
-	c, err := a.client(server, cfg)
+	c, err := a.clientOf(server)
 	if err != nil {
 		return err
 	}

@@ -109,17 +109,30 @@ func (r *running) change(t *testing.T, old, with string) {
 // get asks the admin listener.
 func (r *running) get(t *testing.T, path string) (int, string) {
 	t.Helper()
+	return r.ask(t, http.MethodGet, path, "", nil)
+}
+
+// ask sends a request to the admin listener and returns what it answers.
+func (r *running) ask(t *testing.T, method, path, body string, header http.Header) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.admin.Addr().String()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		req.Header = header
+	}
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + r.admin.Addr().String() + path)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(body)
+	return resp.StatusCode, string(text)
 }
 
 // through returns a client of the gateway.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"freeway/internal/loopback"
 	"freeway/lab"
 	"freeway/scraper"
 )
@@ -180,18 +178,8 @@ func TestShortForms(t *testing.T) {
 // send asks the admin listener with another method and returns the status.
 func (r *running) send(t *testing.T, method, path, body string) int {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.admin.Addr().String()+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp.StatusCode
+	status, _ := r.ask(t, method, path, body, http.Header{"Content-Type": {"application/json"}})
+	return status
 }
 
 // TestSourcesFolderOfAServer: files come and go, sources are switched and tried,

@@ -12,11 +12,7 @@ import (
 
 // askCheck lets a running server check its store.
 func (a *app) askCheck(ctx context.Context, server string) error {
-	cfg, err := a.load(nil)
-	if err != nil {
-		return err
-	}
-	c, err := a.client(server, cfg)
+	c, err := a.clientOf(server)
 	if err != nil {
 		return err
 	}
@@ -37,11 +33,7 @@ func (a *app) askCheck(ctx context.Context, server string) error {
 
 // askBackup writes what a running server gives as a copy of its store.
 func (a *app) askBackup(ctx context.Context, server string, passwords bool, w io.Writer) error {
-	cfg, err := a.load(nil)
-	if err != nil {
-		return err
-	}
-	c, err := a.client(server, cfg)
+	c, err := a.clientOf(server)
 	if err != nil {
 		return err
 	}

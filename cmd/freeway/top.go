@@ -47,11 +47,7 @@ is shown once.`,
 		if err := how.check(); err != nil {
 			return err
 		}
-		cfg, err := a.load(nil)
-		if err != nil {
-			return err
-		}
-		c, err := a.client(server, cfg)
+		c, err := a.clientOf(server)
 		if err != nil {
 			return err
 		}

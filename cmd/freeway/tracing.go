@@ -17,18 +17,12 @@ import (
 
 // openTracer makes what sends spans, where the configuration names a collector.
 func (s *server) openTracer() error {
-	f := promauto.With(s.registry)
-	for result, value := range map[string]func(tracing.Stats) uint64{
-		"sent":     func(t tracing.Stats) uint64 { return t.Sent },
-		"dropped":  func(t tracing.Stats) uint64 { return t.Dropped },
-		"rejected": func(t tracing.Stats) uint64 { return t.Rejected },
-	} {
-		f.NewCounterFunc(prometheus.CounterOpts{Name: "freeway_trace_spans_total",
-			Help:        "Spans for the collector: sent, dropped because it was too slow or away, rejected by it.",
-			ConstLabels: prometheus.Labels{"result": result}},
-			func() float64 { return float64(value(s.tracer.Stats())) })
-	}
-	f.NewCounterFunc(prometheus.CounterOpts{Name: "freeway_trace_failures_total", Help: "Batches of spans that the collector did not take in several tries."},
+	countersOf(s.registry, "freeway_trace_spans_total", "Spans for the collector: sent, dropped because it was too slow or away, rejected by it.", "result", map[string]func() uint64{
+		"sent":     func() uint64 { return s.tracer.Stats().Sent },
+		"dropped":  func() uint64 { return s.tracer.Stats().Dropped },
+		"rejected": func() uint64 { return s.tracer.Stats().Rejected },
+	})
+	promauto.With(s.registry).NewCounterFunc(prometheus.CounterOpts{Name: "freeway_trace_failures_total", Help: "Batches of spans that the collector did not take in several tries."},
 		func() float64 { return float64(s.tracer.Stats().Failures) })
 	c := s.cfg.Tracing
 	if c.Endpoint == "" {

@@ -4,8 +4,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,9 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"freeway/internal/loopback"
 	"freeway/lab"
 	"freeway/proxy"
 )
@@ -78,27 +74,6 @@ func (c *collector) path(s spanJSON) string {
 	return s.Name
 }
 
-// openMetrics reads the metrics in the format that has exemplars.
-func (r *running) openMetrics(t *testing.T) string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.admin.Addr().String()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DialContext: (&net.Dialer{Control: loopback.Guard(t)}).DialContext, DisableKeepAlives: true}}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(body)
-}
-
 // TestTracing: requests, checks and runs of sources arrive as spans at a real
 // collector, the request's trace is an exemplar, and no path and no secret is in it.
 func TestTracing(t *testing.T) {
@@ -129,7 +104,7 @@ tracing: {endpoint: %q, headers_file: %q}
 	if err := fetch(t.Context(), client, l.HTTPName(), 5000, "secret-path"); err != nil {
 		t.Fatalf("through the gateway: %v", err)
 	}
-	metrics := r.openMetrics(t)
+	_, metrics := r.ask(t, http.MethodGet, "/metrics", "", http.Header{"Accept": {"application/openmetrics-text;version=1.0.0"}}) // has exemplars
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
