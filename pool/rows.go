@@ -138,6 +138,7 @@ func (p *Pool) removeGroup(n uint32) {
 	p.leaveHost(n)
 	p.byPlace.remove(n)
 	delete(p.claims, n)
+	delete(p.awaited, g.place)
 	if g.place.named && p.findHost(&g.place) == none {
 		id := binary.BigEndian.Uint32(g.place.host[:])
 		delete(p.nameIDs, *p.names.at(id))
