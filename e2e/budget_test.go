@@ -157,8 +157,11 @@ func TestThreat102Memory(t *testing.T) {
 		c := b.dialGateway(t)
 		wg.Go(func() {
 			status, text, code := ask(c, http.MethodPost, body)
-			if status == http.StatusOK {
+			switch status {
+			case http.StatusOK:
 				code = "whole: " + strconv.FormatBool(text == strconv.Itoa(size))
+			case 0:
+				code = text
 			}
 			mu.Lock()
 			defer mu.Unlock()

@@ -13,8 +13,9 @@ import (
 const (
 	acceptMin = 5 * time.Millisecond // first pause after a failed accept, doubled up to acceptMax
 	acceptMax = 500 * time.Millisecond
-	shedBatch = 16 // idle connections closed at a time when descriptors run out
-	spareConn = 64 // connections over the limit that are still told so
+	shedBatch = 16          // idle connections closed at a time when descriptors run out
+	spareConn = 64          // connections over the limit that are still told so
+	freshTime = time.Second // after it a connection without a request is an idle one
 )
 
 // accept takes connections until the listener is closed. No other error ends
@@ -36,7 +37,7 @@ func (g *Gateway) accept(ctx context.Context, l *listener) {
 		g.env.Log.Warn("accept failed", "listener", l.Addr().String(), "error", err)
 		if isShort(err) {
 			g.reuse.sweep(true)
-			g.shed(shedBatch, longAgo)
+			g.shed(shedBatch)
 		}
 		time.Sleep(pause)
 		pause = min(2*pause, acceptMax)
@@ -65,7 +66,7 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 	full := g.memory.over(memoryFull)
 	if full {
 		g.reuse.sweep(true)
-		g.shed(shedBatch, longAgo)
+		g.shed(shedBatch)
 	}
 	if (full || n > limit && !g.makeRoom() && !below) && !g.tooMany(c) {
 		g.forget(c)
@@ -145,22 +146,31 @@ func (c *client) afterPanic() {
 	x.end(r)
 }
 
-// shed makes up to n connections that wait for a request close at the given
-// time unless a request comes before it; n < 0: all. It returns how many.
-func (g *Gateway) shed(n int, when time.Time) int {
+// shed closes up to n connections that wait for a request, and returns how many.
+func (g *Gateway) shed(n int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	done := 0
+	done, now := 0, time.Now()
 	for c := range g.clients {
 		if done == n {
 			break
 		}
-		if c.idle.CompareAndSwap(true, false) {
-			_ = c.raw.SetReadDeadline(when)
+		if c.waits(now) && c.dismiss() {
 			done++
 		}
 	}
 	return done
+}
+
+// waits reports whether the connection waits for a request, and none is likely
+// to be on its way: who has only just connected is about to send one.
+func (c *client) waits(now time.Time) bool {
+	return c.idle.Load() && (c.served.Load() || now.Sub(c.came) > freshTime)
+}
+
+// dismiss closes a connection that waits for a request. It reports false when one came.
+func (c *client) dismiss() bool {
+	return c.idle.CompareAndSwap(true, false) && c.raw.SetReadDeadline(longAgo) == nil
 }
 
 // tooMany marks a connection for which there is no place. It reports false when
@@ -178,18 +188,18 @@ func (g *Gateway) tooMany(c *client) bool {
 func (g *Gateway) makeRoom() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now := time.Now()
 	for {
 		var most *client
 		for c := range g.clients {
-			if c.idle.Load() && (most == nil || g.shares[network(c.ip)] > g.shares[network(most.ip)]) {
+			if c.waits(now) && (most == nil || g.shares[network(c.ip)] > g.shares[network(most.ip)]) {
 				most = c
 			}
 		}
 		switch {
 		case most == nil:
 			return false
-		case most.idle.CompareAndSwap(true, false):
-			_ = most.raw.SetReadDeadline(longAgo)
+		case most.dismiss():
 			return true
 		}
 	}

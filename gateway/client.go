@@ -36,6 +36,7 @@ type client struct {
 	conn     net.Conn
 	r        *bufio.Reader
 	ip       netip.Addr
+	came     time.Time
 	x        *exchange   // the request being served, nil for none
 	keep     bool        // the client wants the connection kept after the current request
 	http     bool        // it speaks HTTP
@@ -55,7 +56,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSi
 
 // newClient takes a connection over; forget gives back what it holds.
 func newClient(g *Gateway, l *listener, conn net.Conn) *client {
-	c := &client{g: g, l: l, raw: conn, conn: conn, r: readers.Get().(*bufio.Reader)}
+	c := &client{g: g, l: l, raw: conn, conn: conn, came: time.Now(), r: readers.Get().(*bufio.Reader)}
 	c.r.Reset(conn)
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 		c.ip = a.AddrPort().Addr().Unmap()

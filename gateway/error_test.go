@@ -152,6 +152,33 @@ func TestMemoryRunsOut(t *testing.T) {
 	})
 }
 
+// TestNewcomersAreNotShed: who has only just connected and is about to send a
+// request does not make room for others; who does not send one in time does.
+func TestNewcomersAreNotShed(t *testing.T) {
+	t.Parallel()
+	p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(answering(t, proxy.HTTP, okAnswer), 1)}}
+	r := runRig(t, gateway.Config{Listen: "127.0.0.1:0", MaxConnections: 1}, gateway.Env{Picker: p, Targets: policy, Dialer: guarded(t)}, p)
+	status := func(w *wire) int {
+		w.send(getExample)
+		a, _, err := w.tryAnswer("GET")
+		if err != nil {
+			return 0
+		}
+		return a.StatusCode
+	}
+	first := r.conn()
+	until(t, "the first has come", func() bool { n, _, _ := r.g.Counts(); return n == 1 })
+	if got := status(r.conn()); got != 503 {
+		t.Errorf("the second gets %d, want 503", got)
+	}
+	if got := status(first); got != 200 {
+		t.Errorf("the first gets %d, want 200", got)
+	}
+	until(t, "it makes room once it was served", func() bool { return status(r.conn()) == 200 })
+	r.conn() // sends nothing
+	until(t, "the silent one makes room", func() bool { return status(r.conn()) == 200 })
+}
+
 // TestThreat101NothingUnreadIsHoarded: what a client does not take stays with the
 // upstream, in a tunnel and in an answer.
 func TestThreat101NothingUnreadIsHoarded(t *testing.T) {

@@ -55,5 +55,5 @@ func (g *Gateway) again(err error) bool {
 	}
 	g.m.acceptErrors.Inc()
 	g.reuse.sweep(true)
-	return g.shed(shedBatch, longAgo) > 0
+	return g.shed(shedBatch) > 0
 }
