@@ -199,7 +199,9 @@ func exemplified(h *dto.Histogram, trace string) bool {
 
 // tracing has every field that ties requests together, in odd spellings.
 const tracing = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nTraceState: a=secret\r\nBaggage: user=secret\r\nb3: secret-1\r\n" +
-	"X-B3-TraceId: secret\r\nx_b3_spanid: secret\r\nuber-trace-id: secret\r\nsentry-trace: secret\r\nX-Cloud-Trace-Context: secret\r\nX-Amzn-Trace-Id: secret\r\n"
+	"X-B3-TraceId: secret\r\nx_b3_spanid: secret\r\nuber-trace-id: secret\r\nsentry-trace: secret\r\nX-Cloud-Trace-Context: secret\r\nX-Amzn-Trace-Id: secret\r\n" +
+	"x-datadog-trace-id: secret\r\nX-Datadog-Sampling-Priority: 1\r\nelastic-apm-traceparent: secret\r\nnewrelic: secret\r\not-tracer-spanid: secret\r\n" +
+	"ot-baggage-user: secret\r\nuberctx-user: secret\r\nx-ot-span-context: secret\r\n"
 
 // TestNoTraceHeaderLeaves: neither those of a client nor any of our own, at the
 // bytes that upstream and target get, while requests are traced.

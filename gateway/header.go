@@ -28,12 +28,21 @@ func forProxies(name string) bool {
 	var buf [32]byte
 	switch n := string(normal(buf[:], name)); n {
 	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded", "x-real-ip",
-		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "sentry-trace", "x-cloud-trace-context", "x-amzn-trace-id":
+		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "sentry-trace", "x-cloud-trace-context", "x-amzn-trace-id",
+		"elastic-apm-traceparent", "newrelic", "x-ot-span-context":
 		return true
 	default:
-		return strings.HasPrefix(n, "proxy-") || strings.HasPrefix(n, "x-forwarded") || strings.HasPrefix(n, "freeway-") || strings.HasPrefix(n, "x-b3-")
+		for _, prefix := range forProxiesPrefixes {
+			if strings.HasPrefix(n, prefix) {
+				return true
+			}
+		}
+		return false
 	}
 }
+
+// forProxiesPrefixes are beginnings of further ones, normalised.
+var forProxiesPrefixes = [...]string{"proxy-", "x-forwarded", "freeway-", "x-b3-", "x-datadog-", "ot-tracer-", "ot-baggage-", "uberctx-"}
 
 // hopByHop reports whether an answer's field ends at the gateway. Proxy-Status
 // passes: it may be the target's side that speaks.
