@@ -15,31 +15,45 @@ import (
 func (f *flow) download(l *leg) {
 	from := newSource(f.x.c.g, l.up)
 	_ = l.up.SetReadDeadline(time.Now().Add(f.idle))
-	data, err := f.readFirst(l, from)
-	first := opening{data: data, err: err}
-	defer func() { from.done(0) }()
+	var first opening
+	goOn := f.begin(l, from, &first)
+	if goOn {
+		f.deliver(l, &first)
+	}
+	from.done(0)
+	if goOn {
+		f.carry(l, first.err, first.sink)
+	}
+}
+
+// begin waits for what comes back first and for the word of the client's side. It
+// reports whether what came may go on to the client.
+func (f *flow) begin(l *leg, from *source, first *opening) bool {
+	first.data, first.err = f.readFirst(l, from)
 	if l.state.Load() == waiting {
-		first.early = len(data) > 0
-		f.awaitClient(l, len(data) > 0)
+		first.early = len(first.data) > 0
+		f.awaitClient(l, len(first.data) > 0)
 	}
 	l.odd.Store(first.early && plausibleTLS(first.data) == notTLS)
-	if !l.state.CompareAndSwap(waiting, open) {
-		switch l.state.Load() {
-		case shut:
-			return
-		case held:
-			if from.buf != nil {
-				l.fill(*from.buf, &first)
-			}
-			trial := l.trial
-			trial.opening <- first
-			if !<-trial.verdict {
-				return
-			}
+	if l.state.CompareAndSwap(waiting, open) {
+		f.judge(l, first)
+		return true
+	}
+	switch l.state.Load() {
+	case shut:
+		return false
+	case held:
+		if from.buf != nil {
+			l.fill(*from.buf, first)
+		}
+		trial := l.trial
+		trial.opening <- *first
+		if !<-trial.verdict {
+			return false
 		}
 	}
 	f.judge(l, first)
-	f.deliver(l, first, from)
+	return true
 }
 
 // awaitClient gives a client the time to speak before it gets what the
@@ -91,7 +105,7 @@ func (l *leg) fill(buf []byte, first *opening) {
 
 // judge takes down what came back first. Silence that ended is reported at
 // once; what answered is reported when it has shown that it lasts.
-func (f *flow) judge(l *leg, first opening) {
+func (f *flow) judge(l *leg, first *opening) {
 	spoke := f.spoke.Load()
 	switch {
 	case l.t.settled:
@@ -136,15 +150,17 @@ func (f *flow) credit(l *leg) time.Duration {
 	return 0
 }
 
-// deliver gives the client what came first and everything behind it.
-func (f *flow) deliver(l *leg, first opening, from *source) {
-	c, source := f.x.c, first.err
-	var sink error
+// deliver gives the client what came first.
+func (f *flow) deliver(l *leg, first *opening) {
 	if len(first.data) > 0 {
 		l.records.feed(first.data)
-		sink = f.send(c.conn, first.data, &f.down)
-		from.done(0) // the data is used up
+		first.sink = f.send(f.x.c.conn, first.data, &f.down)
 	}
+}
+
+// carry gives the client everything behind what came first, unless that has failed already.
+func (f *flow) carry(l *leg, source, sink error) {
+	c := f.x.c
 	if sink == nil && source == nil {
 		source, sink = f.copy(c.conn, l.up, &f.down, l)
 	} else if errors.Is(source, io.EOF) {

@@ -81,7 +81,8 @@ const (
 type opening struct {
 	data  []byte
 	err   error
-	early bool // it came before the client had spoken
+	early bool  // it came before the client had spoken
+	sink  error // why the client did not take it
 }
 
 // trial is the talk of the two sides about a leg that is held.
