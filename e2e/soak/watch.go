@@ -104,9 +104,10 @@ func (s *bench) settle(ctx context.Context) (level, error) {
 	return low, nil
 }
 
-// watch takes samples until ctx ends, and prints some of them.
+// watch takes samples until ctx ends, and prints some of them. The least of many
+// samples in a minute has less of what just passes through than that of a few.
 func (s *bench) watch(ctx context.Context) {
-	tick := time.NewTicker(max(time.Second/2, s.o.load/240))
+	tick := time.NewTicker(max(time.Second/2, s.o.load/1200))
 	defer tick.Stop()
 	show := max(5*time.Second, s.o.load/40)
 	var shown time.Time
