@@ -15,10 +15,10 @@ type check struct {
 	s       *settings
 	own     *ownAddrs
 	job     proxy.Job
-	byEntry []*result                  // of job.Entries, in their order
-	tried   map[proxy.Protocol]*result // without credentials
-	settled *result                    // the address itself does not answer: it goes for everything
-	began   time.Time                  // monotonic
+	byEntry []*result  // of job.Entries, in their order
+	tried   [5]*result // by protocol, without credentials
+	settled *result    // the address itself does not answer: it goes for everything
+	began   time.Time  // monotonic
 }
 
 // result is what came of one protocol.
@@ -58,36 +58,26 @@ func (k *check) run(ctx context.Context) {
 // order returns the indices of the entries: those of one protocol together, as
 // proxy.Protocols has them.
 func (k *check) order() []int {
-	rank := map[proxy.Protocol]int{}
-	for i, p := range proxy.Protocols() {
-		rank[p] = i
+	order := make([]int, 0, len(k.job.Entries))
+	for _, p := range proxy.Protocols() {
+		for i := range k.job.Entries {
+			if k.job.Entries[i].Endpoint.Protocol == p {
+				order = append(order, i)
+			}
+		}
 	}
-	order := make([]int, len(k.job.Entries))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return rank[k.job.Entries[a].Endpoint.Protocol] - rank[k.job.Entries[b].Endpoint.Protocol]
-	})
 	return order
 }
 
 // ended reports whether it makes no sense to go on.
 func (k *check) ended(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return true
-	}
-	for _, r := range k.all() {
-		if r.canceled {
-			return true
-		}
-	}
-	return false
+	canceled := func(r *result) bool { return r != nil && r.canceled }
+	return ctx.Err() != nil || slices.ContainsFunc(k.byEntry, canceled) || slices.ContainsFunc(k.tried[:], canceled)
 }
 
 // all returns every result so far, each once.
 func (k *check) all() []*result {
-	var out []*result
+	out := make([]*result, 0, len(k.byEntry)+len(k.tried))
 	add := func(r *result) {
 		if r != nil && !slices.Contains(out, r) {
 			out = append(out, r)
@@ -245,17 +235,17 @@ func (k *check) probe(ctx context.Context, ep proxy.Endpoint, e *proxy.Entry) *r
 
 // verdict puts the results together.
 func (k *check) verdict() proxy.Verdict {
-	v := proxy.Verdict{Job: k.job}
-	claimed := map[proxy.Endpoint]bool{}
+	v := proxy.Verdict{Job: k.job, Outcomes: make([]proxy.Outcome, 0, len(k.byEntry))}
 	for i, r := range k.byEntry {
-		ep := k.job.Entries[i].Endpoint
-		claimed[ep] = true
-		v.Outcomes = append(v.Outcomes, k.outcome(ep, r))
+		v.Outcomes = append(v.Outcomes, k.outcome(k.job.Entries[i].Endpoint, r))
+	}
+	claimed := func(ep proxy.Endpoint) bool {
+		return slices.ContainsFunc(k.job.Entries, func(e proxy.Entry) bool { return e.Endpoint == ep })
 	}
 	for _, p := range proxy.Protocols() {
 		r := k.tried[p]
 		// One that answers in a protocol is found even if it fails, but only a proxy is worth keeping.
-		if r != nil && !claimed[r.ep] && (r.passed() || r.fault.class == proxy.Tampered) {
+		if r != nil && (r.passed() || r.fault.class == proxy.Tampered) && !claimed(r.ep) {
 			v.Found = append(v.Found, proxy.Candidate{Endpoint: r.ep, Pool: k.job.Entries[0].Pool})
 			v.Outcomes = append(v.Outcomes, k.outcome(r.ep, r))
 		}

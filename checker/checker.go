@@ -183,7 +183,7 @@ func (c *Checker) examine(ctx context.Context, job proxy.Job) (proxy.Verdict, *d
 	}
 	c.running.Add(1)
 	defer c.running.Add(-1)
-	k := &check{c: c, s: c.settings.Load(), own: c.own.Load(), job: job, tried: map[proxy.Protocol]*result{}, began: time.Now()}
+	k := &check{c: c, s: c.settings.Load(), own: c.own.Load(), job: job, began: time.Now()}
 	k.run(ctx)
 	if k.ended(ctx) {
 		return nothing, nil
