@@ -1,12 +1,12 @@
 package checker
 
 import (
+	"context"
 	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"freeway/dial"
 	"freeway/proxy"
 )
 
@@ -79,11 +79,10 @@ func (s *sketch) limit(now time.Time, least, most time.Duration) time.Duration {
 	return min(max(adaptFactor*p, least), most)
 }
 
-// limits are the time-outs in force, and a dialer that keeps to them.
+// limits are the time-outs in force.
 type limits struct {
 	connect time.Duration // TCP to the proxy
 	answer  time.Duration // TLS to the proxy, and its answer to what it is asked first
-	dialer  *dial.Dialer
 
 	of    *settings
 	until time.Time // when they are worked out anew
@@ -122,11 +121,6 @@ func (t *tempo) limits(s *settings) *limits {
 	defer t.mu.Unlock()
 	next := &limits{of: s, until: now.Add(adaptEvery),
 		connect: t.connect.limit(now, minConnect, s.cfg.ConnectTimeout), answer: t.answer.limit(now, minAnswer, s.cfg.Timeout)}
-	if l != nil && l.of == s && l.connect == next.connect && l.answer == next.answer {
-		next.dialer = l.dialer
-	} else {
-		next.dialer = s.full.dialer.WithTimeouts(dial.Config{Connect: next.connect, Handshake: next.answer, Short: true})
-	}
 	t.now.Store(next)
 	return next
 }
@@ -139,3 +133,81 @@ func (c *Checker) limitsFor(s *settings, live bool) *limits {
 	}
 	return c.tempo.limits(s)
 }
+
+// elastic is a context that ends at a time-out that may change meanwhile: who
+// began to wait before anything was known is not waited for any longer than others.
+type elastic struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	began  time.Time
+	most   func() time.Duration // that is waited, as it is known now
+	timer  *time.Timer
+	late   atomic.Bool
+}
+
+// elasticLook is how often an elastic looks at its time-out, after the first time.
+const elasticLook = 500 * time.Millisecond
+
+// newElastic makes one that looks at its time-out first after some time, which it
+// has in any case. stop ends it.
+func newElastic(ctx context.Context, first time.Duration, most func() time.Duration) *elastic {
+	e := &elastic{began: time.Now(), most: most}
+	e.Context, e.cancel = context.WithCancelCause(ctx)
+	e.timer = time.AfterFunc(time.Hour, e.look)
+	e.timer.Reset(first) // not sooner: look uses timer
+	return e
+}
+
+// look ends the context when it is time.
+func (e *elastic) look() {
+	rest := e.most() - time.Since(e.began)
+	switch {
+	case e.Context.Err() != nil:
+	case rest > 0:
+		e.timer.Reset(min(rest, elasticLook))
+	default:
+		e.late.Store(true)
+		e.cancel(context.DeadlineExceeded)
+	}
+}
+
+// Err says that it was the time.
+func (e *elastic) Err() error {
+	if e.late.Load() {
+		return context.DeadlineExceeded
+	}
+	return e.Context.Err()
+}
+
+// stop ends the context and returns how long it took.
+func (e *elastic) stop() time.Duration {
+	e.timer.Stop()
+	e.cancel(nil)
+	return time.Since(e.began)
+}
+
+// step bounds a step by the time-out that which selects, as it is while the step
+// goes on, times n. The function it returns ends that.
+func (t *try) step(ctx context.Context, n time.Duration, which func(*limits) time.Duration) (context.Context, func()) {
+	if t.s.cfg.FixedTimeouts || t.live {
+		return t.budget.start(ctx, n*which(&t.s.full))
+	}
+	left := t.budget.left
+	e := newElastic(ctx, min(left, n*which(&leastLimits)), func() time.Duration { return min(left, n*which(t.c.tempo.limits(t.s))) })
+	return e, func() { t.budget.left -= e.stop() }
+}
+
+// sureAnswer is how long an answer is waited for in any case.
+func (t *try) sureAnswer() time.Duration {
+	if t.s.cfg.FixedTimeouts || t.live {
+		return t.s.full.answer
+	}
+	return min(minAnswer, t.limits.answer)
+}
+
+// leastLimits is what every candidate has.
+var leastLimits = limits{connect: minConnect, answer: minAnswer}
+
+func connectLimit(l *limits) time.Duration { return l.connect }
+
+func answerLimit(l *limits) time.Duration { return l.answer }

@@ -1,9 +1,12 @@
 package checker_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"freeway/checker"
@@ -42,6 +45,52 @@ func TestLimitsFollowWhatLiveOnesNeed(t *testing.T) {
 	}
 }
 
+// TestElasticTimeOuts: a time-out that becomes shorter holds for who waits already,
+// one that becomes longer as well, and the first look is not too early.
+func TestElasticTimeOuts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		before, after time.Duration // the change comes after a second
+		ends          time.Duration
+	}{
+		{"shorter", 10 * time.Second, 3 * time.Second, 3 * time.Second},
+		{"shorter than the first look", 10 * time.Second, time.Second, 2 * time.Second},
+		{"longer", 3 * time.Second, 7 * time.Second, 7 * time.Second},
+		{"the same", 5 * time.Second, 5 * time.Second, 5 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				ctx, stop := checker.Elastic(t.Context(), 2*time.Second, func() time.Duration {
+					if time.Since(began) < time.Second {
+						return tt.before
+					}
+					return tt.after
+				})
+				defer stop()
+				child, cancel := context.WithTimeout(ctx, time.Minute)
+				defer cancel()
+				<-child.Done()
+				if took := time.Since(began); took < tt.ends || took > tt.ends+500*time.Millisecond || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+					t.Errorf("it ends after %v with %v, want %v", took, ctx.Err(), tt.ends)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		parent, cancel := context.WithCancel(t.Context())
+		ctx, stop := checker.Elastic(parent, time.Second, func() time.Duration { return time.Minute })
+		time.Sleep(3 * time.Second)
+		cancel()
+		<-ctx.Done()
+		if !errors.Is(ctx.Err(), context.Canceled) {
+			t.Errorf("it ends with its parent: %v", ctx.Err())
+		}
+		stop()
+	})
+}
+
 // TestAdaptiveLimits: once live ones are known, a silent candidate is waited for
 // as long as these need; not when the time-outs are fixed, and a proxy in use has
 // all the time that is configured.
@@ -50,12 +99,21 @@ func TestAdaptiveLimits(t *testing.T) {
 	const configured = time.Minute // nobody waits for that here
 	for _, fixed := range []bool{false, true} {
 		b := newBench(t, timeout(configured), func(c *checker.Config, _ *checker.Env) { c.FixedTimeouts = fixed })
-		ep := b.add(t, lab.Upstream{})
+		ep, waits := b.add(t, lab.Upstream{}), make(chan proxy.Verdict, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { waits <- b.Check(ctx, jobOf(b.add(t, lab.Upstream{Behaviour: lab.Silent}))) }()
 		for range 60 {
 			b.one(t, ep, passedOnce)
 		}
-		if !fixed {
+		if fixed {
+			cancel()
+		} else {
 			until(t, "a shorter limit", func() bool { return b.Limits(false) < configured })
+		}
+		v := <-waits // the one that was there before anything was known: it is not waited for any longer
+		cancel()
+		if fixed == (len(v.Outcomes) > 0) || !fixed && v.Outcomes[0].Class != proxy.Timeout {
+			t.Errorf("fixed %v: of the silent one %+v", fixed, v)
 		}
 		fresh, live := b.Limits(false), b.Limits(true)
 		if short := fresh < configured; short == fixed || live != configured {
@@ -84,14 +142,14 @@ func TestEachCanaryHasItsOwnTime(t *testing.T) {
 	t.Parallel()
 	j := newJudge(t, false, meddledWith(func(w http.ResponseWriter, r *http.Request, page http.Handler) {
 		if !strings.HasPrefix(r.RemoteAddr, "127.0.0.1:") {
-			time.Sleep(800 * time.Millisecond)
+			time.Sleep(1100 * time.Millisecond)
 		}
 		page.ServeHTTP(w, r)
 	}))
 	b := newBench(t, judges(j.URL), timeout(2*time.Second))
 	b.OneStep()
 	began := time.Now()
-	v, o := b.one(t, b.add(t, lab.Upstream{}))
+	v, o := b.one(t, b.add(t, lab.Upstream{Latency: 600 * time.Millisecond}))
 	if took := time.Since(began); o.Class != proxy.OK || took < 2*time.Second {
 		t.Errorf("outcome = %v %v after %v, want a pass after more than one time-out; notes %q", o.Stage, o.Class, took, v.Notes)
 	}

@@ -90,37 +90,56 @@ func (s *settings) canaryJudge(last *examiner) *examiner {
 	return nil
 }
 
-// canaries asks for the canary pages by plain HTTP. One that comes changed, or
-// not at all, fails the check; not if it is the judge that is out of reach.
-func (t *try) canaries(ctx context.Context, r *result, plain *step) {
-	if !t.fresh || !plain.ok() {
-		return // plain HTTP does not work, so nobody will send pages this way
+// canaries are the errands for the canary pages by plain HTTP. One that comes
+// changed, or not at all, fails the check; not if it is the judge that is out of reach.
+func (t *try) canaries(plain *examiner) []errand {
+	if !t.fresh || plain == nil {
+		return nil
 	}
-	e := t.s.canaryJudge(plain.judge)
+	e := t.s.canaryJudge(plain)
 	if e == nil {
-		return
+		return nil
 	}
+	var out []errand
+	away := false // the judge is out of reach
 	for _, f := range forms() {
-		t.budget.more() // every page has its own time, as the judge's had
-		s := step{ran: true, judge: e}
-		note := t.fetch(ctx, f, &s)
-		if note != "" {
-			r.notes = append(r.notes, "canary: "+f.name()+": "+note)
+		s, note := new(step), ""
+		fetch := func(ctx context.Context, u *try) {
+			*s = step{ran: true, judge: e}
+			note = u.fetch(ctx, f, s)
 		}
-		if s.fault != nil {
-			r.note("canary", &s)
-			if c := s.class(); e != plain.judge && (c == proxy.Banned || c == proxy.TargetFailed || c == proxy.BadGateway) {
-				return
+		out = append(out, errand{canary: true, run: fetch, take: func(ctx context.Context, r *result) {
+			if s.crowded() {
+				t.budget.more()
+				fetch(ctx, t)
 			}
-			r.fail(&s)
-			e.doubted.Store(true)
-			r.unless(func() bool { return !e.known().canary })
-			return
-		}
-		if t.cookies(r, &s); !r.passed() {
-			return
-		}
+			if !away {
+				away = t.canary(r, f, s, note)
+			}
+		}})
 	}
+	return out
+}
+
+// canary weighs one page. It reports whether the judge, another one than has answered
+// this check, is out of reach.
+func (t *try) canary(r *result, f form, s *step, note string) bool {
+	if note != "" {
+		r.notes = append(r.notes, "canary: "+f.name()+": "+note)
+	}
+	if s.fault == nil {
+		t.cookies(r, s)
+		return false
+	}
+	r.note("canary", s)
+	if c := s.class(); s.judge != r.plain && (c == proxy.Banned || c == proxy.TargetFailed || c == proxy.BadGateway) {
+		return true
+	}
+	r.fail(s)
+	e := s.judge
+	e.doubted.Store(true)
+	r.unless(func() bool { return !e.known().canary })
+	return false
 }
 
 // fetch gets one page through the proxy.

@@ -28,6 +28,7 @@ type result struct {
 	speaks   bool   // the protocol is spoken, whether or not the proxy works
 	reveal   reveal
 	judge    *examiner // who was asked last, or would have been
+	plain    *examiner // who answered by plain HTTP; nil: nobody
 	phases   proxy.Phases
 	learned  *proxy.Traits
 	notes    []string
@@ -206,8 +207,8 @@ func (k *check) forwardOnly(ctx context.Context, r *result) {
 	if !s.ran || s.fault != nil && s.reveal == revealClosed {
 		return
 	}
-	*r = *t.conclude(&step{}, &s)
-	t.finish(ctx, r, &step{}, &s)
+	*r = *t.conclude(&step{}, s)
+	t.finish(ctx, r, &step{}, s, errands{})
 }
 
 // try prepares the test of one protocol.
@@ -220,7 +221,7 @@ func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
 	t.fresh = wantsCanary(e)
 	t.unsure = ep.User == "" && (e == nil || e.Guess || e.LastChecked.IsZero())
 	t.limits = k.c.limitsFor(k.s, t.live)
-	t.via = t.limits.dialer.Via(ep, password)
+	t.via = k.s.dialer.Via(ep, password)
 	return t
 }
 

@@ -1,6 +1,7 @@
 package checker
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -184,4 +185,10 @@ func LimitAfter(times []time.Duration, age, most time.Duration) time.Duration {
 // Limits returns how long an answer is waited for at present.
 func (c *Checker) Limits(live bool) time.Duration {
 	return c.limitsFor(c.settings.Load(), live).answer
+}
+
+// Elastic makes a context whose time-out may change; the function returned ends it.
+func Elastic(ctx context.Context, first time.Duration, most func() time.Duration) (context.Context, func()) {
+	e := newElastic(ctx, first, most)
+	return e, func() { e.stop() }
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"golang.org/x/time/rate"
 
+	"freeway/dial"
 	"freeway/internal/judge"
 	"freeway/proxy"
 )
@@ -322,6 +323,7 @@ type settings struct {
 	judges   []*examiner
 	targets  []target
 	full     limits        // the configured time-outs
+	dialer   *dial.Dialer  // that keeps to these
 	connects *rate.Limiter // nil: no limit
 }
 

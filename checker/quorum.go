@@ -46,7 +46,7 @@ func (t *try) second(ctx context.Context, r *result, tunnel, plain *step) {
 		}
 		t.budget.more() // the first one's turn may have cost much
 		other := t.ask(ctx, others)
-		r.second(t.own, s, &other)
+		r.second(t.own, s, other)
 		return
 	}
 	r.notes = append(r.notes, soleNote)

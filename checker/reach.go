@@ -13,30 +13,37 @@ import (
 // isIPv6 reports whether the page is named by an IPv6 address.
 func (p page) isIPv6() bool { return p.to.Addr().Is6() && !p.to.Addr().Is4In6() }
 
-// sixth finds out whether IPv6 targets are reached, when a judge is named by an
-// IPv6 address. It is asked again when it is the proxy's turn with the canary pages.
-func (t *try) sixth(ctx context.Context, r *result) {
-	if r.learned.IPv6 != proxy.Unknown || t.known.IPv6 != proxy.Unknown && !t.fresh || t.ep.Protocol == proxy.SOCKS4 {
-		return // SOCKS4 has no IPv6
+// sixth is the errand that finds out whether IPv6 targets are reached, when a judge
+// is named by an IPv6 address. It is asked again when it is the proxy's turn with the canary pages.
+func (t *try) sixth(tunnel *step) []errand {
+	if t.known.IPv6 != proxy.Unknown && !t.fresh || t.ep.Protocol == proxy.SOCKS4 || tunnel.ok() && tunnel.judge.isIPv6() {
+		return nil // SOCKS4 has no IPv6
 	}
-	e := t.s.sixthJudge(r.learned.Tunnel == proxy.Yes)
+	e := t.s.sixthJudge(tunnel.ok())
 	if e == nil {
-		return
+		return nil
 	}
-	t.budget.more()
-	s := step{ran: true, judge: e}
-	t.askOne(ctx, e, &s)
-	switch s.class() {
-	case proxy.OK:
-		r.learned.IPv6 = proxy.Yes
-	case proxy.BadGateway, proxy.Rejected, proxy.PortDenied:
-		r.learned.IPv6 = proxy.No
-	case proxy.Canceled:
-		r.canceled = true
-	case proxy.Tampered:
-		r.fail(&s)
+	s := new(step)
+	ask := func(ctx context.Context, u *try) {
+		*s = step{ran: true, judge: e}
+		u.askOne(ctx, e, s)
 	}
-	r.note("IPv6", &s)
+	return []errand{{run: ask, take: func(_ context.Context, r *result) {
+		if r.learned.IPv6 != proxy.Unknown {
+			return
+		}
+		switch s.class() {
+		case proxy.OK:
+			r.learned.IPv6 = proxy.Yes
+		case proxy.BadGateway, proxy.Rejected, proxy.PortDenied:
+			r.learned.IPv6 = proxy.No
+		case proxy.Canceled:
+			r.canceled = true
+		case proxy.Tampered:
+			r.fail(s)
+		}
+		r.note("IPv6", s)
+	}}}
 }
 
 // sixthJudge returns a judge that is up and named by an IPv6 address, rather by TLS or plain.
@@ -50,11 +57,11 @@ func (s *settings) sixthJudge(tls bool) *examiner {
 	return best
 }
 
-// otherPorts finds out whether an HTTP proxy tunnels to other ports than 443,
-// unless that is known. The judge is not asked anything.
-func (t *try) otherPorts(ctx context.Context, r *result, tunnel *step) {
-	if !tunnel.ok() || r.learned.TunnelAny != proxy.Unknown || t.known.TunnelAny != proxy.Unknown || t.budget.left <= 0 {
-		return
+// otherPorts is the errand that finds out whether an HTTP proxy tunnels to other
+// ports than 443, unless that is known. The judge is not asked anything.
+func (t *try) otherPorts(tunnel *step) []errand {
+	if !tunnel.ok() || tunnel.judge.to.Port != 443 || t.known.TunnelAny != proxy.Unknown || t.ep.Protocol.IsSOCKS() {
+		return nil // of a SOCKS proxy plain HTTP shows it
 	}
 	for _, e := range t.s.pick(false, "") {
 		if e.to.Port == 443 {
@@ -63,42 +70,66 @@ func (t *try) otherPorts(ctx context.Context, r *result, tunnel *step) {
 		p := e.page
 		p.to.TLS = true // by CONNECT, though no TLS follows
 		var s step
-		if conn := t.openTo(ctx, &p, &s); conn != nil {
-			conn.Close()
-			r.learned.TunnelAny = proxy.Yes
-		} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
-			r.learned.TunnelAny = proxy.No
+		var opened bool
+		open := func(ctx context.Context, u *try) {
+			if conn := u.openTo(ctx, &p, &s); conn != nil {
+				conn.Close()
+				opened = true
+			}
 		}
-		return
+		return []errand{{run: open, take: func(_ context.Context, r *result) {
+			if r.learned.TunnelAny != proxy.Unknown {
+				return
+			}
+			if opened {
+				r.learned.TunnelAny = proxy.Yes
+			} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
+				r.learned.TunnelAny = proxy.No
+			}
+		}}}
 	}
+	return nil
 }
 
-// reachTargets asks for the configured pages. What is required and not reached
+// reachTargets are the errands for the configured pages. What is required and not reached
 // fails the check: the use that the operator has in mind fails, at the stage
 // where it does.
-func (t *try) reachTargets(ctx context.Context, r *result) {
+func (t *try) reachTargets() []errand {
+	var out []errand
 	for _, want := range t.s.targets {
-		t.budget.more() // every page has its own time
-		f := t.reach(ctx, want)
-		if f == nil {
-			r.notes = append(r.notes, "target "+want.Name+": ok")
-			r.reached = append(r.reached, want.Name)
-			want.need.met()
-			continue
-		}
-		r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
-		if f.class == proxy.Canceled {
-			r.canceled = true
-		}
-		if want.Required && !r.canceled && r.fault == nil && want.need.excuse() {
-			r.notes = append(r.notes, "target "+want.Name+": no proxy reaches it any more, so that does not count")
-			continue
-		}
-		if (want.Required || r.canceled) && r.fault == nil {
-			r.fault = f
-			r.network = f.class == proxy.Timeout || f.class == proxy.Unreachable
-			r.judge = &examiner{page: want.page}
-		}
+		var f *fault
+		reach := func(ctx context.Context, u *try) { f = u.reach(ctx, want) }
+		out = append(out, errand{target: true, run: reach, take: func(ctx context.Context, r *result) {
+			if f != nil && f.crowded() {
+				t.budget.more()
+				reach(ctx, t)
+			}
+			r.target(want, f)
+		}})
+	}
+	return out
+}
+
+// target adds to a result how a configured page was reached.
+func (r *result) target(want target, f *fault) {
+	if f == nil {
+		r.notes = append(r.notes, "target "+want.Name+": ok")
+		r.reached = append(r.reached, want.Name)
+		want.need.met()
+		return
+	}
+	r.notes = append(r.notes, fmt.Sprintf("target %s: %v", want.Name, f))
+	if f.class == proxy.Canceled {
+		r.canceled = true
+	}
+	if want.Required && !r.canceled && r.fault == nil && want.need.excuse() {
+		r.notes = append(r.notes, "target "+want.Name+": no proxy reaches it any more, so that does not count")
+		return
+	}
+	if (want.Required || r.canceled) && r.fault == nil {
+		r.fault = f
+		r.network = f.class == proxy.Timeout || f.class == proxy.Unreachable
+		r.judge = &examiner{page: want.page}
 	}
 }
 

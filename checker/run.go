@@ -8,31 +8,42 @@ import (
 	"freeway/proxy"
 )
 
+// slow is from when on a tunnel is slow to open. One that is would keep a check
+// several times as long if everything came after everything else.
+const slow = time.Second
+
 // run tests one protocol: the tunnel first, because it shows whether there is a
-// proxy at all before any judge is bothered, then plain HTTP.
+// proxy at all before any judge is bothered, then plain HTTP; what else is worth
+// doing with one that passes comes at last, or beside plain HTTP where it is slow.
 func (t *try) run(ctx context.Context) *result {
-	tunnel := t.ask(ctx, t.s.pick(true, ""))
-	var plain step
+	tunnel, plain := t.ask(ctx, t.s.pick(true, "")), new(step)
 	if tunnel.ok() { // a slow tunnel must not spare it the look at plain HTTP
 		t.budget.more()
 	}
-	if t.worthPlain(&tunnel) {
+	var beside errands
+	if t.worthPlain(tunnel) {
 		avoid := ""
 		if tunnel.judge != nil {
 			avoid = tunnel.judge.operator()
 		}
-		plain = t.ask(ctx, t.s.pick(false, avoid))
+		judges := t.s.pick(false, avoid)
+		if tunnel.ok() && tunnel.phases.Total() > slow && len(judges) > 0 {
+			beside = t.errands(tunnel, judges[0])
+		}
+		beside.start(ctx, t)
+		plain = t.ask(ctx, judges)
 	}
-	r := t.conclude(&tunnel, &plain)
+	r := t.conclude(tunnel, plain)
 	if r.passed() {
-		apart(func() { t.finish(ctx, r, &tunnel, &plain) })
+		apart(func() { t.finish(ctx, r, tunnel, plain, beside) })
 	}
+	beside.end()
 	return r
 }
 
 // finish does what is worth doing only with a proxy that has passed so far; each
 // step may find that it has not.
-func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step) {
+func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside errands) {
 	if !r.passed() {
 		return
 	}
@@ -40,10 +51,14 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step) {
 	for _, more := range []func(){
 		func() { t.wayBack(r, plain) },
 		func() { t.second(ctx, r, tunnel, plain) },
-		func() { t.canaries(ctx, r, plain) },
-		func() { t.otherPorts(ctx, r, tunnel) },
-		func() { t.sixth(ctx, r) },
-		func() { t.reachTargets(ctx, r) },
+		func() {
+			if beside.all == nil {
+				beside = t.errands(tunnel, plain.judge)
+				beside.start(ctx, t)
+				defer beside.end()
+			}
+			beside.take(ctx, t, r, plain)
+		},
 	} {
 		if r.passed() {
 			more()
@@ -84,6 +99,9 @@ func (t *try) conclude(tunnel, plain *step) *result {
 	r.note("plain HTTP", plain)
 	if f == nil {
 		r.learned = t.learn(tunnel, plain)
+		if plain.ok() {
+			r.plain = plain.judge
+		}
 		return r
 	}
 	r.canceled = f.class == proxy.Canceled

@@ -200,7 +200,7 @@ func TestClosedPort(t *testing.T) {
 	for name, answers := range map[string]bool{"closed": false, "answers": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			port := closedPort(t).Port
+			port := reservedPort(t)
 			if answers {
 				port = scripted(t, func(c net.Conn) { hangUp(c) }).Port
 			}

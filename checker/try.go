@@ -24,7 +24,7 @@ type try struct {
 	spoke  bool         // it has answered something already
 	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
-	limits *limits // of via
+	limits *limits // as they were when it began
 	budget budget
 }
 
@@ -81,13 +81,14 @@ func (s *step) class() proxy.Class {
 
 // ask asks one of the judges, the next one when the proxy says that it cannot
 // reach the first or that one does not want its exit.
-func (t *try) ask(ctx context.Context, judges []*examiner) (s step) {
+func (t *try) ask(ctx context.Context, judges []*examiner) *step {
+	s := new(step)
 	for _, e := range judges {
 		if s.ran && t.budget.left <= 0 {
 			break
 		}
-		s = step{ran: true, judge: e}
-		t.askOne(ctx, e, &s)
+		s = &step{ran: true, judge: e}
+		t.askOne(ctx, e, s)
 		if c := s.class(); c != proxy.BadGateway && c != proxy.Banned && c != proxy.TargetFailed {
 			break
 		}
@@ -162,30 +163,23 @@ func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 		return nil
 	}
 	if t.unsure && t.ep.Protocol.IsSOCKS() {
-		defer spy.nudgeAfter(min(t.budget.left, t.limits.answer) * 2 / 3)()
+		defer spy.nudgeAfter(min(t.budget.left, t.sureAnswer()) * 2 / 3)()
 	}
-	steps := t.limits.answer
+	steps := time.Duration(1)
 	if t.ep.Protocol == proxy.HTTPS {
-		steps *= 2 // TLS, then the handshake
+		steps = 2 // TLS, then the handshake
 	}
-	ctx, stop := t.budget.start(ctx, steps)
+	open, stop := t.step(ctx, steps, answerLimit)
 	defer stop()
 	var conn *dial.Conn
 	var err error
 	if t.forwards(p) {
-		conn, err = t.via.ForwardOver(ctx, raw)
+		conn, err = t.via.ForwardOver(open, raw)
 	} else {
-		conn, err = t.via.TunnelOver(ctx, raw, p.to)
+		conn, err = t.via.TunnelOver(open, raw, p.to)
 	}
 	if err != nil {
-		s.fault = faultOf(ctx, proxy.StageHandshake, err)
-		s.phases = phasesOf(err)
-		s.reveal = spy.reveal(s.fault.class)
-		if record, ok := errors.AsType[tls.RecordHeaderError](err); ok { // TLS reads past the spy
-			s.reveal = revealed(record.RecordHeader[:], s.fault.class)
-		} else if s.fault.stage == proxy.StageTLS {
-			s.reveal = revealNothing
-		}
+		s.shut(open, err, spy)
 		return nil
 	}
 	if spy.wasNudged() { // it speaks SOCKS after all, and the line's end is in the tunnel
@@ -202,6 +196,18 @@ func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 	return conn
 }
 
+// shut notes why a way could not be opened.
+func (s *step) shut(ctx context.Context, err error, spy *spyConn) {
+	s.fault = faultOf(ctx, proxy.StageHandshake, err)
+	s.phases = phasesOf(err)
+	s.reveal = spy.reveal(s.fault.class)
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok { // TLS reads past the spy
+		s.reveal = revealed(record.RecordHeader[:], s.fault.class)
+	} else if s.fault.stage == proxy.StageTLS {
+		s.reveal = revealNothing
+	}
+}
+
 // connect dials the proxy, in turn; nil with s.fault set when that does not work.
 func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 	if n, paced := t.c.paced(t.ep.Host); paced {
@@ -215,7 +221,7 @@ func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
 		return nil, nil
 	}
-	ctx, stop := t.budget.start(ctx, t.limits.connect)
+	ctx, stop := t.step(ctx, 1, connectLimit)
 	defer stop()
 	t.c.metrics.dials.Inc()
 	conn, err := t.via.Connect(ctx)
@@ -291,7 +297,12 @@ func apart(do func()) {
 		defer func() { done <- recover() }()
 		do()
 	}()
-	if p := <-done; p != nil {
+	passOn(<-done)
+}
+
+// passOn goes on in the caller with a panic of another goroutine; nil: there was none.
+func passOn(p any) {
+	if p != nil {
 		panic(p) // goes on in the caller
 	}
 }

@@ -15,7 +15,7 @@ func Client4(rw io.ReadWriter, to Addr, user string) error {
 	if len(user) > maxName || strings.IndexByte(user, 0) >= 0 {
 		return fmt.Errorf("%w: a user id over 255 bytes or with a zero byte", ErrAuth)
 	}
-	b, err := appendRequest4(make([]byte, 0, 10+2*maxName), to, user)
+	b, err := appendRequest4(make([]byte, 0, 10+len(user)+len(to.Name)), to, user)
 	if err != nil {
 		return err
 	}

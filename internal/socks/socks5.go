@@ -28,16 +28,15 @@ func Client5(rw io.ReadWriter, to Addr, user, password string) error {
 	if len(user) > maxName || len(password) > maxName {
 		return fmt.Errorf("%w: over 255 bytes", ErrAuth)
 	}
-	b := make([]byte, 0, maxMessage)
-	request, err := appendAddr(append(b, version5, CmdConnect, 0), to)
+	request, err := appendAddr(append(make([]byte, 0, 22+len(to.Name)), version5, CmdConnect, 0), to)
 	if err != nil {
 		return err
 	}
-	request = append([]byte(nil), request...) // b is used before it is sent
-	method, err := negotiate(rw, b, user != "" || password != "")
+	method, err := negotiate(rw, make([]byte, 0, 4), user != "" || password != "")
 	if err != nil {
 		return err
 	}
+	b := make([]byte, 0, maxMessage) // not before the server has spoken: many never do
 	if method == UserPass {
 		if err := login(rw, b, user, password); err != nil {
 			return err

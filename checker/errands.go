@@ -1,0 +1,104 @@
+package checker
+
+import (
+	"context"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"freeway/proxy"
+)
+
+// errand is a use of a proxy that does not depend on others. Run is called with a
+// try of its own, beside other errands; take, in order, with what came of it.
+type errand struct {
+	run    func(ctx context.Context, u *try)
+	take   func(ctx context.Context, r *result)
+	canary bool // it counts only if plain HTTP works
+	target bool // of several, all are taken, also after one that failed the check
+}
+
+// errands are those of one proxy. Its zero value has none.
+type errands struct {
+	all    []errand
+	group  *errgroup.Group
+	cancel context.CancelFunc
+	failed []any // what run panicked with
+}
+
+// maxErrands is how many errands one proxy is used for at the same time: about
+// what a browser asks of it. Several at a time some may not bear; see crowded.
+const maxErrands = 6
+
+// errands makes up those that are due, for a proxy whose tunnel, plain HTTP or both
+// work. The judge is the one that is asked for pages by plain HTTP, nil for none.
+func (t *try) errands(tunnel *step, plain *examiner) errands {
+	return errands{all: slices.Concat(t.canaries(plain), t.otherPorts(tunnel), t.sixth(tunnel), t.reachTargets())}
+}
+
+// start begins with all.
+func (e *errands) start(ctx context.Context, t *try) {
+	if len(e.all) == 0 {
+		return
+	}
+	ctx, e.cancel = context.WithCancel(ctx)
+	e.group, e.failed = new(errgroup.Group), make([]any, len(e.all))
+	e.group.SetLimit(maxErrands)
+	for i, x := range e.all {
+		u := *t
+		u.unsure = false // it has spoken the protocol
+		u.budget.more()  // every one has its own time, as the judge's had
+		e.group.Go(func() error {
+			defer func() { e.failed[i] = recover() }()
+			x.run(ctx, &u)
+			return nil
+		})
+	}
+}
+
+// wait waits for all, and goes on with a panic of one.
+func (e *errands) wait() {
+	if e.group == nil {
+		return
+	}
+	e.group.Wait() //nolint:errcheck // failed has what went wrong
+	for _, p := range e.failed {
+		passOn(p)
+	}
+}
+
+// end ends those that still run, which nobody takes.
+func (e *errands) end() {
+	if e.group != nil {
+		e.cancel()
+		e.wait()
+	}
+}
+
+// take waits for all and takes the results in order.
+func (e *errands) take(ctx context.Context, t *try, r *result, plain *step) {
+	e.wait()
+	taken := false // the one before, and it was a target
+	for _, x := range e.all {
+		if x.canary && !plain.ok() {
+			continue // plain HTTP does not work, so nobody will send pages this way
+		}
+		if taken = r.passed() || x.target && taken; taken {
+			x.take(ctx, r)
+		}
+		taken = taken && x.target
+	}
+}
+
+// crowded reports whether a fault may come of several errands at the same time:
+// then one is done again alone.
+func (f *fault) crowded() bool {
+	switch f.class {
+	case proxy.Timeout, proxy.Refused, proxy.Reset, proxy.Unreachable, proxy.Truncated:
+		return true
+	}
+	return false
+}
+
+// crowded is that of a step's fault.
+func (s *step) crowded() bool { return s.fault != nil && s.fault.crowded() }
