@@ -28,6 +28,14 @@ type kind struct {
 	proxy func(s *bench, id int) *url.URL // nil: it talks to the admin listener
 }
 
+// keep is how many requests a connection is kept for: as many as make about the same time for all.
+func (k kind) keep() int {
+	if k.slow > 5 {
+		return 2
+	}
+	return 10
+}
+
 // controlKind are the clients that go through an upstream without the gateway:
 // what they need longer in the end, the machine does.
 const controlKind = "control"
@@ -123,7 +131,8 @@ func (c *client) run(ctx context.Context, pace time.Duration) {
 			return
 		case <-time.After(wait):
 		}
-		if c.uses++; c.uses%10 == 0 {
+		c.calm.wait(ctx)
+		if c.uses++; c.uses%c.kind.keep() == 0 {
 			c.tr.CloseIdleConnections()
 		}
 		began := time.Now()

@@ -36,6 +36,7 @@ type bench struct {
 	certs   *issuer
 	keep    bool // dir stays
 
+	calm    calm
 	tally   tally
 	samples []sample  // of the measured time
 	before  level     // without load, highest
@@ -191,7 +192,8 @@ func (s *bench) openServer(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	s.api = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: dialer().DialContext}}
+	s.api = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DialContext: dialer().DialContext,
+		DisableCompression: true}} // what packs an answer is a megabyte of the heap that is looked at
 	if s.server, err = launch(log, s.o.freeway, "serve", "--config", filepath.Join(s.dir, "conf", "freeway.yaml")); err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ type trend struct{ mean, slope, low, high float64 }
 // meanwhile, the more the busier the machine is; the least of a block has little
 // of that, and what leaks is in it. Single samples lie close to their neighbours,
 // which would make the interval of a fit to all of them too narrow; blocks
-// much longer than these waves are nearly independent. ok is false with an empty block.
+// much longer than these waves are nearly independent. Each block has a calm
+// in its middle, in which hardly a request is under way. ok is false with an empty block.
 func slopeOf(points []point, length time.Duration) (t trend, ok bool) {
 	var least [blocks]float64
 	for i := range least {

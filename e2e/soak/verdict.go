@@ -39,13 +39,14 @@ func (s *bench) run(ctx context.Context) (err error) {
 	defer cancel()
 	warmed := time.AfterFunc(warm, func() { s.profile("heap-warm.pb.gz", "/debug/pprof/heap?gc=1") })
 	defer warmed.Stop()
-	running(loaded, s.crowd, s.watch, s.reloads, s.renewals)
+	running(loaded, s.crowd, s.watch, s.reloads, s.renewals, s.calms)
 	return errors.Join(ctx.Err(), s.finish(ctx))
 }
 
 // finish looks at what is left of the load, and ends the server.
 func (s *bench) finish(ctx context.Context) (err error) {
 	note(s.tally.began, "the load is over")
+	s.keepSamples()
 	s.profile("heap-end.pb.gz", "/debug/pprof/heap?gc=1")
 	if s.ended.world, err = s.ask("report"); err != nil {
 		return fmt.Errorf("the world: %w", err)

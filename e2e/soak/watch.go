@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -104,6 +106,16 @@ func (s *bench) settle(ctx context.Context) (level, error) {
 	return low, nil
 }
 
+// keepSamples writes what was measured beside the log.
+func (s *bench) keepSamples() {
+	var b bytes.Buffer
+	b.WriteString("seconds,heap,rss,goroutines,descriptors\n")
+	for _, x := range s.samples {
+		fmt.Fprintf(&b, "%.1f,%.0f,%.0f,%d,%d\n", x.at.Seconds(), x.heap, x.rss, x.level.goroutines, x.level.descriptors)
+	}
+	s.complain(os.WriteFile(filepath.Join(s.dir, "samples.csv"), b.Bytes(), 0o644))
+}
+
 // watch takes samples until ctx ends, and prints some of them. The least of many
 // samples in a minute has less of what just passes through than that of a few.
 func (s *bench) watch(ctx context.Context) {
@@ -130,5 +142,44 @@ func (s *bench) watch(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// calm holds back new requests now and then. What is under way then is not much,
+// and the heap shows what is kept. Its zero value lets all go.
+type calm struct{ hold atomic.Pointer[chan struct{}] }
+
+// wait returns when requests may begin, or when ctx has ended.
+func (c *calm) wait(ctx context.Context) {
+	if over := c.hold.Load(); over != nil {
+		select {
+		case <-*over:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// calms makes a calm in the middle of each block of the measured time, long
+// enough for nearly all that is under way.
+func (s *bench) calms(ctx context.Context) {
+	block := (s.o.load - s.o.load/5) / blocks
+	lasts := min(5*time.Second, block/8)
+	timer := time.NewTimer(block/2 - lasts/2)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		over := make(chan struct{})
+		s.calm.hold.Store(&over)
+		select {
+		case <-ctx.Done():
+		case <-time.After(lasts):
+		}
+		s.calm.hold.Store(nil)
+		close(over)
+		timer.Reset(block - lasts)
 	}
 }
