@@ -192,3 +192,6 @@ func Elastic(ctx context.Context, first time.Duration, most func() time.Duration
 	e := newElastic(ctx, first, most)
 	return e, func() { e.stop() }
 }
+
+// ForJudges is how many failures wait for what judges say.
+func (c *Checker) ForJudges() int { return c.hold.len() }

@@ -158,6 +158,7 @@ func TestCollapseDemotesNobodyAtFirst(t *testing.T) {
 			return len(q.feed) == 0 && len(q.all())-before+s.Held == n && s.Running == 0
 		})
 		// Failures may wait for a judge before they wait for the sweep.
+		until(t, "the word of the judges", func() bool { return b.ForJudges() == 0 })
 		until(t, "the end of the sweep", func() bool {
 			b.EndSweep()
 			return len(q.all())-before == n
