@@ -89,23 +89,31 @@ func (g *Gateway) guarded(c *client, do func()) {
 	do()
 }
 
-// goOn serves what a connection has become, part by part, here or apart.
+// goOn serves what a connection has become, part by part, each where it belongs.
 func (g *Gateway) goOn(c *client) {
 	for c.then != nil {
-		then := c.then
-		if c.apart {
-			c.apart = false
-			g.wg.Go(func() {
-				c.then = nil
-				g.guarded(c, then)
+		where := c.where
+		c.where = here
+		switch {
+		case where == apart:
+			g.wg.Go(func() { // not by calling itself, which takes stack
+				g.part(c)
 				g.goOn(c)
 			})
 			return
+		case where == grown && g.workers.give(job{c: c}):
+			return
 		}
-		c.then = nil
-		g.guarded(c, then)
+		g.part(c)
 	}
 	g.forget(c)
+}
+
+// part serves one part.
+func (g *Gateway) part(c *client) {
+	then := c.then
+	c.then = nil
+	g.guarded(c, then)
 }
 
 // forget closes the connection and gives back what it held.
@@ -192,7 +200,7 @@ func (g *Gateway) makeRoom() bool {
 	for {
 		var most *client
 		for c := range g.clients {
-			if c.waits(now) && (most == nil || g.shares[network(c.ip)] > g.shares[network(most.ip)]) {
+			if c.waits(now) && !c.excess && (most == nil || g.shares[network(c.ip)] > g.shares[network(most.ip)]) {
 				most = c
 			}
 		}

@@ -49,8 +49,17 @@ type client struct {
 	unfollow func() bool           // made once: scope no longer ends with the gateway's context
 	aim      aim
 	then     func() // the next part of the tunnel that the connection has become; nil: there is none
-	apart    bool   // it runs in a goroutine of its own
+	where    spot   // that it runs at
 }
+
+// spot is which goroutine runs a part of a tunnel.
+type spot uint8
+
+const (
+	here  spot = iota
+	apart      // one of its own, whose stack is small: it waits for long
+	grown      // one that rests, if there is: its stack has what the part needs
+)
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readSize) }}
 

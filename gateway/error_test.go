@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -177,6 +178,25 @@ func TestNewcomersAreNotShed(t *testing.T) {
 	until(t, "it makes room once it was served", func() bool { return status(r.conn()) == 200 })
 	r.conn() // sends nothing
 	until(t, "the silent one makes room", func() bool { return status(r.conn()) == 200 })
+}
+
+// TestExcessMakesNoRoom: the end of a connection that is one too many, and waits to
+// be told, is no room for another.
+func TestExcessMakesNoRoom(t *testing.T) {
+	t.Parallel()
+	echo := serve(t, func(c *wire) { _, _ = io.Copy(c.Conn, c.r) }).String()
+	r := newRig(t, gateway.Config{MaxConnections: 1}, honest(t))
+	r.conn().open(echo)
+	r.conn() // sends nothing, and is one too many
+	until(t, "it has come", func() bool { n, _, _ := r.g.Counts(); return n == 2 })
+	for end := time.Now().Add(gateway.FreshTime + 200*time.Millisecond); time.Now().Before(end); {
+		w := r.conn()
+		w.send(getExample)
+		if a, _, err := w.tryAnswer("GET"); err == nil && a.StatusCode != 503 {
+			t.Fatalf("another one gets %d, want 503", a.StatusCode)
+		}
+		_ = w.Close()
+	}
 }
 
 // TestThreat101NothingUnreadIsHoarded: what a client does not take stays with the

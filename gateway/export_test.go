@@ -100,3 +100,6 @@ type Pacing struct{ p *pacing }
 func (p *Pacing) Write(b []byte, put func([]byte) (int, error)) (int, error) {
 	return p.p.write(b, put)
 }
+
+// FreshTime is after what time a connection without a request is an idle one.
+const FreshTime = freshTime

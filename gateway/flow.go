@@ -93,6 +93,17 @@ type trial struct {
 
 func newTrial() *trial { return &trial{make(chan opening, 1), make(chan bool, 1)} }
 
+// release lets a leg end that nobody will judge any more.
+func (l *leg) release() {
+	if l.trial == nil {
+		return
+	}
+	select {
+	case l.trial.verdict <- false:
+	default: // it was judged
+	}
+}
+
 // goOn lets a leg whose opening is known go on.
 func (l *leg) goOn() {
 	l.trial.verdict <- true
@@ -153,30 +164,40 @@ func (f *flow) note(class proxy.Class) {
 }
 
 // stage is a part of the client's side of a tunnel: when there is no further one
-// in client.then, the tunnel is over.
+// in client.then, the tunnel is over once the other side is.
 func (f *flow) stage(do func()) func() {
 	return func() {
 		c, whole := f.x.c, false
 		defer func() {
-			switch {
-			case whole && c.then != nil:
+			if whole && c.then != nil {
 				return
-			case whole:
-				defer f.x.end(nil)
 			}
 			c.then = nil
-			f.over()
+			if !whole { // a panic: nothing else ends the other side
+				f.abort()
+				f.leg.release()
+				f.settle()
+				return
+			}
+			f.other()
+			c.then, c.where = f.end, grown
 		}()
 		do()
 		whole = true
 	}
 }
 
+// end is the last part of the client's side.
+func (f *flow) end() {
+	defer f.x.end(nil)
+	f.over()
+}
+
 // next has the rest run in a goroutine of its own, whose stack is still small:
 // tunnels are many and last long.
 func (f *flow) next(do func()) {
 	f.x.c.watcher.timer, f.x.c.watcher.fired = nil, nil
-	f.x.c.then, f.x.c.apart = f.stage(do), true
+	f.x.c.then, f.x.c.where = f.stage(do), apart
 }
 
 // early serves the first words of a client that speaks soon in the goroutine
@@ -198,10 +219,20 @@ func (f *flow) words(ctx context.Context, err error) {
 	}
 }
 
-// over ends a tunnel: it waits for the other side and settles what is open.
-func (f *flow) over() {
+// other waits for the upstream's side.
+func (f *flow) other() {
 	f.first.claim()
 	<-f.leg.done
+}
+
+// settle waits for the upstream's side and ends the tunnel.
+func (f *flow) settle() {
+	f.other()
+	f.over()
+}
+
+// over settles what is open when both sides have ended.
+func (f *flow) over() {
 	f.finish(f.leg)
 	x := f.x
 	if f.broke.Load() {

@@ -55,7 +55,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 // carry runs a tunnel that is up until its end.
 func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32) {
 	f := x.launch(ctx, t, up, state)
-	defer f.over()
+	defer f.settle()
 	if l := f.firstWords(ctx, f.hear(f.idle)); l != nil {
 		f.upload(l)
 	}

@@ -360,6 +360,35 @@ func TestWebSocketThroughPlainHTTP(t *testing.T) {
 	}
 }
 
+// TestUpgradedHalfClose: after 101 a client may end its half, and gets what the
+// target still says.
+func TestUpgradedHalfClose(t *testing.T) {
+	t.Parallel()
+	const rest = 300_000
+	target := serve(t, func(c *wire) {
+		c.head()
+		_, _ = io.WriteString(c.Conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(io.Discard, c.r)
+		_, _ = io.WriteString(c.Conn, strings.Repeat("x", rest))
+	})
+	r := newRig(t, gateway.Config{}, honest(t))
+	w := r.conn()
+	w.send("GET http://" + target.String() + "/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	if head := w.head(); len(head) == 0 || head[0] != "HTTP/1.1 101 Switching Protocols" {
+		t.Fatalf("answer %q", head)
+	}
+	if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(w.r)
+	if err != nil || len(b) != rest {
+		t.Errorf("%d bytes, %v, want %d", len(b), err, rest)
+	}
+	if tr := r.p.trace(t, 1); tr.Down != rest {
+		t.Errorf("trace %+v", tr)
+	}
+}
+
 // TestTLSToTheGatewayItself refuses TLS on the plain port at once.
 func TestTLSToTheGatewayItself(t *testing.T) {
 	t.Parallel()

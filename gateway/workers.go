@@ -18,7 +18,7 @@ type workers struct {
 	over    bool
 }
 
-// job is a connection to serve.
+// job is a connection to serve, or to go on with.
 type job struct {
 	ctx context.Context
 	c   *client
@@ -75,7 +75,11 @@ func (g *Gateway) work(ctx context.Context, c *client) {
 			if !ok {
 				return
 			}
-			g.serve(j.ctx, j.c)
+			if j.c.then != nil {
+				g.goOn(j.c)
+			} else {
+				g.serve(j.ctx, j.c)
+			}
 		}
 	})
 }
