@@ -3,6 +3,8 @@ package checker_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -166,6 +168,36 @@ func TestSlowSOCKSIsNotNudgedAway(t *testing.T) {
 			l := start(t, lab.Config{AllowLoopback: true})
 			b := benchOver(t, l, judges(l.JudgeHTTP()), timeout(3*time.Second))
 			ep := b.add(t, lab.Upstream{Protocol: p, Latency: 2400 * time.Millisecond})
+			if v, o := b.one(t, ep, guess, func(e *proxy.Entry) { e.Checks.OK = 1 }); o.Class != proxy.OK {
+				t.Errorf("outcome = %v %v, want a pass; notes %q", o.Stage, o.Class, v.Notes)
+			}
+		})
+	}
+}
+
+// TestSlowGreetingIsNotSpoiltForGood: one that is slow with its greeting already is
+// sent the end of a line in the middle of it and hangs up; it is asked once more without.
+func TestSlowGreetingIsNotSpoiltForGood(t *testing.T) {
+	t.Parallel()
+	for _, p := range []proxy.Protocol{proxy.SOCKS4, proxy.SOCKS5} {
+		t.Run(p.String(), func(t *testing.T) {
+			t.Parallel()
+			l := start(t, lab.Config{AllowLoopback: true})
+			b := benchOver(t, l, judges(l.JudgeHTTP()), timeout(4*time.Second))
+			up := b.add(t, lab.Upstream{Protocol: p})
+			ep := as(scripted(t, func(c net.Conn) { // passes on what comes, when it has slept
+				out, err := (&net.Dialer{Timeout: 10 * time.Second}).Dial("tcp", up.Address())
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				time.Sleep(2200 * time.Millisecond)
+				go func() {
+					io.Copy(out, c)
+					out.Close()
+				}()
+				io.Copy(c, out)
+			}), p)
 			if v, o := b.one(t, ep, guess, func(e *proxy.Entry) { e.Checks.OK = 1 }); o.Class != proxy.OK {
 				t.Errorf("outcome = %v %v, want a pass; notes %q", o.Stage, o.Class, v.Notes)
 			}

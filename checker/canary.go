@@ -90,13 +90,18 @@ func (s *settings) canaryJudge(last *examiner) *examiner {
 	return nil
 }
 
-// canaries are the errands for the canary pages by plain HTTP. One that comes
-// changed, or not at all, fails the check; not if it is the judge that is out of reach.
-func (t *try) canaries(plain *examiner) []errand {
+// pages returns the judge whose canary pages are asked for, by plain HTTP as plain
+// is asked; nil for nobody's.
+func (t *try) pages(plain *examiner) *examiner {
 	if !t.fresh || plain == nil {
 		return nil
 	}
-	e := t.s.canaryJudge(plain)
+	return t.s.canaryJudge(plain)
+}
+
+// canaries are the errands for the canary pages by plain HTTP. One that comes
+// changed, or not at all, fails the check; not if it is the judge that is out of reach.
+func (t *try) canaries(e *examiner) []errand {
 	if e == nil {
 		return nil
 	}
@@ -109,7 +114,7 @@ func (t *try) canaries(plain *examiner) []errand {
 			note = u.fetch(ctx, f, s)
 		}
 		out = append(out, errand{canary: true, run: fetch, take: func(ctx context.Context, r *result) {
-			if s.crowded() {
+			if s.fault.again() {
 				t.budget.more()
 				fetch(ctx, t)
 			}

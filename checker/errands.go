@@ -21,19 +21,26 @@ type errand struct {
 // errands are those of one proxy. Its zero value has none.
 type errands struct {
 	all    []errand
+	pages  *examiner // whose canary pages are asked for; nil: nobody's
 	group  *errgroup.Group
 	cancel context.CancelFunc
 	failed []any // what run panicked with
 }
 
 // maxErrands is how many errands one proxy is used for at the same time: about
-// what a browser asks of it. Several at a time some may not bear; see crowded.
+// what a browser asks of it. Several at a time some may not bear; see again.
+// All checks together have a quarter of their number under way, which the
+// division of the limit on open files has room for.
 const maxErrands = 6
+
+// errandsFor is how many errands may be under way beside so many checks.
+func errandsFor(concurrency int) int { return max(maxErrands, concurrency/4) }
 
 // errands makes up those that are due, for a proxy whose tunnel, plain HTTP or both
 // work. The judge is the one that is asked for pages by plain HTTP, nil for none.
 func (t *try) errands(tunnel *step, plain *examiner) errands {
-	return errands{all: slices.Concat(t.canaries(plain), t.otherPorts(tunnel), t.sixth(tunnel), t.reachTargets())}
+	pages := t.pages(plain)
+	return errands{pages: pages, all: slices.Concat(t.canaries(pages), t.otherPorts(tunnel), t.sixth(tunnel), t.reachTargets())}
 }
 
 // start begins with all.
@@ -43,13 +50,20 @@ func (e *errands) start(ctx context.Context, t *try) {
 	}
 	ctx, e.cancel = context.WithCancel(ctx)
 	e.group, e.failed = new(errgroup.Group), make([]any, len(e.all))
-	e.group.SetLimit(maxErrands)
+	own := make(chan struct{}, maxErrands)
 	for i, x := range e.all {
 		u := *t
 		u.unsure = false // it has spoken the protocol
 		u.budget.more()  // every one has its own time, as the judge's had
 		e.group.Go(func() error {
 			defer func() { e.failed[i] = recover() }()
+			for _, turn := range []chan struct{}{own, t.s.errands} {
+				select {
+				case turn <- struct{}{}:
+					defer func() { <-turn }()
+				case <-ctx.Done(): // run says so
+				}
+			}
 			x.run(ctx, &u)
 			return nil
 		})
@@ -90,15 +104,9 @@ func (e *errands) take(ctx context.Context, t *try, r *result, plain *step) {
 	}
 }
 
-// crowded reports whether a fault may come of several errands at the same time:
-// then one is done again alone.
-func (f *fault) crowded() bool {
-	switch f.class {
-	case proxy.Timeout, proxy.Refused, proxy.Reset, proxy.Unreachable, proxy.Truncated:
-		return true
-	}
-	return false
+// again reports whether an errand that failed so is done again, alone: several at the
+// same time, or one connection more, may have been too many for the proxy. What
+// was changed on the way was, and a port that is denied is.
+func (f *fault) again() bool {
+	return f != nil && f.class != proxy.Tampered && f.class != proxy.PortDenied && f.class != proxy.Canceled
 }
-
-// crowded is that of a step's fault.
-func (s *step) crowded() bool { return s.fault != nil && s.fault.crowded() }

@@ -325,6 +325,7 @@ type settings struct {
 	full     limits        // the configured time-outs
 	dialer   *dial.Dialer  // that keeps to these
 	connects *rate.Limiter // nil: no limit
+	errands  chan struct{} // turns of errands
 }
 
 // ready reports whether checks may begin: a judge of each configured kind, by TLS

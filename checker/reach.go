@@ -28,9 +28,13 @@ func (t *try) sixth(tunnel *step) []errand {
 		*s = step{ran: true, judge: e}
 		u.askOne(ctx, e, s)
 	}
-	return []errand{{run: ask, take: func(_ context.Context, r *result) {
+	return []errand{{run: ask, take: func(ctx context.Context, r *result) {
 		if r.learned.IPv6 != proxy.Unknown {
 			return
+		}
+		if s.fault.again() {
+			t.budget.more()
+			ask(ctx, t)
 		}
 		switch s.class() {
 		case proxy.OK:
@@ -77,9 +81,14 @@ func (t *try) otherPorts(tunnel *step) []errand {
 				opened = true
 			}
 		}
-		return []errand{{run: open, take: func(_ context.Context, r *result) {
+		return []errand{{run: open, take: func(ctx context.Context, r *result) {
 			if r.learned.TunnelAny != proxy.Unknown {
 				return
+			}
+			if s.fault.again() {
+				t.budget.more()
+				s = step{}
+				open(ctx, t)
 			}
 			if opened {
 				r.learned.TunnelAny = proxy.Yes
@@ -100,7 +109,7 @@ func (t *try) reachTargets() []errand {
 		var f *fault
 		reach := func(ctx context.Context, u *try) { f = u.reach(ctx, want) }
 		out = append(out, errand{target: true, run: reach, take: func(ctx context.Context, r *result) {
-			if f != nil && f.crowded() {
+			if f.again() {
 				t.budget.more()
 				reach(ctx, t)
 			}

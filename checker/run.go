@@ -21,6 +21,7 @@ func (t *try) run(ctx context.Context) *result {
 		t.budget.more()
 	}
 	var beside errands
+	defer func() { beside.end() }()
 	if t.worthPlain(tunnel) {
 		avoid := ""
 		if tunnel.judge != nil {
@@ -37,7 +38,6 @@ func (t *try) run(ctx context.Context) *result {
 	if r.passed() {
 		apart(func() { t.finish(ctx, r, tunnel, plain, beside) })
 	}
-	beside.end()
 	return r
 }
 
@@ -52,8 +52,9 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside
 		func() { t.wayBack(r, plain) },
 		func() { t.second(ctx, r, tunnel, plain) },
 		func() {
-			if beside.all == nil {
-				beside = t.errands(tunnel, plain.judge)
+			if beside.all == nil || beside.pages != t.pages(r.plain) { // none, or the pages of a judge that did not answer
+				beside.end()
+				beside = t.errands(tunnel, r.plain)
 				beside.start(ctx, t)
 				defer beside.end()
 			}

@@ -40,6 +40,7 @@ func prepare(cfg Config, env Env, old *settings) (*settings, error) {
 		return nil, err
 	}
 	s := &settings{cfg: cfg.withDefaults(), roots: env.Roots}
+	s.errands = make(chan struct{}, errandsFor(s.cfg.Concurrency))
 	s.full = limits{connect: s.cfg.ConnectTimeout, answer: s.cfg.Timeout}
 	s.dialer = env.Dialer.WithTimeouts(dial.Config{Connect: s.cfg.ConnectTimeout, Handshake: s.cfg.Timeout, Short: true})
 	if s.cfg.JudgeCA != "" {

@@ -180,6 +180,10 @@ func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 	}
 	if err != nil {
 		s.shut(open, err, spy)
+		if spy.wasNudged() && s.reveal.protocol() == t.ep.Protocol { // it was about to speak it, and the line's end spoilt it
+			t.unsure, s.fault, s.reveal = false, nil, revealNothing
+			return t.openTo(ctx, p, s)
+		}
 		return nil
 	}
 	if spy.wasNudged() { // it speaks SOCKS after all, and the line's end is in the tunnel
