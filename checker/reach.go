@@ -32,7 +32,7 @@ func (t *try) sixth(tunnel *step) []errand {
 		if r.learned.IPv6 != proxy.Unknown {
 			return
 		}
-		if s.fault.again() {
+		if s.fault.again() && s.class() != proxy.BadGateway { // which is what most say, and asked again in ten checks
 			t.budget.more()
 			ask(ctx, t)
 		}
