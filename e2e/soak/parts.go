@@ -86,6 +86,11 @@ func (c *child) end() error {
 func launch(log *os.File, name string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), "FREEWAY_LOOPBACK_ONLY=1")
+	if _, set := os.LookupEnv("GODEBUG"); !set {
+		// The heap profile's own records are on the heap that is looked at, the more
+		// the more places were sampled. Whoever looks for a leak sets a rate.
+		c.cmd.Env = append(c.cmd.Env, "GODEBUG=memprofilerate=0")
+	}
 	c.cmd.Stderr = os.Stderr
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
