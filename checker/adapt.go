@@ -2,6 +2,7 @@ package checker
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -125,8 +126,8 @@ func (t *tempo) limits(s *settings) *limits {
 	return next
 }
 
-// limitsFor returns the time-outs of one test: those of the configuration when
-// they are fixed, and for a proxy that is in use, which has earned them.
+// limitsFor returns the time-outs of one test: s.full, those of the configuration,
+// when they are fixed, and for a proxy that is in use, which has earned them.
 func (c *Checker) limitsFor(s *settings, live bool) *limits {
 	if s.cfg.FixedTimeouts || live {
 		return &s.full
@@ -142,7 +143,6 @@ type elastic struct {
 	began  time.Time
 	most   func() time.Duration // that is waited, as it is known now
 	timer  *time.Timer
-	late   atomic.Bool
 }
 
 // elasticLook is how often an elastic looks at its time-out, after the first time.
@@ -166,14 +166,13 @@ func (e *elastic) look() {
 	case rest > 0:
 		e.timer.Reset(min(rest, elasticLook))
 	default:
-		e.late.Store(true)
 		e.cancel(context.DeadlineExceeded)
 	}
 }
 
 // Err says that it was the time.
 func (e *elastic) Err() error {
-	if e.late.Load() {
+	if errors.Is(context.Cause(e.Context), context.DeadlineExceeded) {
 		return context.DeadlineExceeded
 	}
 	return e.Context.Err()
@@ -189,8 +188,8 @@ func (e *elastic) stop() time.Duration {
 // step bounds a step by the time-out that which selects, as it is while the step
 // goes on, times n. The function it returns ends that.
 func (t *try) step(ctx context.Context, n time.Duration, which func(*limits) time.Duration) (context.Context, func()) {
-	if t.s.cfg.FixedTimeouts || t.live {
-		return t.budget.start(ctx, n*which(&t.s.full))
+	if t.limits == &t.s.full {
+		return t.budget.start(ctx, n*which(t.limits))
 	}
 	left := t.budget.left
 	e := newElastic(ctx, min(left, n*which(&leastLimits)), func() time.Duration { return min(left, n*which(t.c.tempo.limits(t.s))) })
@@ -199,8 +198,8 @@ func (t *try) step(ctx context.Context, n time.Duration, which func(*limits) tim
 
 // sureAnswer is how long an answer is waited for in any case.
 func (t *try) sureAnswer() time.Duration {
-	if t.s.cfg.FixedTimeouts || t.live {
-		return t.s.full.answer
+	if t.limits == &t.s.full {
+		return t.limits.answer
 	}
 	return min(minAnswer, t.limits.answer)
 }

@@ -177,6 +177,7 @@ func TestSlowSOCKSIsNotNudgedAway(t *testing.T) {
 
 // TestSlowGreetingIsNotSpoiltForGood: one that is slow with its greeting already is
 // sent the end of a line in the middle of it and hangs up; it is asked once more without.
+// It takes some seconds because it is slow.
 func TestSlowGreetingIsNotSpoiltForGood(t *testing.T) {
 	t.Parallel()
 	for _, p := range []proxy.Protocol{proxy.SOCKS4, proxy.SOCKS5} {

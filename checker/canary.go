@@ -109,19 +109,17 @@ func (t *try) canaries(e *examiner) []errand {
 	away := false // the judge is out of reach
 	for _, f := range forms() {
 		s, note := new(step), ""
-		fetch := func(ctx context.Context, u *try) {
-			*s = step{ran: true, judge: e}
-			note = u.fetch(ctx, f, s)
-		}
-		out = append(out, errand{canary: true, run: fetch, take: func(ctx context.Context, r *result) {
-			if s.fault.again() {
-				t.budget.more()
-				fetch(ctx, t)
-			}
-			if !away {
-				away = t.canary(r, f, s, note)
-			}
-		}})
+		out = append(out, errand{canary: true,
+			run: func(ctx context.Context, u *try) {
+				*s = step{ran: true, judge: e}
+				note = u.fetch(ctx, f, s)
+			},
+			again: func(*result) bool { return !away && s.fault.again() },
+			take: func(r *result) {
+				if !away {
+					away = t.canary(r, f, s, note)
+				}
+			}})
 	}
 	return out
 }

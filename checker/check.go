@@ -127,15 +127,19 @@ func (k *check) anonymous(ctx context.Context, p proxy.Protocol) *result {
 		return r
 	}
 	ep := proxy.Endpoint{Protocol: p, Host: k.job.Host, Port: k.job.Port}
-	var known *proxy.Entry
-	for i := range k.job.Entries {
-		if k.job.Entries[i].Endpoint == ep {
-			known = &k.job.Entries[i]
-		}
-	}
-	r := k.probe(ctx, ep, known)
+	r := k.probe(ctx, ep, k.claimed(ep))
 	k.tried[p] = r
 	return r
+}
+
+// claimed returns the entry of the job that has an endpoint, nil for none.
+func (k *check) claimed(ep proxy.Endpoint) *proxy.Entry {
+	for i := range k.job.Entries {
+		if k.job.Entries[i].Endpoint == ep {
+			return &k.job.Entries[i]
+		}
+	}
+	return nil
 }
 
 // mayExplore reports whether other protocols than the claimed ones are worth a
@@ -240,13 +244,10 @@ func (k *check) verdict() proxy.Verdict {
 	for i, r := range k.byEntry {
 		v.Outcomes = append(v.Outcomes, k.outcome(k.job.Entries[i].Endpoint, r))
 	}
-	claimed := func(ep proxy.Endpoint) bool {
-		return slices.ContainsFunc(k.job.Entries, func(e proxy.Entry) bool { return e.Endpoint == ep })
-	}
 	for _, p := range proxy.Protocols() {
 		r := k.tried[p]
 		// One that answers in a protocol is found even if it fails, but only a proxy is worth keeping.
-		if r != nil && (r.passed() || r.fault.class == proxy.Tampered) && !claimed(r.ep) {
+		if r != nil && (r.passed() || r.fault.class == proxy.Tampered) && k.claimed(r.ep) == nil {
 			v.Found = append(v.Found, proxy.Candidate{Endpoint: r.ep, Pool: k.job.Entries[0].Pool})
 			v.Outcomes = append(v.Outcomes, k.outcome(r.ep, r))
 		}

@@ -3,17 +3,18 @@ package checker
 import (
 	"context"
 	"slices"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"freeway/proxy"
 )
 
 // errand is a use of a proxy that does not depend on others. Run is called with a
-// try of its own, beside other errands; take, in order, with what came of it.
+// try of its own, beside other errands. In order, again then says whether it is run
+// once more, alone, and take takes what came of it.
 type errand struct {
 	run    func(ctx context.Context, u *try)
-	take   func(ctx context.Context, r *result)
+	again  func(r *result) bool
+	take   func(r *result)
 	canary bool // it counts only if plain HTTP works
 	target bool // of several, all are taken, also after one that failed the check
 }
@@ -22,7 +23,7 @@ type errand struct {
 type errands struct {
 	all    []errand
 	pages  *examiner // whose canary pages are asked for; nil: nobody's
-	group  *errgroup.Group
+	group  *sync.WaitGroup
 	cancel context.CancelFunc
 	failed []any // what run panicked with
 }
@@ -49,13 +50,13 @@ func (e *errands) start(ctx context.Context, t *try) {
 		return
 	}
 	ctx, e.cancel = context.WithCancel(ctx)
-	e.group, e.failed = new(errgroup.Group), make([]any, len(e.all))
+	e.group, e.failed = new(sync.WaitGroup), make([]any, len(e.all))
 	own := make(chan struct{}, maxErrands)
 	for i, x := range e.all {
 		u := *t
 		u.unsure = false // it has spoken the protocol
 		u.budget.more()  // every one has its own time, as the judge's had
-		e.group.Go(func() error {
+		e.group.Go(func() {
 			defer func() { e.failed[i] = recover() }()
 			for _, turn := range []chan struct{}{own, t.s.errands} {
 				select {
@@ -65,7 +66,6 @@ func (e *errands) start(ctx context.Context, t *try) {
 				}
 			}
 			x.run(ctx, &u)
-			return nil
 		})
 	}
 }
@@ -75,7 +75,7 @@ func (e *errands) wait() {
 	if e.group == nil {
 		return
 	}
-	e.group.Wait() //nolint:errcheck // failed has what went wrong
+	e.group.Wait()
 	for _, p := range e.failed {
 		passOn(p)
 	}
@@ -90,15 +90,19 @@ func (e *errands) end() {
 }
 
 // take waits for all and takes the results in order.
-func (e *errands) take(ctx context.Context, t *try, r *result, plain *step) {
+func (e *errands) take(ctx context.Context, t *try, r *result) {
 	e.wait()
 	taken := false // the one before, and it was a target
 	for _, x := range e.all {
-		if x.canary && !plain.ok() {
+		if x.canary && r.plain == nil {
 			continue // plain HTTP does not work, so nobody will send pages this way
 		}
 		if taken = r.passed() || x.target && taken; taken {
-			x.take(ctx, r)
+			if x.again(r) {
+				t.budget.more()
+				x.run(ctx, t)
+			}
+			x.take(r)
 		}
 		taken = taken && x.target
 	}

@@ -24,30 +24,34 @@ func (t *try) sixth(tunnel *step) []errand {
 		return nil
 	}
 	s := new(step)
-	ask := func(ctx context.Context, u *try) {
-		*s = step{ran: true, judge: e}
-		u.askOne(ctx, e, s)
+	return []errand{{
+		run: func(ctx context.Context, u *try) {
+			*s = step{ran: true, judge: e}
+			u.askOne(ctx, e, s)
+		},
+		again: func(r *result) bool { // not what most say, who are asked again in ten checks
+			return r.learned.IPv6 == proxy.Unknown && s.fault.again() && s.class() != proxy.BadGateway
+		},
+		take: func(r *result) {
+			if r.learned.IPv6 == proxy.Unknown {
+				r.sixth(s)
+			}
+		}}}
+}
+
+// sixth adds to a result what came of asking for an IPv6 target.
+func (r *result) sixth(s *step) {
+	switch s.class() {
+	case proxy.OK:
+		r.learned.IPv6 = proxy.Yes
+	case proxy.BadGateway, proxy.Rejected, proxy.PortDenied:
+		r.learned.IPv6 = proxy.No
+	case proxy.Canceled:
+		r.canceled = true
+	case proxy.Tampered:
+		r.fail(s)
 	}
-	return []errand{{run: ask, take: func(ctx context.Context, r *result) {
-		if r.learned.IPv6 != proxy.Unknown {
-			return
-		}
-		if s.fault.again() && s.class() != proxy.BadGateway { // which is what most say, and asked again in ten checks
-			t.budget.more()
-			ask(ctx, t)
-		}
-		switch s.class() {
-		case proxy.OK:
-			r.learned.IPv6 = proxy.Yes
-		case proxy.BadGateway, proxy.Rejected, proxy.PortDenied:
-			r.learned.IPv6 = proxy.No
-		case proxy.Canceled:
-			r.canceled = true
-		case proxy.Tampered:
-			r.fail(s)
-		}
-		r.note("IPv6", s)
-	}}}
+	r.note("IPv6", s)
 }
 
 // sixthJudge returns a judge that is up and named by an IPv6 address, rather by TLS or plain.
@@ -74,28 +78,23 @@ func (t *try) otherPorts(tunnel *step) []errand {
 		p := e.page
 		p.to.TLS = true // by CONNECT, though no TLS follows
 		var s step
-		var opened bool
-		open := func(ctx context.Context, u *try) {
-			if conn := u.openTo(ctx, &p, &s); conn != nil {
-				conn.Close()
-				opened = true
-			}
-		}
-		return []errand{{run: open, take: func(ctx context.Context, r *result) {
-			if r.learned.TunnelAny != proxy.Unknown {
-				return
-			}
-			if s.fault.again() {
-				t.budget.more()
+		return []errand{{
+			run: func(ctx context.Context, u *try) {
 				s = step{}
-				open(ctx, t)
-			}
-			if opened {
-				r.learned.TunnelAny = proxy.Yes
-			} else if c := s.class(); c == proxy.PortDenied || c == proxy.Rejected {
-				r.learned.TunnelAny = proxy.No
-			}
-		}}}
+				if conn := u.openTo(ctx, &p, &s); conn != nil {
+					conn.Close()
+				}
+			},
+			again: func(r *result) bool { return r.learned.TunnelAny == proxy.Unknown && s.fault.again() },
+			take: func(r *result) {
+				switch c := s.class(); {
+				case r.learned.TunnelAny != proxy.Unknown:
+				case c == proxy.OK:
+					r.learned.TunnelAny = proxy.Yes
+				case c == proxy.PortDenied || c == proxy.Rejected:
+					r.learned.TunnelAny = proxy.No
+				}
+			}}}
 	}
 	return nil
 }
@@ -107,14 +106,10 @@ func (t *try) reachTargets() []errand {
 	var out []errand
 	for _, want := range t.s.targets {
 		var f *fault
-		reach := func(ctx context.Context, u *try) { f = u.reach(ctx, want) }
-		out = append(out, errand{target: true, run: reach, take: func(ctx context.Context, r *result) {
-			if f.again() {
-				t.budget.more()
-				reach(ctx, t)
-			}
-			r.target(want, f)
-		}})
+		out = append(out, errand{target: true,
+			run:   func(ctx context.Context, u *try) { f = u.reach(ctx, want) },
+			again: func(*result) bool { return f.again() },
+			take:  func(r *result) { r.target(want, f) }})
 	}
 	return out
 }

@@ -52,13 +52,13 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside
 		func() { t.wayBack(r, plain) },
 		func() { t.second(ctx, r, tunnel, plain) },
 		func() {
-			if beside.all == nil || beside.pages != t.pages(r.plain) { // none, or the pages of a judge that did not answer
+			if beside.all == nil || r.plain != nil && beside.pages != t.pages(r.plain) { // none, or the pages of a judge that did not answer
 				beside.end()
 				beside = t.errands(tunnel, r.plain)
 				beside.start(ctx, t)
 				defer beside.end()
 			}
-			beside.take(ctx, t, r, plain)
+			beside.take(ctx, t, r)
 		},
 	} {
 		if r.passed() {

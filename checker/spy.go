@@ -22,15 +22,10 @@ const spied = 512
 // Read reads and remembers.
 func (s *spyConn) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
-	s.note(p[:max(0, n)])
-	return n, err
-}
-
-// note remembers the first bytes.
-func (s *spyConn) note(b []byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.first = append(s.first, b[:max(0, min(len(b), spied-len(s.first)))]...)
+	s.first = append(s.first, p[:max(0, min(n, spied-len(s.first)))]...)
+	s.mu.Unlock()
+	return n, err
 }
 
 // nudgeAfter ends a line after d unless the peer has spoken by then. HTTP servers

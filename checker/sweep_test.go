@@ -3,6 +3,7 @@ package checker_test
 import (
 	"context"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -201,14 +202,19 @@ func TestClosedPort(t *testing.T) {
 	for name, answers := range map[string]bool{"closed": false, "answers": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			port := reservedPort(t)
+			l := start(t, lab.Config{AllowLoopback: true})
+			closed, err := l.Add(lab.Upstream{Behaviour: lab.Refused, Host: netip.MustParseAddr("127.0.0.1")}) // nobody else gets its port
+			if err != nil {
+				t.Fatal(err)
+			}
+			port := closed.Port
 			if answers {
 				port = scripted(t, func(c net.Conn) { hangUp(c) }).Port
 			}
 			var asked []string
 			j := newJudge(t, false, judge.Handler(judge.Options{Closed: []uint16{port}}).ServeHTTP)
 			q := newQueue()
-			b := newBench(t, withQueue(q), judges(j.URL), func(_ *checker.Config, env *checker.Env) {
+			b := benchOver(t, l, withQueue(q), judges(j.URL), func(_ *checker.Config, env *checker.Env) {
 				d := net.Dialer{Control: env.Control}
 				env.Direct = func(ctx context.Context, network, addr string) (net.Conn, error) {
 					if strings.HasSuffix(addr, ":"+strconv.Itoa(int(port))) {

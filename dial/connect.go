@@ -43,20 +43,17 @@ func (v *Via) connect(c *Conn, target string) error {
 	if _, err := c.Conn.Write(v.connectRequest(target)); err != nil {
 		return err
 	}
-	if !v.d.cfg.Short {
-		return v.connected(c, c.Conn)
+	if v.d.cfg.Short {
+		// The first byte is waited for without a buffer: most of the thousands that a
+		// checker waits for at a time never say anything.
+		first := make([]byte, 1)
+		if _, err := io.ReadFull(c.Conn, first); err != nil {
+			return err
+		}
+		c.ahead = first
 	}
-	w := &awaited{from: c.Conn}
-	if err := w.wait(); err != nil {
-		return err
-	}
-	return v.connected(c, w)
-}
-
-// connected reads the answer to CONNECT.
-func (v *Via) connected(c *Conn, from io.Reader) error {
 	r := v.d.readers.Get().(*bufio.Reader)
-	r.Reset(from)
+	r.Reset(c)
 	defer func() {
 		r.Reset(nil)
 		v.d.readers.Put(r)
@@ -71,30 +68,6 @@ func (v *Via) connected(c *Conn, from io.Reader) error {
 	behind, _ := r.Peek(r.Buffered())
 	c.ahead = bytes.Clone(behind)
 	return nil
-}
-
-// awaited is a reader whose first byte is waited for without a buffer: most of the
-// thousands that a checker waits for at a time never say anything.
-type awaited struct {
-	from  io.Reader
-	first [1]byte
-	has   bool // first was read and not yet passed on
-}
-
-// wait returns when the first byte is here.
-func (w *awaited) wait() error {
-	n, err := io.ReadFull(w.from, w.first[:])
-	w.has = n > 0
-	return err
-}
-
-// Read gives the first byte, then the rest.
-func (w *awaited) Read(p []byte) (int, error) {
-	if !w.has || len(p) == 0 {
-		return w.from.Read(p)
-	}
-	w.has, p[0] = false, w.first[0]
-	return 1, nil
 }
 
 func (v *Via) connectRequest(target string) []byte {
