@@ -5,7 +5,8 @@
 // as another, and clients of every kind here. Meanwhile upstreams die and come
 // back, the configuration is replaced and read again on SIGHUP, and the
 // certificate of the TLS listener is renewed. verdict.go says what is judged.
-// It looks into /proc and so runs on Linux.
+// It looks into /proc and so runs on Linux. With GODEBUG=memprofilerate=4096 heap
+// profiles are kept, too; they add to the heap that is judged.
 package main
 
 import (

@@ -82,14 +82,17 @@ func (c *child) end() error {
 	return nil
 }
 
+// heapProfiles reports whether the server samples its heap. The profile's own records
+// are on the heap that is looked at, the more the more places were sampled, so it
+// does only for who looks for a leak and sets GODEBUG=memprofilerate=4096.
+func heapProfiles() bool { return strings.Contains(os.Getenv("GODEBUG"), "memprofilerate=") }
+
 // launch starts a child. log gets its output; nil: the caller reads it.
 func launch(log *os.File, name string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), "FREEWAY_LOOPBACK_ONLY=1")
-	if _, set := os.LookupEnv("GODEBUG"); !set {
-		// The heap profile's own records are on the heap that is looked at, the more
-		// the more places were sampled. Whoever looks for a leak sets a rate.
-		c.cmd.Env = append(c.cmd.Env, "GODEBUG=memprofilerate=0")
+	if !heapProfiles() {
+		c.cmd.Env = append(c.cmd.Env, "GODEBUG="+strings.TrimPrefix(os.Getenv("GODEBUG")+",memprofilerate=0", ","))
 	}
 	c.cmd.Stderr = os.Stderr
 	var err error
@@ -274,6 +277,13 @@ func (s *bench) get(path string) ([]byte, error) {
 // note prints a line with the time since the load began.
 func note(since time.Time, format string, args ...any) {
 	fmt.Printf("%8s  %s\n", time.Since(since).Round(time.Second), fmt.Sprintf(format, args...))
+}
+
+// heapProfile keeps a heap profile beside the log, if there is one.
+func (s *bench) heapProfile(name string) {
+	if heapProfiles() {
+		s.profile(name, "/debug/pprof/heap?gc=1")
+	}
 }
 
 // profile keeps a profile beside the log, where a folder was asked for or something failed.

@@ -37,7 +37,7 @@ func (s *bench) run(ctx context.Context) (err error) {
 	}
 	loaded, cancel := context.WithTimeout(ctx, s.o.load)
 	defer cancel()
-	warmed := time.AfterFunc(warm, func() { s.profile("heap-warm.pb.gz", "/debug/pprof/heap?gc=1") })
+	warmed := time.AfterFunc(warm, func() { s.heapProfile("heap-warm.pb.gz") })
 	defer warmed.Stop()
 	running(loaded, s.crowd, s.watch, s.reloads, s.renewals, s.calms)
 	return errors.Join(ctx.Err(), s.finish(ctx))
@@ -47,7 +47,7 @@ func (s *bench) run(ctx context.Context) (err error) {
 func (s *bench) finish(ctx context.Context) (err error) {
 	note(s.tally.began, "the load is over")
 	s.keepSamples()
-	s.profile("heap-end.pb.gz", "/debug/pprof/heap?gc=1")
+	s.heapProfile("heap-end.pb.gz")
 	if s.ended.world, err = s.ask("report"); err != nil {
 		return fmt.Errorf("the world: %w", err)
 	}
