@@ -84,7 +84,8 @@ func TestCrowd(t *testing.T) {
 		}
 		io.WriteString(w, "ok") //nolint:errcheck // the test reads it
 	}))
-	newCrowd(4).guard(srv.Config)
+	all := newCrowd(4)
+	all.guard(srv.Config)
 	srv.Start()
 	defer srv.Close()
 	d := net.Dialer{Control: loopback.Guard(t), Timeout: 10 * time.Second}
@@ -114,6 +115,12 @@ func TestCrowd(t *testing.T) {
 			if got := answer(dial("GET / HTTP/1.1\r\nHost: x\r\n\r\n")); got != "HTTP/1.1 200 OK" {
 				t.Errorf("after %d silent connections: %q", i+1, got)
 			}
+			// The client may have its answer before the server is done with the connection.
+			eventually(t, "only those that are held are in use", func() bool {
+				all.mu.Lock()
+				defer all.mu.Unlock()
+				return len(all.all)-len(all.idle) == len(busy)
+			})
 		}
 	}
 	close(hold)
