@@ -148,13 +148,13 @@ type elastic struct {
 // elasticLook is how often an elastic looks at its time-out, after the first time.
 const elasticLook = 500 * time.Millisecond
 
-// newElastic makes one that looks at its time-out first after some time, which it
-// has in any case. stop ends it.
-func newElastic(ctx context.Context, first time.Duration, most func() time.Duration) *elastic {
-	e := &elastic{began: time.Now(), most: most}
+// newElastic makes one for what began at a time. It looks at its time-out first when
+// it has taken some time, which it has in any case. stop ends it.
+func newElastic(ctx context.Context, began time.Time, first time.Duration, most func() time.Duration) *elastic {
+	e := &elastic{began: began, most: most}
 	e.Context, e.cancel = context.WithCancelCause(ctx)
 	e.timer = time.AfterFunc(time.Hour, e.look)
-	e.timer.Reset(first) // not sooner: look uses timer
+	e.timer.Reset(first - time.Since(began)) // not sooner: look uses timer
 	return e
 }
 
@@ -185,14 +185,14 @@ func (e *elastic) stop() time.Duration {
 	return time.Since(e.began)
 }
 
-// step bounds a step by the time-out that which selects, as it is while the step
+// step bounds a step that began at a time by the time-out that which selects, as it is while the step
 // goes on, times n. The function it returns ends that.
-func (t *try) step(ctx context.Context, n time.Duration, which func(*limits) time.Duration) (context.Context, func()) {
+func (t *try) step(ctx context.Context, began time.Time, n time.Duration, which func(*limits) time.Duration) (context.Context, func()) {
 	if t.limits == &t.s.full {
-		return t.budget.start(ctx, n*which(t.limits))
+		return t.budget.startAt(ctx, began, n*which(t.limits))
 	}
 	left := t.budget.left
-	e := newElastic(ctx, min(left, n*which(&leastLimits)), func() time.Duration { return min(left, n*which(t.c.tempo.limits(t.s))) })
+	e := newElastic(ctx, began, min(left, n*which(&leastLimits)), func() time.Duration { return min(left, n*which(t.c.tempo.limits(t.s))) })
 	return e, func() { t.budget.left -= e.stop() }
 }
 

@@ -19,6 +19,9 @@ type check struct {
 	tried   [5]*result // by protocol, without credentials
 	settled *result    // the address itself does not answer: it goes for everything
 	began   time.Time  // monotonic
+
+	prepared *try // for the first protocol, by sendAhead; nil: there is none, or it was used
+	panicked bool // in sendAhead
 }
 
 // result is what came of one protocol.
@@ -101,9 +104,7 @@ func (k *check) entry(ctx context.Context, e *proxy.Entry) *result {
 	if e.Endpoint.User != "" { // credentials go to the claimed protocol and to nothing else
 		return k.probe(ctx, e.Endpoint, e)
 	}
-	if e.Endpoint.Protocol == proxy.HTTPS && e.LastLive.IsZero() {
-		// Lists write https for HTTP proxies that can tunnel. Ask in plain text
-		// first: what speaks plain HTTP does not speak TLS at the same port.
+	if plainFirst(e) {
 		plain := k.anonymous(ctx, proxy.HTTP)
 		switch {
 		case k.settled != nil || plain.canceled || plain.reveal == revealSilent || plain.reveal == revealForeign:
@@ -121,12 +122,34 @@ func (k *check) entry(ctx context.Context, e *proxy.Entry) *result {
 	return r
 }
 
+// plainFirst reports whether an HTTPS entry is tested as HTTP first: lists write
+// https for HTTP proxies that can tunnel, and what speaks plain HTTP does not speak
+// TLS at the same port.
+func plainFirst(e *proxy.Entry) bool {
+	return e.Endpoint.User == "" && e.Endpoint.Protocol == proxy.HTTPS && e.LastLive.IsZero()
+}
+
+// first returns what entry tests first of the first entry, and what claims it, nil for nobody.
+func (k *check) first() (proxy.Endpoint, *proxy.Entry) {
+	e := &k.job.Entries[k.order()[0]]
+	if plainFirst(e) {
+		ep := k.at(proxy.HTTP)
+		return ep, k.claimed(ep)
+	}
+	return e.Endpoint, e
+}
+
+// at returns the endpoint of a protocol without credentials.
+func (k *check) at(p proxy.Protocol) proxy.Endpoint {
+	return proxy.Endpoint{Protocol: p, Host: k.job.Host, Port: k.job.Port}
+}
+
 // anonymous tests a protocol that need not be claimed, without credentials, once.
 func (k *check) anonymous(ctx context.Context, p proxy.Protocol) *result {
 	if r := k.tried[p]; r != nil {
 		return r
 	}
-	ep := proxy.Endpoint{Protocol: p, Host: k.job.Host, Port: k.job.Port}
+	ep := k.at(p)
 	r := k.probe(ctx, ep, k.claimed(ep))
 	k.tried[p] = r
 	return r
@@ -231,7 +254,13 @@ func (k *check) try(ep proxy.Endpoint, e *proxy.Entry) *try {
 
 // probe tests one protocol in all steps.
 func (k *check) probe(ctx context.Context, ep proxy.Endpoint, e *proxy.Entry) *result {
-	r := k.try(ep, e).run(ctx)
+	t := k.prepared
+	if t == nil || t.ep != ep {
+		t = k.try(ep, e)
+	} else {
+		k.prepared = nil
+	}
+	r := t.run(ctx)
 	if r.fault != nil && r.fault.stage <= proxy.StageConnect && !r.canceled {
 		k.settled = r
 	}

@@ -85,6 +85,7 @@ type Checker struct {
 	tempo    tempo
 	maxSteps time.Duration                          // how many times the time of a step a protocol may take
 	paced    func(host string) (netip.Prefix, bool) // networkOf
+	scouts   func() (*dial.Scout, error)            // dial.NewScout
 	running  atomic.Int64
 	checked  atomic.Int64
 	void     atomic.Int64
@@ -100,7 +101,7 @@ func Open(cfg Config, env Env) (*Checker, error) {
 	if env.Dialer == nil {
 		return nil, errors.New("checker: no dialer")
 	}
-	c := &Checker{env: env, log: env.Log, paced: networkOf, maxSteps: maxSteps, kick: make(chan struct{}, 1), change: make(chan struct{})}
+	c := &Checker{env: env, log: env.Log, paced: networkOf, scouts: dial.NewScout, maxSteps: maxSteps, kick: make(chan struct{}, 1), change: make(chan struct{})}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -164,7 +165,7 @@ func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
 		c.void.Add(1)
 		return proxy.Verdict{Job: job, Notes: []string{downNote}}
 	}
-	v, d := c.spared(ctx, job)
+	v, d := c.spared(ctx, c.begin(job))
 	if d != nil && c.settle(ctx, d) != confirmed {
 		v = proxy.Verdict{Job: job, Notes: []string{voidNote}}
 	}
@@ -175,15 +176,18 @@ func (c *Checker) Check(ctx context.Context, job proxy.Job) proxy.Verdict {
 const downNote = "given back: no judge is up"
 const voidNote = "given back: a judge or the network did not answer directly, so the failure says nothing"
 
+// begin makes the check of a job, which counts as running until spared has ended.
+func (c *Checker) begin(job proxy.Job) *check {
+	c.running.Add(1)
+	return &check{c: c, s: c.settings.Load(), own: c.own.Load(), job: job, began: time.Now()}
+}
+
 // examine tests one address. The doubt, nil for none, must be settled before the verdict counts.
-func (c *Checker) examine(ctx context.Context, job proxy.Job) (proxy.Verdict, *doubt) {
-	nothing := proxy.Verdict{Job: job}
-	if len(job.Entries) == 0 {
+func (c *Checker) examine(ctx context.Context, k *check) (proxy.Verdict, *doubt) {
+	nothing := proxy.Verdict{Job: k.job}
+	if len(k.job.Entries) == 0 {
 		return nothing, nil
 	}
-	c.running.Add(1)
-	defer c.running.Add(-1)
-	k := &check{c: c, s: c.settings.Load(), own: c.own.Load(), job: job, began: time.Now()}
 	k.run(ctx)
 	if k.ended(ctx) {
 		return nothing, nil

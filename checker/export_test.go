@@ -1,10 +1,12 @@
 package checker
 
 import (
+	"errors"
 	"context"
 	"net/netip"
 	"time"
 
+	"freeway/dial"
 	"freeway/internal/judge"
 	"freeway/proxy"
 )
@@ -141,6 +143,11 @@ func (c *Checker) PaceAll() {
 	}
 }
 
+// WithoutScout makes every check connect for itself, as on systems that have no scout.
+func (c *Checker) WithoutScout() {
+	c.scouts = func() (*dial.Scout, error) { return nil, errors.ErrUnsupported }
+}
+
 // NetworkOf is networkOf, "" for what is not paced.
 func NetworkOf(host string) string {
 	if n, ok := networkOf(host); ok {
@@ -154,6 +161,17 @@ func (c *Checker) Lanes() int {
 	c.pacer.mu.Lock()
 	defer c.pacer.mu.Unlock()
 	return len(c.pacer.busy)
+}
+
+// Queued returns how many connects wait for their network.
+func (c *Checker) Queued() int {
+	c.pacer.mu.Lock()
+	defer c.pacer.mu.Unlock()
+	n := 0
+	for _, l := range c.pacer.busy {
+		n += len(l.waiting)
+	}
+	return n
 }
 
 // ConcurrencyFor is concurrencyFor.
@@ -189,7 +207,7 @@ func (c *Checker) Limits(live bool) time.Duration {
 
 // Elastic makes a context whose time-out may change; the function returned ends it.
 func Elastic(ctx context.Context, first time.Duration, most func() time.Duration) (context.Context, func()) {
-	e := newElastic(ctx, first, most)
+	e := newElastic(ctx, time.Now(), first, most)
 	return e, func() { e.stop() }
 }
 

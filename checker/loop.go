@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"freeway/dial"
 	"freeway/internal/judge"
 	"freeway/proxy"
 )
@@ -26,7 +28,7 @@ func (c *Checker) Run(ctx context.Context) error {
 	c.sweeps.begin(time.Now())
 	background.Go(func() { c.pulse.beatUntil(ctx) })
 	background.Go(func() { c.control(ctx) })
-	err := c.crew(ctx, cancel)
+	err := c.checkAll(ctx, cancel)
 	for _, d := range c.flush(ctx) {
 		c.giveBack(d.verdict.Job, voidNote)
 	}
@@ -36,71 +38,99 @@ func (c *Checker) Run(ctx context.Context) error {
 	return err
 }
 
-// crew keeps as many workers as are configured until the queue has ended or ctx has.
-func (c *Checker) crew(ctx context.Context, cancel context.CancelFunc) error {
-	type end struct {
-		id  int
-		err error
-	}
-	ended := make(chan end)
-	working := map[int]bool{}
-	var failed error
-	over := false
-	for {
-		changed := c.changed()
-		for id := range c.settings.Load().cfg.Concurrency {
-			if over || len(working) >= c.settings.Load().cfg.Concurrency {
-				break
-			}
-			if !working[id] {
-				working[id] = true
-				go func() { ended <- end{id, c.work(ctx, id)} }()
-			}
-		}
-		if len(working) == 0 {
-			return failed
-		}
-		select {
-		case <-changed:
-		case e := <-ended:
-			delete(working, e.id)
-			over = over || ctx.Err() != nil || errors.Is(e.err, io.EOF)
-			if e.err != nil && !errors.Is(e.err, io.EOF) && ctx.Err() == nil {
-				failed = fmt.Errorf("next job: %w", e.err)
-				over = true
-				cancel()
-			}
-		}
-	}
+// crew is the checks of one Run.
+type crew struct {
+	c     *Checker
+	scout *dial.Scout    // nil: there is none on this system
+	all   sync.WaitGroup // of checks under way
+	busy  atomic.Int64   // how many they are
+	left  chan struct{}  // one has ended; holds one
 }
 
-// work is one worker: it ends with nil when it is surplus or ctx has ended, else with the queue's error.
-func (c *Checker) work(ctx context.Context, id int) error {
-	for c.ready(ctx) && id < c.settings.Load().cfg.Concurrency {
+// checkAll checks what the queue hands out until it has ended or ctx has, as many
+// at a time as are configured. It returns the queue's error, nil for io.EOF.
+func (c *Checker) checkAll(ctx context.Context, cancel context.CancelFunc) error {
+	w := &crew{c: c, left: make(chan struct{}, 1)}
+	if scout, err := c.scouts(); err == nil {
+		w.scout = scout
+		defer scout.Close()
+		defer context.AfterFunc(ctx, scout.Close)()
+	} else {
+		c.log.Debug("every check connects for itself", "reason", err)
+	}
+	defer w.all.Wait()
+	for c.ready(ctx) && w.room(ctx) {
 		job, err := c.env.Queue.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if !c.settings.Load().anyUp() { // they went down while this waited
-			c.giveBack(job, downNote)
-			continue
-		}
-		v, d := c.spared(ctx, job)
 		switch {
-		case len(v.Outcomes) == 0:
-			c.giveBack(job, v.Notes...)
-			sleep(ctx, rest) // we may lack files or memory, which haste does not cure
-		case d != nil:
-			c.hold.add(d)
-			c.wake()
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil && ctx.Err() == nil:
+			cancel()
+			return fmt.Errorf("next job: %w", err)
+		case err != nil:
+			return nil
+		case !c.settings.Load().anyUp(): // they went down while this waited
+			c.giveBack(job, downNote)
 		default:
-			c.conclude(v)
+			w.start(ctx, job)
 		}
 	}
 	return nil
 }
 
-// rest is how long a worker pauses after a check that could not be done.
+// room waits until fewer checks are under way than may be; false when ctx ended before.
+func (w *crew) room(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		changed := w.c.changed()
+		if int(w.busy.Load()) < w.c.settings.Load().cfg.Concurrency {
+			return true
+		}
+		select {
+		case <-w.left:
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// start begins a check. What needs more than stating that nobody is there goes on by itself.
+func (w *crew) start(ctx context.Context, job proxy.Job) {
+	w.all.Add(1)
+	w.busy.Add(1)
+	k := w.c.begin(job)
+	away, quick := w.c.sendSpared(ctx, k, w.scout, func() { w.finish(ctx, k) })
+	switch {
+	case away:
+	case quick:
+		w.finish(ctx, k)
+	default:
+		go w.finish(ctx, k)
+	}
+}
+
+// finish does the check, or what the scout has left of it, and delivers the verdict.
+func (w *crew) finish(ctx context.Context, k *check) {
+	defer w.all.Done()
+	v, d := w.c.spared(ctx, k)
+	switch {
+	case len(v.Outcomes) == 0:
+		w.c.giveBack(k.job, v.Notes...)
+		sleep(ctx, rest) // we may lack files or memory, which haste does not cure
+	case d != nil:
+		w.c.hold.add(d)
+		w.c.wake()
+	default:
+		w.c.conclude(v)
+	}
+	w.busy.Add(-1)
+	select {
+	case w.left <- struct{}{}:
+	default:
+	}
+}
+
+// rest is how long the place of a check that could not be done stays taken.
 const rest = 100 * time.Millisecond
 
 // ready waits until there is a judge to check with; false when ctx ended before.

@@ -47,14 +47,7 @@ func prefixOf(a netip.Addr) netip.Prefix {
 // false when ctx ended before. leave must follow.
 func (p *pacer) enter(ctx context.Context, n netip.Prefix, limit int) bool {
 	p.mu.Lock()
-	if p.busy == nil {
-		p.busy = map[netip.Prefix]*lane{}
-	}
-	l := p.busy[n]
-	if l == nil {
-		l = &lane{}
-		p.busy[n] = l
-	}
+	l := p.lane(n)
 	if l.n < limit {
 		l.n++
 		p.mu.Unlock()
@@ -70,6 +63,32 @@ func (p *pacer) enter(ctx context.Context, n netip.Prefix, limit int) bool {
 		p.giveUp(n, turn)
 		return false
 	}
+}
+
+// tryEnter is enter for who does not wait; false when it is not its turn.
+func (p *pacer) tryEnter(n netip.Prefix, limit int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.lane(n)
+	if l.n >= limit {
+		return false
+	}
+	l.n++
+	return true
+}
+
+// lane returns the lane of a network, a new one when there is none. p.mu is held,
+// and whoever asks enters it.
+func (p *pacer) lane(n netip.Prefix) *lane {
+	if p.busy == nil {
+		p.busy = map[netip.Prefix]*lane{}
+	}
+	l := p.busy[n]
+	if l == nil {
+		l = &lane{}
+		p.busy[n] = l
+	}
+	return l
 }
 
 // giveUp takes one who waits off the queue, or passes its turn on.

@@ -54,6 +54,7 @@ func TestThreat104ConnectsArePacedPerNetwork(t *testing.T) {
 		}})
 	})
 	b.PaceAll()
+	b.WithoutScout() // which connects without a place to stop at
 	for i := range perNet {
 		for n := range nets {
 			ep, err := proxy.Parse(fmt.Sprintf("http://127.9.%d.%d:8080", n+1, i+1))
@@ -74,6 +75,30 @@ func TestThreat104ConnectsArePacedPerNetwork(t *testing.T) {
 	await(t, "the end", ended)
 	if most > limit || total.Load() != perNet*nets || b.Lanes() != 0 {
 		t.Errorf("%d at once in a network, %d in all, %d networks left; want at most %d, %d, none", most, total.Load(), b.Lanes(), limit, perNet*nets)
+	}
+}
+
+// TestScoutsArePaced: as many connect to a network as may, the others wait, and a turn ends with the connect.
+func TestScoutsArePaced(t *testing.T) {
+	t.Parallel()
+	const limit, jobs = 3, 12
+	q := newQueue()
+	b := newBench(t, withQueue(q), workers(jobs), func(c *checker.Config, _ *checker.Env) { c.PerNetwork = limit })
+	b.PaceAll()
+	silent, refused := b.add(t, lab.Upstream{Behaviour: lab.SilentConnect}), b.add(t, lab.Upstream{Behaviour: lab.Refused})
+	for range 2 * limit { // none of these keeps its turn
+		q.jobs = append(q.jobs, jobOf(refused))
+	}
+	for range jobs {
+		q.jobs = append(q.jobs, jobOf(silent))
+	}
+	stop, _ := run(t, b.Checker)
+	until(t, "the rest waiting for a turn", func() bool { return b.Queued() == jobs-limit })
+	if n, r := b.dialled(silent), b.dialled(refused); n != limit || r != 2*limit {
+		t.Errorf("%d silent and %d refused were dialled, want %d and %d", n, r, limit, 2*limit)
+	}
+	if err := stop(); err != nil || b.Lanes() != 0 {
+		t.Errorf("%v, and %d networks busy afterwards, want none", err, b.Lanes())
 	}
 }
 

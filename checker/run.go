@@ -16,7 +16,7 @@ const slow = time.Second
 // proxy at all before any judge is bothered, then plain HTTP; what else is worth
 // doing with one that passes comes at last, or beside plain HTTP where it is slow.
 func (t *try) run(ctx context.Context) *result {
-	tunnel, plain := t.ask(ctx, t.s.pick(true, "")), new(step)
+	tunnel, plain := t.ask(ctx, t.tunnelJudges()), new(step)
 	if tunnel.ok() { // a slow tunnel must not spare it the look at plain HTTP
 		t.budget.more()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"freeway/dial"
 	"freeway/proxy"
 )
 
@@ -13,9 +14,21 @@ const panicNote = "given back: the check panicked, which is a defect; the log ha
 
 // spared is examine, but a mistake in it costs this check alone: the job is
 // given back unjudged.
-func (c *Checker) spared(ctx context.Context, job proxy.Job) (v proxy.Verdict, d *doubt) {
-	defer c.recovered(func() { v, d = proxy.Verdict{Job: job, Notes: []string{panicNote}}, nil })
-	return c.examine(ctx, job)
+func (c *Checker) spared(ctx context.Context, k *check) (v proxy.Verdict, d *doubt) {
+	defer c.running.Add(-1)
+	defer k.drop()
+	lost := proxy.Verdict{Job: k.job, Notes: []string{panicNote}}
+	if k.panicked {
+		return lost, nil
+	}
+	defer c.recovered(func() { v, d = lost, nil })
+	return c.examine(ctx, k)
+}
+
+// sendSpared is sendAhead, but a mistake in it costs this check alone.
+func (c *Checker) sendSpared(ctx context.Context, k *check, scout *dial.Scout, resume func()) (away, quick bool) {
+	defer c.recovered(func() { k.panicked, away, quick = true, false, true })
+	return k.sendAhead(ctx, scout, resume)
 }
 
 // askSpared is askDirectly, but a mistake in it only means that the judge does

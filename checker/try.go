@@ -24,7 +24,9 @@ type try struct {
 	spoke  bool         // it has answered something already
 	unsure bool         // nobody knows yet whether the protocol is the right one
 	via    *dial.Via
-	limits *limits // as they were when it began
+	limits *limits     // as they were when it began
+	judges []*examiner // for the tunnel; nil: not chosen yet
+	ahead  *ahead      // what a scout has done for it, to be taken once; nil: nothing
 	budget budget
 }
 
@@ -41,11 +43,15 @@ type budget struct {
 // start returns a context that ends when the budget is spent, or does not end
 // before limit when that is less; the function it returns stops the clock.
 func (b *budget) start(ctx context.Context, limit time.Duration) (context.Context, func()) {
-	began := time.Now()
+	return b.startAt(ctx, time.Now(), limit)
+}
+
+// startAt is start for what has begun before.
+func (b *budget) startAt(ctx context.Context, began time.Time, limit time.Duration) (context.Context, func()) {
 	if b.left >= limit { // whoever is called keeps to the limit
 		return ctx, func() { b.left -= time.Since(began) }
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.left)
+	ctx, cancel := context.WithDeadline(ctx, began.Add(b.left))
 	return ctx, func() {
 		cancel()
 		b.left -= time.Since(began)
@@ -140,6 +146,17 @@ func (t *try) open(ctx context.Context, e *examiner, s *step) *dial.Conn {
 	return conn
 }
 
+// nudgeAfter is when to end a line that a SOCKS greeting has not ended.
+func (t *try) nudgeAfter() time.Duration { return min(t.budget.left, t.sureAnswer()) * 2 / 3 }
+
+// tunnelJudges returns the judges to reach by a tunnel, always the same.
+func (t *try) tunnelJudges() []*examiner {
+	if t.judges == nil {
+		t.judges = t.s.pick(true, "")
+	}
+	return t.judges
+}
+
 // openLiteral is open by the judge's address where its name was refused.
 func (t *try) openLiteral(ctx context.Context, e *examiner, s *step) *dial.Conn {
 	addr := e.known().addr
@@ -163,13 +180,13 @@ func (t *try) openTo(ctx context.Context, p *page, s *step) *dial.Conn {
 		return nil
 	}
 	if t.unsure && t.ep.Protocol.IsSOCKS() {
-		defer spy.nudgeAfter(min(t.budget.left, t.sureAnswer()) * 2 / 3)()
+		defer spy.nudgeAfter(t.nudgeAfter())()
 	}
 	steps := time.Duration(1)
 	if t.ep.Protocol == proxy.HTTPS {
 		steps = 2 // TLS, then the handshake
 	}
-	open, stop := t.step(ctx, steps, answerLimit)
+	open, stop := t.step(ctx, raw.HandshakeBegan(), steps, answerLimit)
 	defer stop()
 	var conn *dial.Conn
 	var err error
@@ -214,6 +231,10 @@ func (s *step) shut(ctx context.Context, err error, spy *spyConn) {
 
 // connect dials the proxy, in turn; nil with s.fault set when that does not work.
 func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
+	if a := t.ahead; a != nil {
+		t.ahead = nil
+		return a.take(ctx, s)
+	}
 	if n, paced := t.c.paced(t.ep.Host); paced {
 		if !t.c.pacer.enter(ctx, n, t.s.cfg.PerNetwork) {
 			s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
@@ -225,7 +246,7 @@ func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
 		return nil, nil
 	}
-	ctx, stop := t.step(ctx, 1, connectLimit)
+	ctx, stop := t.step(ctx, time.Now(), 1, connectLimit)
 	defer stop()
 	t.c.metrics.dials.Inc()
 	conn, err := t.via.Connect(ctx)

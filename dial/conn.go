@@ -21,6 +21,8 @@ type Conn struct {
 	secured  bool // TLS to the proxy is done
 	phases   proxy.Phases
 	made     time.Time
+	said     []byte    // what a scout has sent of the opening
+	saidAt   time.Time // and when
 
 	mu    sync.Mutex // protects ahead
 	ahead []byte     // came behind the handshake, not yet read
@@ -52,6 +54,14 @@ func (c *Conn) CloseWrite() error {
 
 // Phases returns how long the steps took until the connection was ready. FirstByte is always 0.
 func (c *Conn) Phases() proxy.Phases { return c.phases }
+
+// HandshakeBegan returns when the handshake did: when a scout has sent its opening, else now.
+func (c *Conn) HandshakeBegan() time.Time {
+	if c.said != nil {
+		return c.saidAt
+	}
+	return time.Now()
+}
 
 // RemoteAddrPort returns the proxy's address that was dialled.
 func (c *Conn) RemoteAddrPort() netip.AddrPort {

@@ -36,13 +36,9 @@ func (e *statusError) class() proxy.Class {
 	return proxy.Rejected
 }
 
-// connect asks for a tunnel to host:port and reads the answer. What came behind
-// a 2xx head belongs to the tunnel, whatever framing the head names (RFC 9110
+// granted reads the answer to CONNECT. What came behind a 2xx head belongs to the tunnel, whatever framing the head names (RFC 9110
 // section 9.3.6); it is kept for Conn.Read.
-func (v *Via) connect(c *Conn, target string) error {
-	if _, err := c.Conn.Write(v.connectRequest(target)); err != nil {
-		return err
-	}
+func (v *Via) granted(c *Conn) error {
 	if v.d.cfg.Short {
 		// The first byte is waited for without a buffer: most of the thousands that a
 		// checker waits for at a time never say anything.

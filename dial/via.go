@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -137,21 +138,37 @@ func (v *Via) tunnel(ctx context.Context, c *Conn, to socks.Addr) (*Conn, error)
 		return nil, err
 	}
 	start := time.Now()
-	err := c.step(ctx, v.d.cfg.Handshake, func() error {
-		switch v.ep.Protocol {
-		case proxy.SOCKS5:
-			return socks.Client5(c.Conn, to, v.ep.User, v.password.Reveal())
-		case proxy.SOCKS4:
-			return socks.Client4(c.Conn, to, v.ep.User)
-		default:
-			return v.connect(c, to.String())
+	said := c.said
+	if c.said = nil; said != nil { // a scout has begun
+		start = c.saidAt
+	}
+	err := c.step(ctx, v.d.cfg.Handshake-time.Since(start), func() error {
+		talk := io.ReadWriter(c.Conn)
+		if said != nil {
+			talk = &continued{c.Conn, said}
 		}
+		if err := v.ask(talk, to); err != nil || v.ep.Protocol.IsSOCKS() {
+			return err
+		}
+		return v.granted(c)
 	})
 	c.phases.Handshake = time.Since(start)
 	if err != nil {
 		return nil, c.fail(proxy.StageHandshake, err)
 	}
 	return c, nil
+}
+
+// ask asks for a tunnel. The answer to CONNECT is left to read.
+func (v *Via) ask(talk io.ReadWriter, to socks.Addr) error {
+	switch v.ep.Protocol {
+	case proxy.SOCKS5:
+		return socks.Client5(talk, to, v.ep.User, v.password.Reveal())
+	case proxy.SOCKS4:
+		return socks.Client4(talk, to, v.ep.User)
+	}
+	_, err := talk.Write(v.connectRequest(to.String()))
+	return err
 }
 
 // address checks that a target can be sent and puts it into the form that is.

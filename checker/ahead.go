@@ -1,0 +1,113 @@
+package checker
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"freeway/dial"
+	"freeway/proxy"
+)
+
+// ahead is the beginning of a check that a scout makes: the connection to the
+// first protocol, what a tunnel begins with, and the wait for an answer. The try
+// goes on from there as if it had done so itself.
+type ahead struct {
+	t       *try
+	network netip.Prefix // that has a turn for it
+	paced   bool
+	resume  func() // goes on with the check, in a goroutine of its own
+	began   time.Time
+	took    time.Duration // until it was connected
+	got     dial.Scouted
+}
+
+// Limit is how long a step may take, as it is now.
+func (a *ahead) Limit(step proxy.Stage) time.Duration {
+	l := a.t.limits
+	if l != &a.t.s.full {
+		l = a.t.c.tempo.limits(a.t.s)
+	}
+	if step == proxy.StageConnect {
+		return min(a.t.budget.left, l.connect)
+	}
+	return min(a.t.budget.left-a.took, l.answer)
+}
+
+// Connected gives the turn to connect to others.
+func (a *ahead) Connected() {
+	a.took = time.Since(a.began)
+	if a.paced {
+		a.t.c.pacer.leave(a.network)
+	}
+}
+
+// Done goes on.
+func (a *ahead) Done(got dial.Scouted) {
+	a.got = got
+	go a.resume()
+}
+
+// sendAhead sends a scout ahead. With away it will resume; else the check goes
+// on now, and quick says that it only has to state a failure.
+func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func()) (away, quick bool) {
+	if scout == nil || len(k.job.Entries) == 0 || ctx.Err() != nil {
+		return false, false
+	}
+	ep, e := k.first()
+	t := k.try(ep, e)
+	k.prepared = t
+	if !t.via.Literal() {
+		return false, false
+	}
+	route := dial.Route{Via: t.via}
+	if judges := t.tunnelJudges(); len(judges) > 0 && ep.Protocol != proxy.HTTPS {
+		route.To = &judges[0].to
+	}
+	if t.unsure && ep.Protocol.IsSOCKS() {
+		route.Nudge = t.nudgeAfter()
+	}
+	a := &ahead{t: t, resume: resume}
+	if a.network, a.paced = k.c.paced(ep.Host); a.paced && !k.c.pacer.tryEnter(a.network, k.s.cfg.PerNetwork) {
+		return false, false // others go on while it waits for its turn
+	}
+	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
+		if a.paced {
+			k.c.pacer.leave(a.network)
+		}
+		return false, false
+	}
+	k.c.metrics.dials.Inc()
+	t.ahead, a.began = a, time.Now()
+	got, done := scout.Start(a, route)
+	if !done {
+		return true, false
+	}
+	a.got = got
+	return false, got.Err != nil && got.Err.Stage <= proxy.StageConnect
+}
+
+// take returns what the scout brought, as connect does.
+func (a *ahead) take(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
+	t := a.t
+	spy := &spyConn{nudged: a.got.Nudged}
+	if err := a.got.Err; err != nil {
+		t.budget.left -= err.Phases.Total()
+		s.fault, s.phases = faultOf(ctx, proxy.StageConnect, err), err.Phases
+		if err.Stage > proxy.StageConnect {
+			s.shut(ctx, err, spy)
+		}
+		return nil, nil
+	}
+	conn := a.got.Conn
+	t.budget.left -= conn.Phases().Connect
+	spy.Conn, conn.Conn = conn.Conn, spy
+	return conn, spy
+}
+
+// drop closes a connection that nobody has taken.
+func (k *check) drop() {
+	if k.prepared != nil && k.prepared.ahead != nil && k.prepared.ahead.got.Conn != nil {
+		k.prepared.ahead.got.Conn.Close()
+	}
+}
