@@ -16,7 +16,8 @@ type ahead struct {
 	t       *try
 	network netip.Prefix // that has a turn for it
 	paced   bool
-	resume  func() // goes on with the check, in a goroutine of its own
+	resume  func(quick bool) // goes on with the check; quick: it only has to state a failure
+	alone   bool             // the job has one entry
 	began   time.Time
 	took    time.Duration // until it was connected
 	got     dial.Scouted
@@ -45,12 +46,19 @@ func (a *ahead) Connected() {
 // Done goes on.
 func (a *ahead) Done(got dial.Scouted) {
 	a.got = got
-	go a.resume()
+	a.resume(a.quick())
 }
 
-// sendAhead sends a scout ahead. With away it will resume; else the check goes
-// on now, and quick says that it only has to state a failure.
-func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func()) (away, quick bool) {
+// quick reports whether nothing is left to do but to state the failure. One that
+// was silent to the only protocol that is claimed of it is not asked for others.
+func (a *ahead) quick() bool {
+	err := a.got.Err
+	return err != nil && err.Class != proxy.Canceled && (err.Stage <= proxy.StageConnect || err.Class == proxy.Timeout && a.alone)
+}
+
+// sendAhead sends a scout ahead. With away, resume will be called; it must not block.
+// Else the check goes on now, and quick says that it only has to state a failure.
+func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func(quick bool)) (away, quick bool) {
 	if scout == nil || len(k.job.Entries) == 0 || ctx.Err() != nil {
 		return false, false
 	}
@@ -67,7 +75,7 @@ func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func())
 	if t.unsure && ep.Protocol.IsSOCKS() {
 		route.Nudge = t.nudgeAfter()
 	}
-	a := &ahead{t: t, resume: resume}
+	a := &ahead{t: t, resume: resume, alone: len(k.job.Entries) == 1}
 	if a.network, a.paced = k.c.paced(ep.Host); a.paced && !k.c.pacer.tryEnter(a.network, k.s.cfg.PerNetwork) {
 		return false, false // others go on while it waits for its turn
 	}
@@ -84,7 +92,7 @@ func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func())
 		return true, false
 	}
 	a.got = got
-	return false, got.Err != nil && got.Err.Stage <= proxy.StageConnect
+	return false, a.quick()
 }
 
 // take returns what the scout brought, as connect does.

@@ -1,8 +1,8 @@
 package checker
 
 import (
-	"errors"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 

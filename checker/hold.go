@@ -27,15 +27,31 @@ const (
 	refuted          // they are not: nothing can be said
 )
 
+// rulings is what direct requests have shown, looked up once for many doubts.
+type rulings map[*examiner]struct {
+	asked time.Time
+	up    bool
+}
+
+// of says what they tell about a moment, as ruling does.
+func (r rulings) of(e *examiner, moment time.Time) (decided, up bool) {
+	is, ok := r[e]
+	if !ok {
+		is.asked, is.up = e.ruling()
+		r[e] = is
+	}
+	return is.asked.After(moment), is.up
+}
+
 // rule looks at the direct requests that began after the check ended. One
 // judge that answers shows that the network works, too.
-func (d *doubt) rule(s *settings) ruling {
+func (d *doubt) rule(s *settings, known rulings) ruling {
 	out := confirmed
 	for _, e := range d.judges {
 		if !slices.Contains(s.judges, e) {
 			return refuted // replaced meanwhile: nobody asks it again
 		}
-		switch decided, up := e.ruling(d.at); {
+		switch decided, up := known.of(e, d.at); {
 		case decided && !up:
 			return refuted
 		case !decided:
@@ -50,7 +66,7 @@ func (d *doubt) rule(s *settings) ruling {
 	}
 	out = refuted
 	for _, e := range s.judges {
-		switch decided, up := e.ruling(d.at); {
+		switch decided, up := known.of(e, d.at); {
 		case decided && up:
 			return confirmed
 		case !decided:
@@ -70,7 +86,7 @@ func (d *doubt) wants(s *settings) []*examiner {
 	rank := -1
 	for i, e := range s.judges {
 		n := 0
-		if decided, _ := e.ruling(d.at); !decided {
+		if asked, _ := e.ruling(); !asked.After(d.at) {
 			n += 4
 		}
 		if e.isUp() {
@@ -134,8 +150,9 @@ func (h *hold) take(s *settings) (good, bad []*doubt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	rest := h.queue[:0]
+	known := rulings{}
 	for _, d := range h.queue {
-		switch d.rule(s) {
+		switch d.rule(s, known) {
 		case confirmed:
 			good = append(good, d)
 		case refuted:
@@ -162,7 +179,7 @@ func (h *hold) empty() []*doubt {
 func (c *Checker) settle(ctx context.Context, d *doubt) ruling {
 	for ctx.Err() == nil {
 		s := c.settings.Load()
-		if r := d.rule(s); r != undecided {
+		if r := d.rule(s, rulings{}); r != undecided {
 			return r
 		}
 		wanted := d.wants(s)

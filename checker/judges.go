@@ -148,12 +148,12 @@ func (e *examiner) limited() bool {
 	return s.kind != judge.Own && !s.addr.IsPrivate() && !s.addr.IsLoopback()
 }
 
-// ruling says what direct requests tell about a moment: nothing yet, or whether
-// the judge was up at a direct request that began later.
-func (e *examiner) ruling(moment time.Time) (decided, up bool) {
+// ruling says when the latest direct request began and whether the judge is up, which
+// tells about every moment before that.
+func (e *examiner) ruling() (asked time.Time, up bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.asked.After(moment), e.isAnswering()
+	return e.asked, e.isAnswering()
 }
 
 // due returns when the judge is to be asked directly; sooner when failures wait for it.
@@ -209,7 +209,7 @@ func (c *Checker) probe(ctx context.Context, s *settings, e *examiner, since tim
 	case <-ctx.Done():
 		return
 	}
-	if done, _ := e.ruling(since); done {
+	if asked, _ := e.ruling(); asked.After(since) {
 		return
 	}
 	done, ok := e.allowed(ctx)
@@ -345,8 +345,8 @@ func (s *settings) ready() bool {
 // asked reports whether every judge has been asked directly at least once.
 func (s *settings) asked() bool {
 	return !slices.ContainsFunc(s.judges, func(e *examiner) bool {
-		decided, _ := e.ruling(time.Time{})
-		return !decided
+		asked, _ := e.ruling()
+		return asked.IsZero()
 	})
 }
 

@@ -45,6 +45,10 @@ type crew struct {
 	all   sync.WaitGroup // of checks under way
 	busy  atomic.Int64   // how many they are
 	left  chan struct{}  // one has ended; holds one
+
+	mu     sync.Mutex // protects the fields below
+	failed []*check   // of which only that has to be stated
+	wanted bool       // somebody does
 }
 
 // checkAll checks what the queue hands out until it has ended or ctx has, as many
@@ -99,14 +103,44 @@ func (w *crew) start(ctx context.Context, job proxy.Job) {
 	w.all.Add(1)
 	w.busy.Add(1)
 	k := w.c.begin(job)
-	away, quick := w.c.sendSpared(ctx, k, w.scout, func() { w.finish(ctx, k) })
-	switch {
-	case away:
-	case quick:
-		w.finish(ctx, k)
-	default:
-		go w.finish(ctx, k)
+	goOn := func(quick bool) {
+		if quick {
+			w.fail(ctx, k)
+		} else {
+			go w.finish(ctx, k)
+		}
 	}
+	if away, quick := w.c.sendSpared(ctx, k, w.scout, goOn); !away {
+		goOn(quick)
+	}
+}
+
+// fail finishes a check that has failed already. Most do, in crowds, and one goroutine
+// for all of them is enough.
+func (w *crew) fail(ctx context.Context, k *check) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failed = append(w.failed, k)
+	if w.wanted {
+		return
+	}
+	w.wanted = true
+	go func() {
+		for more := w.take(); len(more) > 0; more = w.take() {
+			for _, k := range more {
+				w.finish(ctx, k)
+			}
+		}
+	}()
+}
+
+// take returns those that have failed; with none, whoever asks has to end.
+func (w *crew) take() []*check {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	failed := w.failed
+	w.failed, w.wanted = nil, len(failed) > 0
+	return failed
 }
 
 // finish does the check, or what the scout has left of it, and delivers the verdict.

@@ -26,8 +26,8 @@ func (c *Checker) spared(ctx context.Context, k *check) (v proxy.Verdict, d *dou
 }
 
 // sendSpared is sendAhead, but a mistake in it costs this check alone.
-func (c *Checker) sendSpared(ctx context.Context, k *check, scout *dial.Scout, resume func()) (away, quick bool) {
-	defer c.recovered(func() { k.panicked, away, quick = true, false, true })
+func (c *Checker) sendSpared(ctx context.Context, k *check, scout *dial.Scout, resume func(quick bool)) (away, quick bool) {
+	defer c.recovered(func() { k.panicked, away, quick = true, false, false })
 	return k.sendAhead(ctx, scout, resume)
 }
 

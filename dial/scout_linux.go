@@ -34,11 +34,11 @@ type Scout struct {
 	closed bool
 }
 
-// The time-outs of those who are out are looked at when the next one ends, but at
-// least as often as maxLook, since they may change, and not more often than minLook.
+// The time-out of one who is out is looked at when it ends, and every maxLook since
+// it may change; those of all together not more often than every minLook.
 const (
 	minLook = 20 * time.Millisecond
-	maxLook = 100 * time.Millisecond
+	maxLook = 500 * time.Millisecond
 )
 
 // party is one proxy that is on its way.
@@ -51,7 +51,8 @@ type party struct {
 	connect time.Duration // how long it took; 0: not connected yet
 	said    time.Time     // when the opening was sent
 	nudged  bool
-	watched *Scout // whose epoll has the socket; nil: none
+	due     time.Time // when its time-out is looked at
+	watched *Scout    // whose epoll has the socket; nil: none
 }
 
 // NewScout starts one; Close ends it. The error is that of the system.
@@ -99,15 +100,13 @@ func (s *Scout) Start(f Foray, r Route) (got Scouted, done bool) {
 	if err != nil && err != unix.EINPROGRESS {
 		return Scouted{Err: p.failed(proxy.StageConnect, err)}, true
 	}
-	want := uint32(unix.EPOLLOUT)
 	if err == nil {
 		connected = true
 		if got, done := p.arrived(); done {
 			return got, true
 		}
-		want = unix.EPOLLIN
 	}
-	if err := s.add(p, want); err != nil {
+	if err := s.add(p); err != nil {
 		stage := proxy.StageConnect
 		if connected {
 			stage = proxy.StageHandshake
@@ -134,7 +133,12 @@ func (p *party) dial() error {
 			unix.Close(fd)
 		}
 	}()
-	if err := p.Via.d.control(network, at.String(), rawFD(fd)); err != nil {
+	if d := p.Via.d; d.env.Control != nil {
+		err = d.control(network, at.String(), rawFD(fd))
+	} else {
+		err = d.allow(at)
+	}
+	if err != nil {
 		return err
 	}
 	asked = true
@@ -208,28 +212,35 @@ func (p *party) failed(stage proxy.Stage, err error) *Error {
 		unix.Close(p.fd)
 	}
 	if stage == proxy.StageConnect {
-		err = fmt.Errorf("dial tcp %s: %w", p.at(), err)
+		err = &connectError{p.at(), err}
 	}
 	return newError(stage, p.phases(), err)
 }
 
 // add has the scout look after a party from now on.
-func (s *Scout) add(p *party, want uint32) error {
+func (s *Scout) add(p *party) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return context.Canceled
 	}
-	if err := s.watch(unix.EPOLL_CTL_ADD, p.fd, want); err != nil {
+	if err := s.watch(unix.EPOLL_CTL_ADD, p.fd, awaited); err != nil {
 		return err
 	}
 	p.watched, s.out[p.fd] = s, p
-	now := time.Now()
-	if next := now.Add(max(p.rest(now), minLook)); s.look.IsZero() || next.Before(s.look) {
-		s.lookAt(next)
+	s.lookLater(p, time.Now())
+	if s.look.IsZero() || p.due.Before(s.look) {
+		s.lookAt(p.due)
 	}
 	return nil
 }
+
+// awaited is what is reported of a socket, once each time that it comes about: that
+// it is connected, that there is something to read, or that it has come to an end.
+const awaited = unix.EPOLLOUT | heard | unix.EPOLLET
+
+// heard is what the other side has to do with.
+const heard = unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 
 // watch changes what is waited for.
 func (s *Scout) watch(op, fd int, want uint32) (err error) {
@@ -247,15 +258,19 @@ func (s *Scout) lookAt(t time.Time) {
 	}
 }
 
-// rest returns how long the step that p is at may still take, or until it is nudged.
-func (p *party) rest(now time.Time) time.Duration {
-	if p.connect == 0 {
-		return p.foray.Limit(proxy.StageConnect) - now.Sub(p.made)
+// lookLater sets when p is looked at next, and returns how long its step may
+// still take: nothing when its time is over.
+func (s *Scout) lookLater(p *party, now time.Time) time.Duration {
+	step, began := proxy.StageConnect, p.made
+	if p.connect > 0 {
+		step, began = proxy.StageHandshake, p.said
 	}
-	rest := p.foray.Limit(proxy.StageHandshake) - now.Sub(p.said)
-	if p.Nudge > 0 && !p.nudged {
-		rest = min(rest, p.Nudge-now.Sub(p.said))
+	rest := p.foray.Limit(step) - now.Sub(began)
+	next := min(rest, maxLook)
+	if p.Nudge > 0 && !p.nudged && p.connect > 0 {
+		next = min(next, p.Nudge-now.Sub(began))
 	}
+	p.due = now.Add(max(next, minLook))
 	return rest
 }
 
@@ -274,7 +289,7 @@ func (s *Scout) run() {
 			return n > 0
 		})
 		for _, e := range events[:n] {
-			s.happened(int(e.Fd))
+			s.happened(int(e.Fd), e.Events)
 		}
 		if err != nil && !s.lookAround(time.Now()) { // the deadline, which comes before everything else
 			return
@@ -283,7 +298,7 @@ func (s *Scout) run() {
 }
 
 // happened takes up what the system reports of a socket.
-func (s *Scout) happened(fd int) {
+func (s *Scout) happened(fd int, events uint32) {
 	s.mu.Lock()
 	p := s.out[fd]
 	s.mu.Unlock()
@@ -291,11 +306,11 @@ func (s *Scout) happened(fd int) {
 		return
 	}
 	var got Scouted
-	done := true
+	done := false
 	if p.connect == 0 {
 		got, done = s.connected(p)
 	}
-	if !done {
+	if !done && events&heard == 0 {
 		return
 	}
 	s.forget(p)
@@ -321,8 +336,11 @@ func (s *Scout) connected(p *party) (got Scouted, done bool) {
 	if got, done = p.arrived(); done {
 		return got, true
 	}
-	if err := s.watch(unix.EPOLL_CTL_MOD, p.fd, unix.EPOLLIN); err != nil {
-		return Scouted{Err: p.failed(proxy.StageHandshake, err)}, true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookLater(p, p.said)
+	if p.due.Before(s.look) {
+		s.lookAt(p.due)
 	}
 	return Scouted{}, false
 }
@@ -346,27 +364,27 @@ func (s *Scout) forget(p *party) {
 func (s *Scout) lookAround(now time.Time) bool {
 	s.mu.Lock()
 	closed := s.closed
-	next := maxLook
 	var late, mute []*party
+	s.look = time.Time{}
 	for _, p := range s.out {
-		switch rest := p.rest(now); {
-		case closed:
+		if !closed && p.due.After(now) {
+			// not yet
+		} else if closed || s.lookLater(p, now) <= 0 {
+			delete(s.out, p.fd)
 			late = append(late, p)
-		case rest > 0:
-			next = min(next, rest)
-		case p.Nudge > 0 && !p.nudged && p.connect > 0 && now.Sub(p.said) < p.foray.Limit(proxy.StageHandshake):
+			continue
+		} else if p.Nudge > 0 && !p.nudged && p.connect > 0 && now.Sub(p.said) >= p.Nudge {
 			mute = append(mute, p)
-		default:
-			late = append(late, p)
+		}
+		if s.look.IsZero() || p.due.Before(s.look) {
+			s.look = p.due
 		}
 	}
-	for _, p := range late {
-		delete(s.out, p.fd)
+	if len(s.out) > 0 && s.look.Before(now.Add(minLook)) {
+		s.look = now.Add(minLook)
 	}
-	if s.look = (time.Time{}); len(s.out) > 0 {
-		s.lookAt(now.Add(max(next, minLook)))
-	} else if !closed {
-		_ = s.epoll.SetReadDeadline(time.Time{})
+	if !closed {
+		_ = s.epoll.SetReadDeadline(s.look) // fails only when it has ended
 	}
 	s.mu.Unlock()
 	for _, p := range mute {
@@ -380,6 +398,15 @@ func (s *Scout) lookAround(now time.Time) bool {
 	return !closed
 }
 
+// connectError says where a connect failed.
+type connectError struct {
+	at  netip.AddrPort
+	err error
+}
+
+func (e *connectError) Error() string { return fmt.Sprintf("dial tcp %s: %v", e.at, e.err) }
+func (e *connectError) Unwrap() error { return e.err }
+
 // over ends a party whose time is over, or that is called off.
 func (p *party) over(off bool) *Error {
 	err := context.DeadlineExceeded
@@ -390,5 +417,7 @@ func (p *party) over(off bool) *Error {
 		p.foray.Connected()
 		return p.failed(proxy.StageConnect, err)
 	}
+	// A RST lets both sides forget it at once; a FIN would have to be confirmed by who is silent.
+	_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	return p.failed(proxy.StageHandshake, err)
 }
