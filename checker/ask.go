@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"freeway/dial"
@@ -136,6 +137,12 @@ func askOver(ctx context.Context, limit time.Duration, conn net.Conn, q question
 	return a, f
 }
 
+// readers are kept for answers.
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// expected bounds the room that is made for a body, in bytes, on the word of its header alone.
+const expected = 16 << 10
+
 // ask sends q over conn and reads the answer.
 func ask(ctx context.Context, limit time.Duration, conn net.Conn, q question) (answer, *fault) {
 	defer obey(ctx, limit, conn)()
@@ -144,7 +151,12 @@ func ask(ctx context.Context, limit time.Duration, conn net.Conn, q question) (a
 	if _, err := conn.Write(q.bytes()); err != nil {
 		return a, faultOf(ctx, proxy.StageRequest, err)
 	}
-	br := bufio.NewReader(io.LimitReader(conn, maxHead+q.maxBody+1))
+	br := readers.Get().(*bufio.Reader)
+	br.Reset(io.LimitReader(conn, maxHead+q.maxBody+1))
+	defer func() {
+		br.Reset(nil)
+		readers.Put(br)
+	}()
 	if _, err := br.Peek(1); err != nil {
 		return a, faultOf(ctx, proxy.StageRequest, err)
 	}
@@ -155,8 +167,10 @@ func ask(ctx context.Context, limit time.Duration, conn net.Conn, q question) (a
 	}
 	defer resp.Body.Close()
 	a.status, a.header = resp.StatusCode, resp.Header
-	body, err := io.ReadAll(io.LimitReader(resp.Body, q.maxBody))
-	a.body = body
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), q.maxBody, expected)) + bytes.MinRead)
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, q.maxBody))
+	a.body = body.Bytes()
 	if err != nil {
 		f := faultOf(ctx, proxy.StageBody, err)
 		if f.class != proxy.Timeout && f.class != proxy.Canceled && f.class != proxy.Reset {

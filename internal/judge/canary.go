@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Canary is one of the pages that Handler serves besides its answers. They never
@@ -113,6 +114,9 @@ func repacked(encoding string, zipped bool) string {
 	return ""
 }
 
+// unpackers are kept, since every one has a window of 32 KB.
+var unpackers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
 // Unpack undoes a Content-Encoding of gzip, up to MaxAnswer bytes and one. An early end is
 // io.ErrUnexpectedEOF; with an error what is unpacked so far is of no use.
 func Unpack(body []byte, encoding string) ([]byte, error) {
@@ -120,7 +124,9 @@ func Unpack(body []byte, encoding string) ([]byte, error) {
 	case "", "identity":
 		return body, nil
 	case "gzip", "x-gzip":
-		z, err := gzip.NewReader(bytes.NewReader(body))
+		z := unpackers.Get().(*gzip.Reader)
+		defer unpackers.Put(z)
+		err := z.Reset(bytes.NewReader(body))
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
