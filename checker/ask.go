@@ -138,7 +138,7 @@ func askOver(ctx context.Context, limit time.Duration, conn net.Conn, q question
 }
 
 // readers are kept for answers.
-var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 2<<10) }}
 
 // expected bounds the room that is made for a body, in bytes, on the word of its header alone.
 const expected = 16 << 10

@@ -30,12 +30,12 @@ type errands struct {
 
 // maxErrands is how many errands one proxy is used for at the same time: about
 // what a browser asks of it. Several at a time some may not bear; see again.
-// All checks together have a quarter of their number under way, which the
+// All checks together have an eighth of their number under way, which the
 // division of the limit on open files has room for.
 const maxErrands = 6
 
 // errandsFor is how many errands may be under way beside so many checks.
-func errandsFor(concurrency int) int { return max(maxErrands, concurrency/4) }
+func errandsFor(concurrency int) int { return max(maxErrands, concurrency/8) }
 
 // errands makes up those that are due, for a proxy whose tunnel, plain HTTP or both
 // work. The judge is the one that is asked for pages by plain HTTP, nil for none.

@@ -36,7 +36,7 @@ func (t *try) run(ctx context.Context) *result {
 	}
 	r := t.conclude(tunnel, plain)
 	if r.passed() {
-		apart(func() { t.finish(ctx, r, tunnel, plain, beside) })
+		t.finish(ctx, r, tunnel, plain, beside)
 	}
 	return r
 }
