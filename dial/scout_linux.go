@@ -93,9 +93,6 @@ func (s *Scout) Start(f Foray, r Route) (got Scouted, done bool) {
 			f.Connected()
 		}
 	}()
-	if r.To != nil {
-		p.opening = r.Via.opening(*r.To)
-	}
 	err := p.dial()
 	if err != nil && err != unix.EINPROGRESS {
 		return Scouted{Err: p.failed(proxy.StageConnect, err)}, true
@@ -166,6 +163,9 @@ func (p *party) arrived() (got Scouted, done bool) {
 	p.said = time.Now()
 	p.connect = max(p.said.Sub(p.made), 1)
 	p.foray.Connected()
+	if p.To != nil {
+		p.opening = p.Via.opening(*p.To)
+	}
 	if len(p.opening) == 0 {
 		return p.handOver(), true
 	}
