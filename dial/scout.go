@@ -2,7 +2,6 @@ package dial
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -92,6 +91,3 @@ func (c *continued) Write(p []byte) (int, error) {
 	more, err := c.Conn.Write(p[n:])
 	return n + more, err
 }
-
-// errNoScout is why there is none.
-var errNoScout = fmt.Errorf("scouts: %w", errors.ErrUnsupported)

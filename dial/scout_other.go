@@ -2,6 +2,14 @@
 
 package dial
 
+import (
+	"errors"
+	"fmt"
+)
+
+// errNoScout is why there is none.
+var errNoScout = fmt.Errorf("scouts: %w", errors.ErrUnsupported)
+
 // Scout is not available on this system.
 type Scout struct{}
 

@@ -99,6 +99,9 @@ func TestMistake24EmptyPool(t *testing.T) {
 	}
 	add(t, p, "list", many(1))
 	report(p, many(1)[0].Endpoint, proxy.OK)
+	if n := p.Eligible(proxy.Want{}); n != 1 { // which Pick need not know so soon
+		t.Errorf("%d are eligible, want the one that was added", n)
+	}
 	pick(t, p, proxy.Want{}).Close()
 	cancel()
 	if err := <-ended; err != nil {
