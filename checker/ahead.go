@@ -86,7 +86,7 @@ func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func(qu
 		return false, false
 	}
 	k.c.metrics.dials.Inc()
-	t.ahead, a.began = a, time.Now()
+	k.ahead, t.ahead, a.began = a, a, time.Now()
 	got, done := scout.Start(a, route)
 	if !done {
 		return true, false
@@ -108,6 +108,7 @@ func (a *ahead) take(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 		return nil, nil
 	}
 	conn := a.got.Conn
+	a.got.Conn = nil // it is the try's
 	t.budget.left -= conn.Phases().Connect
 	spy.Conn, conn.Conn = conn.Conn, spy
 	return conn, spy
@@ -115,7 +116,7 @@ func (a *ahead) take(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 
 // drop closes a connection that nobody has taken.
 func (k *check) drop() {
-	if k.prepared != nil && k.prepared.ahead != nil && k.prepared.ahead.got.Conn != nil {
-		k.prepared.ahead.got.Conn.Close()
+	if k.ahead != nil && k.ahead.got.Conn != nil {
+		k.ahead.got.Conn.Close()
 	}
 }

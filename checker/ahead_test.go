@@ -2,9 +2,15 @@ package checker_test
 
 import (
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 	"testing"
 	"time"
 
+	"freeway/checker"
+	"freeway/dial"
+	"freeway/internal/loopback"
 	"freeway/lab"
 	"freeway/proxy"
 )
@@ -59,5 +65,69 @@ func TestScoutsMakeNoDifference(t *testing.T) {
 		if with, without := told[true][ep], told[false][ep]; with != without || with == "" {
 			t.Errorf("%s:\n with    %s\n without %s", name, with, without)
 		}
+	}
+}
+
+// TestVoidChecksRestTogether: what cannot be said of hundreds of silent ones, since the
+// process was paused, takes as long as for one.
+func TestVoidChecksRestTogether(t *testing.T) {
+	t.Parallel()
+	const jobs = 500 // of a tenth of a second each
+	q := newQueue()
+	b := newBench(t, withQueue(q), workers(jobs), timeout(200*time.Millisecond))
+	silent := b.add(t, lab.Upstream{Behaviour: lab.Silent})
+	for range jobs {
+		q.jobs = append(q.jobs, jobOf(silent, checked))
+	}
+	b.Paused()
+	_, ended := run(t, b.Checker)
+	await(t, "the end", ended)
+	for _, v := range q.all() {
+		if len(v.Outcomes) != 0 {
+			t.Fatalf("judged %+v", v.Outcomes)
+		}
+	}
+	if n := len(q.all()); n != jobs {
+		t.Errorf("%d of %d were given back", n, jobs)
+	}
+}
+
+// TestScoutedInVain: a connection that a scout has made is closed when there is no
+// judge left to ask over it.
+func TestScoutedInVain(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{}, 1)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		_, _ = io.Copy(io.Discard, c)
+		closed <- struct{}{}
+	}()
+	ep, err := proxy.Parse("http://" + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := newQueue(jobOf(ep))
+	var b *bench
+	b = newBench(t, withQueue(q), func(c *checker.Config, env *checker.Env) {
+		c.Judges = c.Judges[:1] // only plain HTTP, so that the scout connects and no more
+		env.Dialer = dial.New(dial.Config{}, dial.Env{Policy: labPolicy, Control: func(network, addr string, raw syscall.RawConn) error {
+			b.Unasked()
+			return loopback.Control(network, addr, raw)
+		}})
+	})
+	_, ended := run(t, b.Checker)
+	await(t, "the end of the connection", closed)
+	await(t, "the end", ended)
+	if v := q.all(); len(v) != 1 || len(v[0].Outcomes) != 0 {
+		t.Errorf("got %+v, want the job back", v)
 	}
 }

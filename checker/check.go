@@ -20,8 +20,9 @@ type check struct {
 	settled *result    // the address itself does not answer: it goes for everything
 	began   time.Time  // monotonic
 
-	prepared *try // for the first protocol, by sendAhead; nil: there is none, or it was used
-	panicked bool // in sendAhead
+	prepared *try   // for the first protocol, by sendAhead; nil: there is none, or it was used
+	ahead    *ahead // of prepared; nil: no scout was sent
+	panicked bool   // in sendAhead
 }
 
 // result is what came of one protocol.

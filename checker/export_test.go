@@ -148,6 +148,22 @@ func (c *Checker) WithoutScout() {
 	c.scouts = func() (*dial.Scout, error) { return nil, errors.ErrUnsupported }
 }
 
+// Paused makes every check look as if the process had been paused meanwhile.
+func (c *Checker) Paused() {
+	c.pulse.mu.Lock()
+	defer c.pulse.mu.Unlock()
+	c.pulse.begin, c.pulse.end = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+}
+
+// Unasked makes the judges look as if nobody had asked them yet.
+func (c *Checker) Unasked() {
+	for _, e := range c.settings.Load().judges {
+		e.mu.Lock()
+		e.asked = time.Time{}
+		e.mu.Unlock()
+	}
+}
+
 // NetworkOf is networkOf, "" for what is not paced.
 func NetworkOf(host string) string {
 	if n, ok := networkOf(host); ok {

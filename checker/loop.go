@@ -144,19 +144,29 @@ func (w *crew) take() []*check {
 }
 
 // finish does the check, or what the scout has left of it, and delivers the verdict.
+// Of one that has failed already it takes microseconds.
 func (w *crew) finish(ctx context.Context, k *check) {
-	defer w.all.Done()
 	v, d := w.c.spared(ctx, k)
 	switch {
 	case len(v.Outcomes) == 0:
 		w.c.giveBack(k.job, v.Notes...)
-		sleep(ctx, rest) // we may lack files or memory, which haste does not cure
+		go func() { // we may lack files or memory, which haste does not cure
+			sleep(ctx, rest)
+			w.leave()
+		}()
+		return
 	case d != nil:
 		w.c.hold.add(d)
 		w.c.wake()
 	default:
 		w.c.conclude(v)
 	}
+	w.leave()
+}
+
+// leave gives the place of a check to another one.
+func (w *crew) leave() {
+	defer w.all.Done()
 	w.busy.Add(-1)
 	select {
 	case w.left <- struct{}{}:

@@ -149,7 +149,7 @@ func (t *try) open(ctx context.Context, e *examiner, s *step) *dial.Conn {
 // nudgeAfter is when to end a line that a SOCKS greeting has not ended.
 func (t *try) nudgeAfter() time.Duration { return min(t.budget.left, t.sureAnswer()) * 2 / 3 }
 
-// tunnelJudges returns the judges to reach by a tunnel, always the same.
+// tunnelJudges returns the judges to reach by a tunnel, always the same once there are any.
 func (t *try) tunnelJudges() []*examiner {
 	if t.judges == nil {
 		t.judges = t.s.pick(true, "")

@@ -10,7 +10,8 @@ import (
 	"freeway/proxy"
 )
 
-// Foray is one use of a proxy whose first steps a Scout makes. Its methods must not block.
+// Foray is one use of a proxy whose first steps a Scout makes. Its methods must not
+// block, and must not call the scout.
 type Foray interface {
 	// Limit returns how long a step, StageConnect or StageHandshake, may take. The
 	// scout asks again and again, so the answer may change while the step goes on.
@@ -24,7 +25,7 @@ type Foray interface {
 // Scouted is what a Scout brings back.
 type Scouted struct {
 	// Conn is connected, and the opening of the tunnel, if there is one, was sent and
-	// has an answer or was cut: it is for TunnelOver with the same Via and target,
+	// has an answer or was cut, or found no room: it is for TunnelOver with the same Via and target,
 	// for ForwardOver when there was no target. Nil when Err says why not.
 	Conn   *Conn
 	Err    *Error

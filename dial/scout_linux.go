@@ -93,6 +93,9 @@ func (s *Scout) Start(f Foray, r Route) (got Scouted, done bool) {
 			f.Connected()
 		}
 	}()
+	if r.To != nil {
+		p.opening = r.Via.opening(*r.To)
+	}
 	err := p.dial()
 	if err != nil && err != unix.EINPROGRESS {
 		return Scouted{Err: p.failed(proxy.StageConnect, err)}, true
@@ -160,12 +163,12 @@ func (f rawFD) Write(func(fd uintptr) bool) error   { return errors.ErrUnsupport
 
 // arrived notes that the connection is made and sends the opening; done when there is nothing to wait for.
 func (p *party) arrived() (got Scouted, done bool) {
+	p.foray.Connected()
+	if p.toItself() {
+		return Scouted{Err: p.failed(proxy.StageConnect, os.NewSyscallError("connect", unix.ECONNREFUSED))}, true
+	}
 	p.said = time.Now()
 	p.connect = max(p.said.Sub(p.made), 1)
-	p.foray.Connected()
-	if p.To != nil {
-		p.opening = p.Via.opening(*p.To)
-	}
 	if len(p.opening) == 0 {
 		return p.handOver(), true
 	}
@@ -279,19 +282,28 @@ func (s *Scout) run() {
 	defer close(s.ended)
 	defer s.epoll.Close()
 	events := make([]unix.EpollEvent, 256)
-	for {
-		n := 0
-		err := s.raw.Read(func(epoll uintptr) bool {
-			var err error
-			if n, err = unix.EpollWait(int(epoll), events, 0); err != nil {
-				n = 0
-			}
-			return n > 0
-		})
+	n := 0
+	wait := func(epoll uintptr) bool {
+		n, _ = unix.EpollWait(int(epoll), events, 0)
+		n = max(n, 0)
+		return n > 0
+	}
+	tell := func() {
 		for _, e := range events[:n] {
 			s.happened(int(e.Fd), e.Events)
 		}
-		if err != nil && !s.lookAround(time.Now()) { // the deadline, which comes before everything else
+	}
+	for {
+		if s.raw.Read(wait) == nil {
+			tell()
+			continue
+		}
+		// It is time to look at the time-outs. Who has an answer is not late, however long it took to see it.
+		for n = len(events); n == len(events); {
+			_ = s.raw.Control(func(epoll uintptr) { wait(epoll) })
+			tell()
+		}
+		if !s.lookAround(time.Now()) {
 			return
 		}
 	}
@@ -348,6 +360,23 @@ func (s *Scout) connected(p *party) (got Scouted, done bool) {
 // at is where p goes.
 func (p *party) at() netip.AddrPort {
 	return netip.AddrPortFrom(p.Via.ep.Addr().Unmap(), p.Via.ep.Port)
+}
+
+// toItself reports whether a socket was connected to itself, as happens when the
+// system gives it the very port of this machine that it goes to (net.selfConnect):
+// nobody listens there.
+func (p *party) toItself() bool {
+	own, err := unix.Getsockname(p.fd)
+	if err != nil {
+		return false
+	}
+	switch own := own.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(own.Addr), uint16(own.Port)) == p.at()
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(own.Addr), uint16(own.Port)) == p.at()
+	}
+	return false
 }
 
 // forget takes a party off the list.

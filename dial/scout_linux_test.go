@@ -280,6 +280,26 @@ func TestScoutedLate(t *testing.T) {
 	}
 }
 
+// TestScoutToItself: a socket that is connected to itself, as may happen to who dials
+// a port of this machine where nobody listens, reaches nobody.
+func TestScoutToItself(t *testing.T) {
+	t.Parallel()
+	addr := nobody(t)
+	d := env(t)
+	guard := d.Control
+	d.Control = func(network, address string, c syscall.RawConn) error {
+		err := guard(network, address, c)
+		_ = c.Control(func(fd uintptr) { // what the system does now and then by itself
+			err = errors.Join(err, syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1),
+				syscall.Bind(int(fd), &syscall.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}))
+		})
+		return err
+	}
+	via := dial.New(slow, d).Via(endpoint(t, proxy.HTTP, addr, ""), proxy.Secret{})
+	got := send(t, scouts(t), newForay(time.Minute), dial.Route{Via: via, To: at(t, "www.example:443")})
+	wantError(t, got.Err, proxy.StageConnect, proxy.Refused, 0)
+}
+
 // TestScoutsInCrowds: many at a time, of all kinds, each come back once, and no connection is left.
 func TestScoutsInCrowds(t *testing.T) {
 	t.Parallel()
@@ -342,6 +362,7 @@ func nobody(t testing.TB) netip.AddrPort {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Close(fd) })
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
