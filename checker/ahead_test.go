@@ -74,7 +74,7 @@ func TestVoidChecksRestTogether(t *testing.T) {
 	t.Parallel()
 	const jobs = 500 // of a tenth of a second each
 	q := newQueue()
-	b := newBench(t, withQueue(q), workers(jobs), timeout(200*time.Millisecond))
+	b := newBench(t, withQueue(q), workers(jobs), timeout(3*time.Second))
 	silent := b.add(t, lab.Upstream{Behaviour: lab.Silent})
 	for range jobs {
 		q.jobs = append(q.jobs, jobOf(silent, checked))
@@ -126,6 +126,7 @@ func TestScoutedInVain(t *testing.T) {
 	})
 	_, ended := run(t, b.Checker)
 	await(t, "the end of the connection", closed)
+	b.Wake()
 	await(t, "the end", ended)
 	if v := q.all(); len(v) != 1 || len(v[0].Outcomes) != 0 {
 		t.Errorf("got %+v, want the job back", v)

@@ -155,6 +155,9 @@ func (c *Checker) Paused() {
 	c.pulse.begin, c.pulse.end = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 }
 
+// Wake makes the checker look at its judges.
+func (c *Checker) Wake() { c.wake() }
+
 // Unasked makes the judges look as if nobody had asked them yet.
 func (c *Checker) Unasked() {
 	for _, e := range c.settings.Load().judges {

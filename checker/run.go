@@ -20,7 +20,7 @@ func (t *try) run(ctx context.Context) *result {
 	if tunnel.ok() { // a slow tunnel must not spare it the look at plain HTTP
 		t.budget.more()
 	}
-	var beside errands
+	var beside *errands
 	defer func() { beside.end() }()
 	if t.worthPlain(tunnel) {
 		avoid := ""
@@ -29,9 +29,8 @@ func (t *try) run(ctx context.Context) *result {
 		}
 		judges := t.s.pick(false, avoid)
 		if tunnel.ok() && tunnel.phases.Total() > slow && len(judges) > 0 {
-			beside = t.errands(tunnel, judges[0])
+			beside = t.errands(ctx, tunnel, judges[0])
 		}
-		beside.start(ctx, t)
 		plain = t.ask(ctx, judges)
 	}
 	r := t.conclude(tunnel, plain)
@@ -43,7 +42,7 @@ func (t *try) run(ctx context.Context) *result {
 
 // finish does what is worth doing only with a proxy that has passed so far; each
 // step may find that it has not.
-func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside errands) {
+func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside *errands) {
 	if !r.passed() {
 		return
 	}
@@ -52,13 +51,12 @@ func (t *try) finish(ctx context.Context, r *result, tunnel, plain *step, beside
 		func() { t.wayBack(r, plain) },
 		func() { t.second(ctx, r, tunnel, plain) },
 		func() {
-			if beside.all == nil || r.plain != nil && beside.pages != t.pages(r.plain) { // none, or the pages of a judge that did not answer
+			if beside == nil || r.plain != nil && beside.pages != t.pages(r.plain) { // none, or the pages of a judge that did not answer
 				beside.end()
-				beside = t.errands(tunnel, r.plain)
-				beside.start(ctx, t)
+				beside = t.errands(ctx, tunnel, r.plain)
 				defer beside.end()
 			}
-			beside.take(ctx, t, r)
+			beside.take(t, r)
 		},
 	} {
 		if r.passed() {
