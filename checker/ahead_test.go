@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -15,12 +16,13 @@ import (
 	"freeway/proxy"
 )
 
-// TestScoutsMakeNoDifference: with a scout, and without, the same is found out of
-// every behaviour in every protocol, claimed rightly, wrongly and not at all.
+// TestScoutsMakeNoDifference: with a scout, without, and without a place for errands,
+// the same is found out of every behaviour in every protocol, claimed and guessed.
 func TestScoutsMakeNoDifference(t *testing.T) {
 	t.Parallel()
 	l := start(t, lab.Config{AllowLoopback: true})
-	q := map[bool]*listQueue{true: newQueue(), false: newQueue()}
+	ways := map[string]func(*bench){"with a scout": func(*bench) {}, "without": func(b *bench) { b.WithoutScout() }, "without places": func(b *bench) { b.WithoutPlaces() }}
+	var jobs []proxy.Job
 	names := map[proxy.Endpoint]string{}
 	for behaviour := lab.Healthy; behaviour <= lab.Marked; behaviour++ {
 		if behaviour == lab.Flaky || behaviour == lab.RotatingExit || behaviour >= lab.Stable && behaviour <= lab.OneShot {
@@ -33,39 +35,44 @@ func TestScoutsMakeNoDifference(t *testing.T) {
 			}
 			for claimed, change := range map[proxy.Endpoint]func(*proxy.Entry){ep: checked, as(ep, proxy.SOCKS5): guess} {
 				names[claimed] = fmt.Sprintf("%v, %v claimed as %v", behaviour, p, claimed.Protocol)
-				for _, queue := range q {
-					queue.jobs = append(queue.jobs, jobOf(claimed, change))
-				}
+				jobs = append(jobs, jobOf(claimed, change))
 			}
 		}
 	}
-	told := map[bool]map[proxy.Endpoint]string{}
-	for with, queue := range q {
-		b := benchOver(t, l, withQueue(queue), workers(50), timeout(3*time.Second))
-		if !with {
-			b.WithoutScout()
-		}
+	told := map[string]map[proxy.Endpoint]string{}
+	for way, change := range ways {
+		q := newQueue(slices.Clone(jobs)...)
+		b := benchOver(t, l, withQueue(q), workers(50), timeout(3*time.Second))
+		change(b)
 		if err := b.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		told[with] = map[proxy.Endpoint]string{}
-		for _, v := range queue.all() {
-			s := fmt.Sprint(v.Reached, v.Found)
-			for _, o := range v.Outcomes {
-				learned := proxy.Traits{}
-				if o.Learned != nil {
-					learned = *o.Learned
-				}
-				s += fmt.Sprintf("; %v %v %v %v %+v", o.Endpoint.Protocol, o.Stage, o.Class, o.Status, learned)
-			}
-			told[with][v.Job.Entries[0].Endpoint] = s
+		told[way] = map[proxy.Endpoint]string{}
+		for _, v := range q.all() {
+			told[way][v.Job.Entries[0].Endpoint] = whatFor(v)
 		}
 	}
 	for ep, name := range names {
-		if with, without := told[true][ep], told[false][ep]; with != without || with == "" {
-			t.Errorf("%s:\n with    %s\n without %s", name, with, without)
+		want := told["without"][ep]
+		for way := range ways {
+			if got := told[way][ep]; got != want || got == "" {
+				t.Errorf("%s, %s:\n got  %s\n want %s", name, way, got, want)
+			}
 		}
 	}
+}
+
+// whatFor is what a verdict says, without times.
+func whatFor(v proxy.Verdict) string {
+	s := fmt.Sprint(v.Reached, v.Found)
+	for _, o := range v.Outcomes {
+		learned := proxy.Traits{}
+		if o.Learned != nil {
+			learned = *o.Learned
+		}
+		s += fmt.Sprintf("; %v %v %v %v %+v", o.Endpoint.Protocol, o.Stage, o.Class, o.Status, learned)
+	}
+	return s
 }
 
 // TestVoidChecksRestTogether: what cannot be said of hundreds of silent ones, since the

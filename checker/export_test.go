@@ -155,6 +155,14 @@ func (c *Checker) Paused() {
 	c.pulse.begin, c.pulse.end = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 }
 
+// WithoutPlaces leaves no place for errands, so that every check runs its own.
+func (c *Checker) WithoutPlaces() {
+	places := c.settings.Load().errands
+	for range cap(places) {
+		places <- struct{}{}
+	}
+}
+
 // Wake makes the checker look at its judges.
 func (c *Checker) Wake() { c.wake() }
 
