@@ -2,7 +2,6 @@ package checker
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"freeway/dial"
@@ -13,34 +12,28 @@ import (
 // first protocol, what a tunnel begins with, and the wait for an answer. The try
 // goes on from there as if it had done so itself.
 type ahead struct {
-	t       *try
-	network netip.Prefix // that has a turn for it
-	paced   bool
-	resume  func(quick bool) // goes on with the check; quick: it only has to state a failure
-	alone   bool             // the job has one entry
-	began   time.Time
-	took    time.Duration // until it was connected
-	got     dial.Scouted
+	t      *try
+	leave  func()           // gives its turn to connect to others
+	resume func(quick bool) // goes on with the check; quick: it only has to state a failure
+	alone  bool             // the job has one entry
+	began  time.Time
+	took   time.Duration // until it was connected
+	got    dial.Scouted
 }
 
 // Limit is how long a step may take, as it is now.
 func (a *ahead) Limit(step proxy.Stage) time.Duration {
-	l := a.t.limits
-	if l != &a.t.s.full {
-		l = a.t.c.tempo.limits(a.t.s)
-	}
+	l := a.t.c.limitsFor(a.t.s, a.t.live)
 	if step == proxy.StageConnect {
 		return min(a.t.budget.left, l.connect)
 	}
 	return min(a.t.budget.left-a.took, l.answer)
 }
 
-// Connected gives the turn to connect to others.
+// Connected ends the turn to connect.
 func (a *ahead) Connected() {
 	a.took = time.Since(a.began)
-	if a.paced {
-		a.t.c.pacer.leave(a.network)
-	}
+	a.leave()
 }
 
 // Done goes on.
@@ -75,18 +68,12 @@ func (k *check) sendAhead(ctx context.Context, scout *dial.Scout, resume func(qu
 	if t.unsure && ep.Protocol.IsSOCKS() {
 		route.Nudge = t.nudgeAfter()
 	}
-	a := &ahead{t: t, resume: resume, alone: len(k.job.Entries) == 1}
-	if a.network, a.paced = k.c.paced(ep.Host); a.paced && !k.c.pacer.tryEnter(a.network, k.s.cfg.PerNetwork) {
+	leave, ok := t.turn(ctx, false)
+	if !ok {
 		return false, false // others go on while it waits for its turn
 	}
-	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
-		if a.paced {
-			k.c.pacer.leave(a.network)
-		}
-		return false, false
-	}
-	k.c.metrics.dials.Inc()
-	k.ahead, t.ahead, a.began = a, a, time.Now()
+	a := &ahead{t: t, leave: leave, resume: resume, alone: len(k.job.Entries) == 1, began: time.Now()}
+	k.ahead, t.ahead = a, a
 	got, done := scout.Start(a, route)
 	if !done {
 		return true, false

@@ -123,12 +123,13 @@ func TestScoutedInVain(t *testing.T) {
 		t.Fatal(err)
 	}
 	q := newQueue(jobOf(ep))
+	guard := loopback.Guard(t)
 	var b *bench
 	b = newBench(t, withQueue(q), func(c *checker.Config, env *checker.Env) {
 		c.Judges = c.Judges[:1] // only plain HTTP, so that the scout connects and no more
 		env.Dialer = dial.New(dial.Config{}, dial.Env{Policy: labPolicy, Control: func(network, addr string, raw syscall.RawConn) error {
 			b.Unasked()
-			return loopback.Control(network, addr, raw)
+			return guard(network, addr, raw)
 		}})
 	})
 	_, ended := run(t, b.Checker)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"freeway/dial"
 	"freeway/proxy"
 )
 
@@ -39,7 +40,7 @@ func (s *spyConn) nudgeAfter(d time.Duration) func() {
 		s.nudged = s.nudged || silent
 		s.mu.Unlock()
 		if silent {
-			s.Conn.Write([]byte("\r\n\r\n")) // if it fails, so will the reader
+			s.Conn.Write([]byte(dial.Nudge)) // if it fails, so will the reader
 		}
 	})
 	return func() { t.Stop() }

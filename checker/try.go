@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"freeway/dial"
@@ -235,20 +236,14 @@ func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 		t.ahead = nil
 		return a.take(ctx, s)
 	}
-	if n, paced := t.c.paced(t.ep.Host); paced {
-		if !t.c.pacer.enter(ctx, n, t.s.cfg.PerNetwork) {
-			s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
-			return nil, nil
-		}
-		defer t.c.pacer.leave(n)
-	}
-	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
+	leave, ok := t.turn(ctx, true)
+	if !ok {
 		s.fault = &fault{stage: proxy.StageConnect, class: proxy.Canceled}
 		return nil, nil
 	}
+	defer leave()
 	ctx, stop := t.step(ctx, time.Now(), 1, connectLimit)
 	defer stop()
-	t.c.metrics.dials.Inc()
 	conn, err := t.via.Connect(ctx)
 	if err != nil {
 		s.fault, s.phases = faultOf(ctx, proxy.StageConnect, err), phasesOf(err)
@@ -257,6 +252,28 @@ func (t *try) connect(ctx context.Context, s *step) (*dial.Conn, *spyConn) {
 	spy := &spyConn{Conn: conn.Conn}
 	conn.Conn = spy
 	return conn, spy
+}
+
+// turn waits for a turn to connect, and for that of its network only with patience;
+// not ok when there is none or ctx ended. Else leave must be called when connecting has ended.
+func (t *try) turn(ctx context.Context, patient bool) (leave func(), ok bool) {
+	leave = func() {}
+	if n, paced := t.c.paced(t.ep.Host); paced {
+		enter := t.c.pacer.tryEnter
+		if patient {
+			enter = func(n netip.Prefix, limit int) bool { return t.c.pacer.enter(ctx, n, limit) }
+		}
+		if !enter(n, t.s.cfg.PerNetwork) {
+			return nil, false
+		}
+		leave = func() { t.c.pacer.leave(n) }
+	}
+	if t.s.connects != nil && t.s.connects.Wait(ctx) != nil {
+		leave()
+		return nil, false
+	}
+	t.c.metrics.dials.Inc()
+	return leave, true
 }
 
 // phasesOf returns how long the steps took until one failed.

@@ -11,24 +11,33 @@ import (
 	"freeway/proxy"
 )
 
-// deaf listens and never accepts, with a backlog that is full: a connect to it hangs.
-func deaf(t *testing.T) netip.AddrPort {
+// bound is a socket with an address of its own, which others may share. It is closed with the test.
+func bound(t testing.TB) (fd int, at netip.AddrPort) {
+	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Close(fd) })
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Listen(fd, 0); err != nil {
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
 	sa, err := syscall.Getsockname(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*syscall.SockaddrInet4).Port))
+	return fd, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(sa.(*syscall.SockaddrInet4).Port))
+}
+
+// deaf listens and never accepts, with a backlog that is full: a connect to it hangs.
+func deaf(t *testing.T) netip.AddrPort {
+	fd, at := bound(t)
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
 	d := dial.New(dial.Config{Connect: 200 * time.Millisecond}, env(t))
 	for range 10 {
 		c, err := d.Via(endpoint(t, proxy.HTTP, at, ""), proxy.Secret{}).Connect(t.Context())

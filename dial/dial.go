@@ -89,23 +89,23 @@ func (d *Dialer) control(network, address string, c syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errForbidden, err)
 	}
-	if err := d.allow(ap); err != nil || d.env.Control == nil {
-		return err
-	}
-	if err := d.env.Control(network, address, c); err != nil {
-		return fmt.Errorf("%w: %w", errForbidden, err)
-	}
-	return nil
+	return d.permit(network, ap, c)
 }
 
-// allow is control without the hook.
-func (d *Dialer) allow(ap netip.AddrPort) error {
+// permit is control for an address that need not be parsed.
+func (d *Dialer) permit(network string, ap netip.AddrPort, c syscall.RawConn) error {
 	if err := d.env.Policy.Check(ap.Addr()); err != nil {
 		return fmt.Errorf("%w: %w", errForbidden, err)
 	}
-	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	if d.env.Forbid != nil && d.env.Forbid(ap) {
-		return fmt.Errorf("%w: %s is this program", errForbidden, ap)
+	unmapped := netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	if d.env.Forbid != nil && d.env.Forbid(unmapped) {
+		return fmt.Errorf("%w: %s is this program", errForbidden, unmapped)
+	}
+	if d.env.Control == nil {
+		return nil
+	}
+	if err := d.env.Control(network, ap.String(), c); err != nil {
+		return fmt.Errorf("%w: %w", errForbidden, err)
 	}
 	return nil
 }

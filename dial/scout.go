@@ -41,6 +41,9 @@ type Route struct {
 	Nudge time.Duration
 }
 
+// Nudge is what ends the line of those who wait for one.
+const Nudge = "\r\n\r\n"
+
 // Literal reports whether the proxy's host is an address without a zone, so that nothing needs to be resolved.
 func (v *Via) Literal() bool {
 	a := v.ep.Addr()

@@ -50,6 +50,7 @@ type party struct {
 	made    time.Time     // when connecting began
 	connect time.Duration // how long it took; 0: not connected yet
 	said    time.Time     // when the opening was sent
+	told    bool          // the foray knows that connecting has ended
 	nudged  bool
 	due     time.Time // when its time-out is looked at
 	watched *Scout    // whose epoll has the socket; nil: none
@@ -87,64 +88,47 @@ func (s *Scout) Close() {
 // Start begins a foray. Not done means that f.Done will be called.
 func (s *Scout) Start(f Foray, r Route) (got Scouted, done bool) {
 	p := &party{Route: r, foray: f, fd: -1, made: time.Now()}
-	connected := false
+	asked := false
 	defer func() {
-		if !connected && (done || p.fd < 0) { // it failed, or panicked
-			f.Connected()
+		if !asked { // a hook panicked
+			p.failed(context.Canceled)
 		}
 	}()
 	if r.To != nil {
 		p.opening = r.Via.opening(*r.To)
 	}
 	err := p.dial()
+	asked = true
 	if err != nil && err != unix.EINPROGRESS {
-		return Scouted{Err: p.failed(proxy.StageConnect, err)}, true
+		return Scouted{Err: p.failed(err)}, true
 	}
 	if err == nil {
-		connected = true
 		if got, done := p.arrived(); done {
 			return got, true
 		}
 	}
 	if err := s.add(p); err != nil {
-		stage := proxy.StageConnect
-		if connected {
-			stage = proxy.StageHandshake
-		}
-		return Scouted{Err: p.failed(stage, err)}, true
+		return Scouted{Err: p.failed(err)}, true
 	}
 	return Scouted{}, false
 }
 
 // dial begins to connect; unix.EINPROGRESS: it goes on.
-func (p *party) dial() error {
+func (p *party) dial() (err error) {
 	at := p.at()
 	family, network, to := unix.AF_INET6, "tcp6", unix.Sockaddr(&unix.SockaddrInet6{Port: int(at.Port()), Addr: at.Addr().As16()})
 	if at.Addr().Is4() {
 		family, network, to = unix.AF_INET, "tcp4", &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
+	p.fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil { // p.fd is -1
 		return os.NewSyscallError("socket", err)
 	}
-	asked := false
-	defer func() {
-		if !asked {
-			unix.Close(fd)
-		}
-	}()
-	if d := p.Via.d; d.env.Control != nil {
-		err = d.control(network, at.String(), rawFD(fd))
-	} else {
-		err = d.allow(at)
-	}
-	if err != nil {
+	if err := p.Via.d.permit(network, at, rawFD(p.fd)); err != nil {
 		return err
 	}
-	asked = true
-	p.fd = fd
 	for {
-		if err = unix.Connect(fd, to); err != unix.EINTR {
+		if err = unix.Connect(p.fd, to); err != unix.EINTR {
 			break
 		}
 	}
@@ -163,9 +147,9 @@ func (f rawFD) Write(func(fd uintptr) bool) error   { return errors.ErrUnsupport
 
 // arrived notes that the connection is made and sends the opening; done when there is nothing to wait for.
 func (p *party) arrived() (got Scouted, done bool) {
-	p.foray.Connected()
+	p.connectEnded()
 	if p.toItself() {
-		return Scouted{Err: p.failed(proxy.StageConnect, os.NewSyscallError("connect", unix.ECONNREFUSED))}, true
+		return Scouted{Err: p.failed(os.NewSyscallError("connect", unix.ECONNREFUSED))}, true
 	}
 	p.said = time.Now()
 	p.connect = max(p.said.Sub(p.made), 1)
@@ -174,7 +158,7 @@ func (p *party) arrived() (got Scouted, done bool) {
 	}
 	n, err := unix.Write(p.fd, p.opening)
 	if err != nil && err != unix.EAGAIN && err != unix.EINTR {
-		return Scouted{Err: p.failed(proxy.StageHandshake, os.NewSyscallError("write", err))}, true
+		return Scouted{Err: p.failed(os.NewSyscallError("write", err))}, true
 	}
 	if n = max(n, 0); n < len(p.opening) { // hardly ever: the rest is for those who wait for room
 		p.opening = p.opening[:n]
@@ -209,15 +193,24 @@ func (p *party) phases() proxy.Phases {
 	return proxy.Phases{Connect: p.connect, Handshake: time.Since(p.said)}
 }
 
-// failed ends the party.
-func (p *party) failed(stage proxy.Stage, err error) *Error {
+// connectEnded tells the foray, once.
+func (p *party) connectEnded() {
+	if !p.told {
+		p.told = true
+		p.foray.Connected()
+	}
+}
+
+// failed ends the party at the step where it is.
+func (p *party) failed(err error) *Error {
+	p.connectEnded()
 	if p.fd >= 0 {
 		unix.Close(p.fd)
 	}
-	if stage == proxy.StageConnect {
-		err = &connectError{p.at(), err}
+	if p.connect == 0 {
+		return newError(proxy.StageConnect, p.phases(), &connectError{p.at(), err})
 	}
-	return newError(stage, p.phases(), err)
+	return newError(proxy.StageHandshake, p.phases(), err)
 }
 
 // add has the scout look after a party from now on.
@@ -231,10 +224,7 @@ func (s *Scout) add(p *party) error {
 		return err
 	}
 	p.watched, s.out[p.fd] = s, p
-	s.lookLater(p, time.Now())
-	if s.look.IsZero() || p.due.Before(s.look) {
-		s.lookAt(p.due)
-	}
+	s.begins(p, time.Now())
 	return nil
 }
 
@@ -253,6 +243,14 @@ func (s *Scout) watch(op, fd int, want uint32) (err error) {
 	return cmp.Or(err, lost)
 }
 
+// begins has a step of p end in time. s.mu is held.
+func (s *Scout) begins(p *party, now time.Time) {
+	p.lookLater(now)
+	if s.look.IsZero() || p.due.Before(s.look) {
+		s.lookAt(p.due)
+	}
+}
+
 // lookAt sets when the time-outs are looked at. s.mu is held.
 func (s *Scout) lookAt(t time.Time) {
 	s.look = t
@@ -263,7 +261,7 @@ func (s *Scout) lookAt(t time.Time) {
 
 // lookLater sets when p is looked at next, and returns how long its step may
 // still take: nothing when its time is over.
-func (s *Scout) lookLater(p *party, now time.Time) time.Duration {
+func (p *party) lookLater(now time.Time) time.Duration {
 	step, began := proxy.StageConnect, p.made
 	if p.connect > 0 {
 		step, began = proxy.StageHandshake, p.said
@@ -342,18 +340,14 @@ func (s *Scout) connected(p *party) (got Scouted, done bool) {
 		err = os.NewSyscallError("connect", syscall.Errno(errno))
 	}
 	if err != nil {
-		p.foray.Connected()
-		return Scouted{Err: p.failed(proxy.StageConnect, err)}, true
+		return Scouted{Err: p.failed(err)}, true
 	}
 	if got, done = p.arrived(); done {
 		return got, true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lookLater(p, p.said)
-	if p.due.Before(s.look) {
-		s.lookAt(p.due)
-	}
+	s.begins(p, p.said)
 	return Scouted{}, false
 }
 
@@ -394,31 +388,29 @@ func (s *Scout) lookAround(now time.Time) bool {
 	s.mu.Lock()
 	closed := s.closed
 	var late, mute []*party
-	s.look = time.Time{}
+	var look time.Time
 	for _, p := range s.out {
 		if !closed && p.due.After(now) {
 			// not yet
-		} else if closed || s.lookLater(p, now) <= 0 {
+		} else if closed || p.lookLater(now) <= 0 {
 			delete(s.out, p.fd)
 			late = append(late, p)
 			continue
 		} else if p.Nudge > 0 && !p.nudged && p.connect > 0 && now.Sub(p.said) >= p.Nudge {
 			mute = append(mute, p)
 		}
-		if s.look.IsZero() || p.due.Before(s.look) {
-			s.look = p.due
+		if look.IsZero() || p.due.Before(look) {
+			look = p.due
 		}
 	}
-	if len(s.out) > 0 && s.look.Before(now.Add(minLook)) {
-		s.look = now.Add(minLook)
+	if soonest := now.Add(minLook); len(s.out) > 0 && look.Before(soonest) {
+		look = soonest
 	}
-	if !closed {
-		_ = s.epoll.SetReadDeadline(s.look) // fails only when it has ended
-	}
+	s.lookAt(look)
 	s.mu.Unlock()
 	for _, p := range mute {
 		p.nudged = true
-		_, _ = unix.Write(p.fd, []byte("\r\n\r\n")) // if it fails, so will the wait
+		_, _ = unix.Write(p.fd, []byte(Nudge)) // if it fails, so will the wait
 	}
 	slices.SortFunc(late, func(a, b *party) int { return a.made.Compare(b.made) })
 	for _, p := range late {
@@ -442,11 +434,9 @@ func (p *party) over(off bool) *Error {
 	if off {
 		err = context.Canceled
 	}
-	if p.connect == 0 {
-		p.foray.Connected()
-		return p.failed(proxy.StageConnect, err)
+	if p.connect > 0 {
+		// A RST lets both sides forget it at once; a FIN would have to be confirmed by who is silent.
+		_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
-	// A RST lets both sides forget it at once; a FIN would have to be confirmed by who is silent.
-	_ = unix.SetsockoptLinger(p.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
-	return p.failed(proxy.StageHandshake, err)
+	return p.failed(err)
 }

@@ -137,11 +137,8 @@ func (v *Via) tunnel(ctx context.Context, c *Conn, to socks.Addr) (*Conn, error)
 	if err := v.secure(ctx, c); err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	said := c.said
-	if c.said = nil; said != nil { // a scout has begun
-		start = c.saidAt
-	}
+	start, said := c.HandshakeBegan(), c.said
+	c.said = nil
 	err := c.step(ctx, v.d.cfg.Handshake-time.Since(start), func() error {
 		talk := io.ReadWriter(c.Conn)
 		if said != nil {
