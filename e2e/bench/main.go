@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -19,7 +20,7 @@ type options struct {
 	runs, rate, connects, idle int
 	each                       time.Duration
 	profile                    string
-	only                       string
+	only, beside               string
 }
 
 func main() {
@@ -31,6 +32,7 @@ func main() {
 	flag.IntVar(&o.idle, "idle", 5000, "idle tunnels")
 	flag.DurationVar(&o.each, "each", 4*time.Second, "time of one run")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the gateway")
+	flag.StringVar(&o.beside, "beside", "", "another build of this program, whose gateway takes part in the same runs")
 	flag.StringVar(&o.only, "only", "get,connect,bulk,idle", "what is measured")
 	flag.Parse()
 	var err error
@@ -50,7 +52,7 @@ func main() {
 
 // measure starts the parts and prints what they cost.
 func measure(o options) error {
-	ups, addrs, err := startSelf(1, "-role", "upstreams")
+	ups, addrs, err := start("", 1, "-role", "upstreams")
 	if err != nil {
 		return err
 	}
@@ -95,8 +97,10 @@ func rounds(o options, peers []*peer, name string, rate int, once load) error {
 			return fmt.Errorf("%s through %s: %w", name, p.name, err)
 		}
 	}
-	for range o.runs {
-		for i, p := range peers {
+	for run := range o.runs {
+		for j := range peers { // none is always the first
+			i := (run + j) % len(peers)
+			p := peers[i]
 			before := p.cpu()
 			n, err := offer(p.addr, rate, o.each, once)
 			if err != nil {
@@ -105,23 +109,28 @@ func rounds(o options, peers []*peer, name string, rate int, once load) error {
 			costs[i] = append(costs[i], (p.cpu()-before)/time.Duration(max(n, 1)))
 		}
 	}
-	base := time.Duration(0)
+	base := slices.IndexFunc(peers, func(p *peer) bool { return p.name == "haproxy" })
 	for i, p := range peers {
-		slices.Sort(costs[i])
-		if p.name == "haproxy" {
-			base = costs[i][len(costs[i])/2]
+		var ratios []float64 // to HAProxy's cost of the same turn
+		for j := range costs[i] {
+			if base >= 0 && costs[base][j] > 0 {
+				ratios = append(ratios, float64(costs[i][j])/float64(costs[base][j]))
+			}
 		}
-	}
-	for i, p := range peers {
-		mid := costs[i][len(costs[i])/2]
 		ratio := ""
-		if base > 0 {
-			ratio = fmt.Sprintf("  %.2f x haproxy", float64(mid)/float64(base))
+		if len(ratios) > 0 {
+			ratio = fmt.Sprintf("  %.2f x haproxy", median(ratios))
 		}
-		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s\n", name, p.name, mid.Round(100*time.Nanosecond),
-			costs[i][0].Round(100*time.Nanosecond), costs[i][len(costs[i])-1].Round(100*time.Nanosecond), ratio)
+		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s\n", name, p.name, median(costs[i]).Round(100*time.Nanosecond),
+			slices.Min(costs[i]).Round(100*time.Nanosecond), slices.Max(costs[i]).Round(100*time.Nanosecond), ratio)
 	}
 	return nil
+}
+
+// median returns the middle one of the values, which it leaves as they are.
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
 }
 
 // bulk sends data down one tunnel of each peer.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // peer is a proxy that is measured.
@@ -42,14 +44,20 @@ func startPeers(o options, addrs string) (peers []*peer, err error) {
 	if o.profile != "" {
 		args = append(args, "-profile", o.profile)
 	}
-	g, addr, err := startSelf(1, append(args, strings.Fields(addrs)...)...)
-	if err != nil {
-		return nil, err
+	for _, g := range []struct{ name, program string }{{"freeway", ""}, {"beside", o.beside}} {
+		if g.name == "beside" && g.program == "" {
+			continue
+		}
+		p, addr, err := start(g.program, 1, append(args, strings.Fields(addrs)...)...)
+		if err != nil {
+			return peers, err
+		}
+		p.name, p.addr = g.name, addr
+		peers = append(peers, p)
+		args = args[:2] // one profile
 	}
-	g.name, g.addr = "freeway", addr
-	peers = append(peers, g)
-	for _, start := range []func([]string) (*peer, error){startHAProxy, startSquid} {
-		p, err := start(strings.Fields(addrs))
+	for _, startOne := range []func([]string) (*peer, error){startHAProxy, startSquid} {
+		p, err := startOne(strings.Fields(addrs))
 		if err != nil {
 			return peers, err
 		}
@@ -60,14 +68,17 @@ func startPeers(o options, addrs string) (peers []*peer, err error) {
 	return peers, nil
 }
 
-// startSelf starts this program in another role on so many cores and returns the
-// first line that it prints.
-func startSelf(cores int, args ...string) (*peer, string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, "", err
+// start starts this program, or another build of it, in another role on so many
+// cores and returns the first line that it prints.
+func start(program string, cores int, args ...string) (*peer, string, error) {
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, "", err
+		}
+		program = self
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(cores))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -164,21 +175,14 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// tick is the unit of times in /proc/PID/stat (USER_HZ, which is 100 on every
-// architecture that Go runs on).
-const tick = 10 * time.Millisecond
-
-// cpu returns the processor time that the peer has used, from /proc.
+// cpu returns the processor time that the peer has used: its CPU-time clock, see
+// clock_getcpuclockid(3). Other than the ticks in /proc it counts nanoseconds.
 func (p *peer) cpu() time.Duration {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-	_, rest, _ := strings.Cut(string(b), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^p.pid<<3|2), &t); err != nil {
 		return 0
 	}
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * tick
+	return time.Duration(t.Nano())
 }
 
 // rss returns the peer's resident memory in bytes.
