@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -42,11 +42,10 @@ func (w *worker) dial() error {
 	return nil
 }
 
-// offer runs the load at a rate for a time and returns how many requests were served.
-func offer(addr string, rate int, d time.Duration, once load) (int, error) {
-	var done atomic.Int64
+// offer runs the load at a rate for a time and returns how long each request took.
+func offer(addr string, rate int, d time.Duration, once load) ([]time.Duration, error) {
 	var wg sync.WaitGroup
-	errs := make([]error, workers)
+	errs, took := make([]error, workers), make([][]time.Duration, workers)
 	every := time.Second * workers / time.Duration(rate)
 	start := time.Now()
 	for i := range workers {
@@ -59,15 +58,16 @@ func offer(addr string, rate int, d time.Duration, once load) (int, error) {
 			}()
 			for next := start.Add(every * time.Duration(i) / workers); next.Before(start.Add(d)); next = next.Add(every) {
 				time.Sleep(time.Until(next))
+				began := time.Now()
 				if errs[i] = once(w); errs[i] != nil {
 					return
 				}
-				done.Add(1)
+				took[i] = append(took[i], time.Since(began))
 			}
 		})
 	}
 	wg.Wait()
-	return int(done.Load()), cmp.Or(errs...)
+	return slices.Concat(took...), cmp.Or(errs...)
 }
 
 var getRequest = []byte("GET http://127.0.0.1:81/path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:81\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n")

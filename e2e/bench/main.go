@@ -18,6 +18,7 @@ import (
 // options are what the command line says.
 type options struct {
 	runs, rate, connects, idle int
+	cores                      int
 	each                       time.Duration
 	profile                    string
 	only, beside               string
@@ -30,6 +31,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 3000, "GET requests per second")
 	flag.IntVar(&o.connects, "connects", 1000, "CONNECT requests per second")
 	flag.IntVar(&o.idle, "idle", 5000, "idle tunnels")
+	flag.IntVar(&o.cores, "cores", 1, "cores of the gateway")
 	flag.DurationVar(&o.each, "each", 4*time.Second, "time of one run")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the gateway")
 	flag.StringVar(&o.beside, "beside", "", "another build of this program, whose gateway takes part in the same runs")
@@ -89,9 +91,9 @@ func measure(o options) error {
 }
 
 // rounds runs one kind of load against all peers in turn and prints the median
-// CPU per request of each, and its ratio to HAProxy's.
+// CPU per request of each, its ratio to HAProxy's, and how long requests took.
 func rounds(o options, peers []*peer, name string, rate int, once load) error {
-	costs := make([][]time.Duration, len(peers))
+	costs, took := make([][]time.Duration, len(peers)), make([][]time.Duration, len(peers))
 	for _, p := range peers { // warm up
 		if _, err := offer(p.addr, rate, time.Second, once); err != nil {
 			return fmt.Errorf("%s through %s: %w", name, p.name, err)
@@ -102,11 +104,12 @@ func rounds(o options, peers []*peer, name string, rate int, once load) error {
 			i := (run + j) % len(peers)
 			p := peers[i]
 			before := p.cpu()
-			n, err := offer(p.addr, rate, o.each, once)
+			times, err := offer(p.addr, rate, o.each, once)
 			if err != nil {
 				return fmt.Errorf("%s through %s: %w", name, p.name, err)
 			}
-			costs[i] = append(costs[i], (p.cpu()-before)/time.Duration(max(n, 1)))
+			costs[i] = append(costs[i], (p.cpu()-before)/time.Duration(max(len(times), 1)))
+			took[i] = append(took[i], times...)
 		}
 	}
 	base := slices.IndexFunc(peers, func(p *peer) bool { return p.name == "haproxy" })
@@ -121,8 +124,10 @@ func rounds(o options, peers []*peer, name string, rate int, once load) error {
 		if len(ratios) > 0 {
 			ratio = fmt.Sprintf("  %.2f x haproxy", median(ratios))
 		}
-		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s\n", name, p.name, median(costs[i]).Round(100*time.Nanosecond),
-			slices.Min(costs[i]).Round(100*time.Nanosecond), slices.Max(costs[i]).Round(100*time.Nanosecond), ratio)
+		slices.Sort(took[i])
+		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s; takes %v, p99 %v\n", name, p.name, median(costs[i]).Round(100*time.Nanosecond),
+			slices.Min(costs[i]).Round(100*time.Nanosecond), slices.Max(costs[i]).Round(100*time.Nanosecond), ratio,
+			took[i][len(took[i])/2].Round(time.Microsecond), took[i][len(took[i])*99/100].Round(time.Microsecond))
 	}
 	return nil
 }

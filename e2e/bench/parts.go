@@ -127,7 +127,7 @@ func serveGateway(profile string, addrs []string) error {
 	if err := fill(ctx, p, addrs); err != nil {
 		return err
 	}
-	g, err := gateway.Open(gateway.Config{Listen: "127.0.0.1:0", Rotation: "round-robin"}, gateway.Env{Picker: p, Targets: policy,
+	g, err := gateway.Open(gateway.Config{Listen: "127.0.0.1:0", Rotation: "round-robin", Timeouts: gateway.Timeouts{Warmup: time.Second}}, gateway.Env{Picker: p, Targets: policy,
 		Dialer: dial.New(dial.Config{}, dial.Env{Policy: policy})})
 	if err != nil {
 		return err

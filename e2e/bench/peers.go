@@ -48,7 +48,7 @@ func startPeers(o options, addrs string) (peers []*peer, err error) {
 		if g.name == "beside" && g.program == "" {
 			continue
 		}
-		p, addr, err := start(g.program, 1, append(args, strings.Fields(addrs)...)...)
+		p, addr, err := start(g.program, o.cores, append(args, strings.Fields(addrs)...)...)
 		if err != nil {
 			return peers, err
 		}
