@@ -17,9 +17,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/config"
+	"freeway/internal/timerslack"
 )
 
 func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") { // what runs for long
+		timerslack.Widen()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"freeway/internal/timerslack"
 )
 
 // options are what the command line says.
@@ -42,6 +44,7 @@ func main() {
 	case "upstreams":
 		err = serveUpstreams()
 	case "gateway":
+		timerslack.Widen() // as serve does
 		err = serveGateway(o.profile, flag.Args())
 	default:
 		err = measure(o)

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package timerslack
+
+// Widen does nothing: there is no such setting here.
+func Widen() {}
