@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") { // what runs for long
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") { // those with a gateway
 		timerslack.Widen()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -57,7 +57,7 @@ func main() {
 
 // measure starts the parts and prints what they cost.
 func measure(o options) error {
-	ups, addrs, err := start("", 1, "-role", "upstreams")
+	ups, addrs, err := startBuild("", 1, "-role", "upstreams")
 	if err != nil {
 		return err
 	}
@@ -125,20 +125,23 @@ func rounds(o options, peers []*peer, name string, rate int, once load) error {
 		}
 		ratio := ""
 		if len(ratios) > 0 {
-			ratio = fmt.Sprintf("  %.2f x haproxy", median(ratios))
+			ratio = fmt.Sprintf("  %.2f x haproxy", quantile(ratios, .5))
 		}
-		slices.Sort(took[i])
-		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s; takes %v, p99 %v\n", name, p.name, median(costs[i]).Round(100*time.Nanosecond),
+		fmt.Printf("%-15s %-8s %8v per request (%v to %v)%s; takes %v, p99 %v\n", name, p.name, quantile(costs[i], .5).Round(100*time.Nanosecond),
 			slices.Min(costs[i]).Round(100*time.Nanosecond), slices.Max(costs[i]).Round(100*time.Nanosecond), ratio,
-			took[i][len(took[i])/2].Round(time.Microsecond), took[i][len(took[i])*99/100].Round(time.Microsecond))
+			quantile(took[i], .5).Round(time.Microsecond), quantile(took[i], .99).Round(time.Microsecond))
 	}
 	return nil
 }
 
-// median returns the middle one of the values, which it leaves as they are.
-func median[T cmp.Ordered](values []T) T {
+// quantile returns the value that a part of all, from 0 to below 1, is not above;
+// 0 of none. The values stay as they are.
+func quantile[T cmp.Ordered](values []T, part float64) (v T) {
+	if len(values) == 0 {
+		return v
+	}
 	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return sorted[int(part*float64(len(sorted)))]
 }
 
 // bulk sends data down one tunnel of each peer.

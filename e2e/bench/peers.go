@@ -38,26 +38,18 @@ func (p *peer) end() {
 	}
 }
 
-// startPeers starts the gateway, then whatever else is installed.
+// startPeers starts the gateway, that of another build if there is one, then
+// whatever else is installed.
 func startPeers(o options, addrs string) (peers []*peer, err error) {
-	args := []string{"-role", "gateway"}
-	if o.profile != "" {
-		args = append(args, "-profile", o.profile)
-	}
-	for _, g := range []struct{ name, program string }{{"freeway", ""}, {"beside", o.beside}} {
-		if g.name == "beside" && g.program == "" {
-			continue
+	this := func(addrs []string) (*peer, error) { return startGateway("freeway", "", o.cores, o.profile, addrs) }
+	other := func(addrs []string) (*peer, error) {
+		if o.beside == "" {
+			return nil, nil
 		}
-		p, addr, err := start(g.program, o.cores, append(args, strings.Fields(addrs)...)...)
-		if err != nil {
-			return peers, err
-		}
-		p.name, p.addr = g.name, addr
-		peers = append(peers, p)
-		args = args[:2] // one profile
+		return startGateway("beside", o.beside, o.cores, "", addrs)
 	}
-	for _, startOne := range []func([]string) (*peer, error){startHAProxy, startSquid} {
-		p, err := startOne(strings.Fields(addrs))
+	for _, start := range []func([]string) (*peer, error){this, other, startHAProxy, startSquid} {
+		p, err := start(strings.Fields(addrs))
 		if err != nil {
 			return peers, err
 		}
@@ -68,9 +60,19 @@ func startPeers(o options, addrs string) (peers []*peer, err error) {
 	return peers, nil
 }
 
-// start starts this program, or another build of it, in another role on so many
-// cores and returns the first line that it prints.
-func start(program string, cores int, args ...string) (*peer, string, error) {
+// startGateway starts the gateway of a build, see startBuild.
+func startGateway(name, program string, cores int, profile string, addrs []string) (*peer, error) {
+	g, addr, err := startBuild(program, cores, append([]string{"-role", "gateway", "-profile", profile}, addrs...)...)
+	if err != nil {
+		return nil, err
+	}
+	g.name, g.addr = name, addr
+	return g, nil
+}
+
+// startBuild starts another build of this program, or this very one for "", in
+// another role on so many cores and returns the first line that it prints.
+func startBuild(program string, cores int, args ...string) (*peer, string, error) {
 	if program == "" {
 		self, err := os.Executable()
 		if err != nil {

@@ -4,11 +4,11 @@
 // While there is work, a thread of Go's runtime (sysmon, runtime/proc.go) looks
 // after the others every 20 µs, to which Linux adds the timer slack of 50 µs
 // (prctl(2), PR_SET_TIMERSLACK). With small steady load, which is what a gateway
-// has, these looks cost more than the requests do in user space: measured with
-// e2e/bench on one core, 15 to 20 % of all. With a slack of 1 ms they cost next
-// to nothing. In return a goroutine may be kept from running for a millisecond
-// while another one blocks its thread in a call of the system, for example with
-// a write to the disk; nothing here waits for less than a millisecond.
+// has, these looks cost 15 to 20 % of all CPU time (e2e/bench, one core); with a
+// slack of 1 ms next to nothing. In return a goroutine may be kept from running
+// for a millisecond while another one blocks its thread in a call of the system,
+// for example with a write to the disk; nothing here waits for less than a
+// millisecond.
 package timerslack
 
 import "time"

@@ -19,12 +19,12 @@ func Widen() {
 	_ = os.Unsetenv(mark)
 	runtime.LockOSThread() // whose slack the new program gets
 	defer runtime.UnlockOSThread()
-	if again || current() >= int(Slack) {
+	before := current()
+	if again || before <= 0 || before >= int(Slack) {
 		return
 	}
-	before := current()
 	path, err := os.Executable()
-	if err != nil || before <= 0 || unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(Slack), 0, 0, 0) != nil {
+	if err != nil || unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(Slack), 0, 0, 0) != nil {
 		return
 	}
 	_ = unix.Exec(path, os.Args, append(os.Environ(), mark+"=1"))
