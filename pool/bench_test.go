@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -97,13 +98,17 @@ func BenchmarkQueue(b *testing.B) {
 	}
 }
 
-// BenchmarkRebuild makes a snapshot of 10,000 live ones when one has changed.
+// BenchmarkRebuild makes a snapshot when one of so many live ones has changed.
 func BenchmarkRebuild(b *testing.B) {
-	p, found := livePool(b, pool.Config{}, pool.Env{}, 10_000)
-	b.ReportAllocs()
-	for b.Loop() {
-		report(p, found[0].Endpoint, proxy.OK)
-		p.Stats()
+	for _, live := range []int{64, 1000, 10_000} {
+		b.Run(strconv.Itoa(live), func(b *testing.B) {
+			p, found := livePool(b, pool.Config{}, pool.Env{}, live)
+			b.ReportAllocs()
+			for b.Loop() {
+				report(p, found[0].Endpoint, proxy.OK)
+				p.Stats()
+			}
+		})
 	}
 }
 

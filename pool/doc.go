@@ -15,13 +15,13 @@
 //
 // One mutex, Pool.mu, guards the tables. Whatever goes over many entries takes
 // it in portions of a thousand, so nobody waits for it longer than a few
-// milliseconds. Pick does not take it: it reads an immutable snapshot through
-// an atomic pointer, whose items point to slots with atomics, so that a failure
-// takes effect at once for those who hold an older snapshot. Targets, sessions,
-// documents and requests have mutexes of their own, which are never held while
-// waiting for Pool.mu. Pool.saving is held during a write to the store, with
-// none of the others, so a slow disk slows down nobody but those who asked for
-// durability.
+// milliseconds. Pick reads an immutable snapshot through an atomic pointer, and
+// takes the mutex only when that has nothing for it and is out of date. The
+// items point to slots with atomics, so that a failure takes effect at once for
+// those who hold an older snapshot. Targets, sessions, documents and requests
+// have mutexes of their own, which are never held while waiting for Pool.mu.
+// Pool.saving is held during a write to the store, with none of the others, so
+// a slow disk slows down nobody but those who asked for durability.
 //
 // # Queue
 //

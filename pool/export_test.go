@@ -30,7 +30,7 @@ func (p *Pool) PickAndRebuild(want proxy.Want) (again bool, err error) {
 	now := p.clock.now()
 	s := p.current(now)
 	if _, _, err = p.pickFrom(s, &want, now); err != nil {
-		p.stale.Store(true)
+		p.changes.Add(1)
 		p.rebuild()
 	}
 	return p.second(s, err, now) != nil, err

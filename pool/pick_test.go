@@ -615,6 +615,32 @@ func TestPickConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
+// TestPickFindsWhatJustWentLive: whoever asks when an endpoint has gone live
+// gets it, though the snapshot that shows it is due, or somebody else is making it.
+func TestPickFindsWhatJustWentLive(t *testing.T) {
+	t.Parallel()
+	for round := range 100 {
+		p, found := open(t, pool.Config{}, pool.Env{}), many(8)
+		add(t, p, "list", found)
+		_, _ = p.Pick(context.Background(), proxy.Want{}) // in vain
+		for _, c := range found {
+			report(p, c.Endpoint, proxy.OK)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				l, err := p.Pick(context.Background(), proxy.Want{})
+				if err != nil {
+					t.Errorf("round %d: %v", round, err)
+					return
+				}
+				l.Close()
+			})
+		}
+		wg.Wait()
+	}
+}
+
 // TestOvertaken: what another endpoint was faster than is blamed for nothing,
 // but checked soon, and others are preferred until it works.
 func TestOvertaken(t *testing.T) {

@@ -27,8 +27,8 @@ type Pool struct {
 
 	settings   atomic.Pointer[settings] // what Pick needs of the configuration
 	snap       atomic.Pointer[snapshot]
-	stale      atomic.Bool  // the snapshot does not show everything
-	ejections  atomic.Int64 // by traffic, ever
+	changes    atomic.Uint64 // of what snapshots show, ever; grows with mu held
+	ejections  atomic.Int64  // by traffic, ever
 	round      atomic.Uint64
 	unwritable atomic.Bool     // the latest write to the store failed
 	version    atomic.Uint64   // grows with every change of an entry
@@ -134,7 +134,7 @@ func (p *Pool) install(cfg Config) {
 	defer p.mu.Unlock()
 	p.cfg = cfg
 	p.settings.Store(&settings{cfg.Rotation, cfg.SessionTTL})
-	p.stale.Store(true)
+	p.changes.Add(1)
 }
 
 // Apply replaces the configuration. On an error nothing changes.

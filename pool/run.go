@@ -52,7 +52,7 @@ func (p *Pool) every(ctx context.Context, d time.Duration, f func(context.Contex
 // refresh makes a new snapshot when the latest does not show everything, or has
 // scores that have faded.
 func (p *Pool) refresh(context.Context) {
-	if p.stale.Load() || p.clock.now().Sub(p.snap.Load().made) > itemAge {
+	if p.stale() || p.clock.now().Sub(p.snap.Load().made) > itemAge {
 		p.rebuild()
 	}
 }

@@ -66,7 +66,7 @@ func (p *Pool) settle(n uint32, now time.Time) {
 	if l.alive == 0 {
 		p.alive = append(p.alive, n)
 		l.alive = uint32(len(p.alive))
-		p.stale.Store(true)
+		p.changes.Add(1)
 	}
 	if status == slotUp && was != slotUp {
 		p.announce()
@@ -85,7 +85,7 @@ func (p *Pool) leaveAlive(n uint32) {
 	p.peek(p.rows.at(moved)).alive = l.alive
 	p.alive = p.alive[:last]
 	l.alive = 0
-	p.stale.Store(true)
+	p.changes.Add(1)
 }
 
 // changed makes the next flush and the next snapshot show the row anew.
@@ -94,14 +94,14 @@ func (p *Pool) changed(n uint32) {
 	if l := p.peek(p.rows.at(n)); l != nil {
 		l.item = nil
 		if l.alive != 0 {
-			p.stale.Store(true)
+			p.changes.Add(1)
 		}
 	}
 }
 
 // announce tells those who wait that something may be eligible now.
 func (p *Pool) announce() {
-	p.stale.Store(true)
+	p.changes.Add(1)
 	close(p.news)
 	p.news = make(chan struct{})
 }

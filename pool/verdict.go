@@ -103,7 +103,7 @@ func (p *Pool) replaceGuesses(v *proxy.Verdict) {
 func (p *Pool) forget(n uint32) {
 	p.dropLater(p.endpoint(n))
 	p.removeRow(n)
-	p.stale.Store(true)
+	p.changes.Add(1)
 }
 
 // inconclusive reports whether a check failed for reasons that are not the
