@@ -17,12 +17,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/config"
-	"freeway/internal/timerslack"
+	"freeway/internal/sysmon"
 )
 
 func main() {
 	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") { // those with a gateway
-		timerslack.Widen()
+		sysmon.Calm()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

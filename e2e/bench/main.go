@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"freeway/internal/timerslack"
+	"freeway/internal/sysmon"
 )
 
 // options are what the command line says.
@@ -44,7 +44,7 @@ func main() {
 	case "upstreams":
 		err = serveUpstreams()
 	case "gateway":
-		timerslack.Widen() // as serve does
+		sysmon.Calm() // as serve does
 		err = serveGateway(o.profile, flag.Args())
 	default:
 		err = measure(o)

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package timerslack
-
-// Widen does nothing: there is no such setting here.
-func Widen() {}
