@@ -21,7 +21,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") { // those with a gateway
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo" || os.Args[1] == "scan") { // those with many connections
 		sysmon.Calm()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
