@@ -105,7 +105,7 @@ func (v *Via) ForwardOver(ctx context.Context, c *Conn) (*Conn, error) {
 // Connect makes the TCP connection to the proxy and nothing more.
 func (v *Via) Connect(ctx context.Context) (*Conn, error) {
 	start := time.Now()
-	step, cancel := context.WithTimeout(ctx, v.d.cfg.Connect)
+	step, cancel := v.limit(ctx, start.Add(v.d.cfg.Connect))
 	defer cancel()
 	raw, err := v.d.net.DialContext(step, "tcp", v.ep.Address())
 	phases := proxy.Phases{Connect: time.Since(start)}
@@ -120,6 +120,27 @@ func (v *Via) Connect(ctx context.Context) (*Conn, error) {
 		e.Class = Classify(ctx.Err())
 	}
 	return nil, e
+}
+
+// limited is a context with an earlier deadline, but not one that ends then.
+type limited struct {
+	context.Context
+	deadline time.Time
+}
+
+func (l limited) Deadline() (time.Time, bool) { return l.deadline, true }
+
+// limit returns a context for connecting until then. Package net sets the deadline
+// of a context on the socket whose connection it waits for, when the context can
+// end at all, so a timer is needed only while a name is looked up.
+func (v *Via) limit(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if ctx.Done() == nil || !v.ep.Addr().IsValid() {
+		return context.WithDeadline(ctx, until)
+	}
+	if at, ok := ctx.Deadline(); ok && at.Before(until) {
+		return ctx, func() {}
+	}
+	return limited{ctx, until}, func() {}
 }
 
 // ProxyAuthorization returns the value of the Proxy-Authorization header for

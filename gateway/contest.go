@@ -165,9 +165,6 @@ func (c *contest) end() {
 	if c.ready != nil {
 		c.h.lose()
 	}
-	if c.h != nil {
-		c.h.cancel()
-	}
 	for i := range c.in {
 		a := &c.in[i]
 		if a.limit != nil {

@@ -62,10 +62,13 @@ type hedge struct {
 	want   proxy.Want
 	first  *try
 	timer  *time.Timer
-	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
 	won    func()        // called when it is up; nil: nobody
 	full   bool          // it has all the time that is configured
+
+	mu     sync.Mutex         // protects the fields below
+	cancel context.CancelFunc // nil before it has begun
+	cut    bool               // it shall end
 
 	t   *try // after done; nil: there was none
 	up  *dial.Conn
@@ -79,11 +82,14 @@ func (x *exchange) hedge(ctx context.Context, first *try, delay time.Duration, w
 		return nil
 	}
 	h := &hedge{first: first, want: x.want, done: make(chan struct{}), won: won, full: x.mustDo(1)}
-	ctx, h.cancel = context.WithCancel(ctx)
 	h.timer = time.AfterFunc(max(delay, x.s.cfg.Hedge.MinDelay), func() {
 		defer close(h.done)
 		defer x.c.g.recover()
-		h.run(ctx)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		if h.begin(cancel) {
+			h.run(ctx)
+		}
 	})
 	return h
 }
@@ -104,6 +110,23 @@ func (x *exchange) mayHedge(t *try) bool {
 // metered reports whether a use of the try's upstream costs money.
 func (x *exchange) metered(t *try) bool {
 	return slices.Contains(x.s.cfg.Hedge.Metered, t.lease.Entry.Pool)
+}
+
+// begin notes how the hedge can be broken off, and reports whether it may begin.
+func (h *hedge) begin(cancel context.CancelFunc) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.cancel = cancel
+	return !h.cut
+}
+
+// breakOff ends the hedge early, now or when it begins.
+func (h *hedge) breakOff() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cut = true; h.cancel != nil {
+		h.cancel()
+	}
 }
 
 // run is the hedge. Of the exchange it uses only what does not change.
@@ -146,12 +169,11 @@ func (h *hedge) stop(cut bool) bool {
 	if h == nil {
 		return false
 	}
-	defer h.cancel()
 	if h.timer.Stop() {
 		return false
 	}
 	if cut {
-		h.cancel()
+		h.breakOff()
 	}
 	<-h.done
 	return h.t != nil
