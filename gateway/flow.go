@@ -19,7 +19,7 @@ const (
 	hangupLag = 500 * time.Millisecond // how long a client may take to speak into a tunnel that ended without a word
 	greetHold = 300 * time.Millisecond // how long what an upstream sends first is kept from a client that may be about to speak TLS
 
-	soonTime = time.Second // in which most clients begin to speak
+	soonTime = time.Second // in which most clients begin to speak, and many have done
 
 	creditBytes = 64 << 10         // after this much has come down, a tunnel counts as a success
 	creditAfter = 10 * time.Second // or after this long, so that tunnels that stay up for hours count early
@@ -35,6 +35,9 @@ type flow struct {
 	first  *leg        // the upstream that it began with
 	old    *time.Timer // ends it by its age; nil: nothing does
 	unhook func() bool // it no longer ends with the context; nil: the end of the connection suffices
+
+	soon  bool // the client's side is still in the goroutine that set the tunnel up, for soonTime at most; of that goroutine
+	apart bool // it is in one of its own
 
 	up, down  atomic.Int64 // bytes from and to the client
 	lastMoved atomic.Int64 // Unix nanoseconds when a byte last moved either way
@@ -179,11 +182,30 @@ func (f *flow) stage(do func()) func() {
 				f.settle()
 				return
 			}
+			if !f.apart && !f.endsSoon() {
+				f.next(func() {})
+				return
+			}
 			f.other()
-			c.then, c.where = f.end, grown
+			if c.then = f.end; f.apart {
+				c.where = grown
+			}
 		}()
 		do()
 		whole = true
+	}
+}
+
+// endsSoon waits a little for the upstream's side, and reports whether it has ended.
+func (f *flow) endsSoon() bool {
+	f.first.claim()
+	t := time.NewTimer(soonTime)
+	defer t.Stop()
+	select {
+	case <-f.leg.done:
+		return true
+	case <-t.C:
+		return false
 	}
 }
 
@@ -197,6 +219,7 @@ func (f *flow) end() {
 // tunnels are many and last long.
 func (f *flow) next(do func()) {
 	f.x.c.watcher.timer, f.x.c.watcher.fired = nil, nil
+	f.apart = true
 	f.x.c.then, f.x.c.where = f.stage(do), apart
 }
 
@@ -212,11 +235,32 @@ func (f *flow) early(ctx context.Context) {
 	f.words(ctx, err)
 }
 
-// words serves the client's first words and leaves the rest to another goroutine.
+// words serves the client's first words and, unless that ends soon, leaves the
+// rest to another goroutine.
 func (f *flow) words(ctx context.Context, err error) {
-	if l := f.firstWords(ctx, err); l != nil {
+	l := f.firstWords(ctx, err)
+	switch {
+	case l == nil:
+	case f.apart:
 		f.next(func() { f.upload(l) })
+	case f.uploadSoon(l):
+	default:
+		f.next(func() {
+			if !f.restIdle(f.x.c.raw, nil) {
+				f.abort()
+				return
+			}
+			f.upload(l)
+		})
 	}
+}
+
+// uploadSoon is upload for soonTime. It reports whether that was enough.
+func (f *flow) uploadSoon(l *leg) bool {
+	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(min(soonTime, f.idle)))
+	f.soon = true
+	defer func() { f.soon = false }()
+	return f.upload(l)
 }
 
 // other waits for the upstream's side.
@@ -322,15 +366,16 @@ func (f *flow) finish(l *leg) {
 	l.t.close()
 }
 
-// upload carries what the client sends until its end, then says so upstream.
-func (f *flow) upload(l *leg) {
+// upload carries what the client sends until its end, then says so upstream. It
+// reports false when it is to go on elsewhere.
+func (f *flow) upload(l *leg) bool {
 	c := f.x.c
 	for n := c.r.Buffered(); n > 0; n = c.r.Buffered() {
 		b, _ := c.r.Peek(n)
 		if err := f.send(l.up, b, &f.up); err != nil {
 			f.note(dial.Classify(err))
 			f.abort()
-			return
+			return true
 		}
 		_, _ = c.r.Discard(n)
 	}
@@ -340,6 +385,8 @@ func (f *flow) upload(l *leg) {
 		f.note(dial.Classify(sink))
 	}
 	switch {
+	case source == errLater:
+		return false
 	case brokeOff(source):
 		f.cut(l)
 	case source != nil || sink != nil:
@@ -348,7 +395,11 @@ func (f *flow) upload(l *leg) {
 		f.note(proxy.OK)
 		f.endHalf(l.up.CloseWrite, l.up, l.up.TCP() != nil)
 	}
+	return true
 }
+
+// errLater is the end of soonTime.
+var errLater = errors.New("it takes longer")
 
 // brokeOff reports whether reading failed because the client reset the connection.
 func brokeOff(err error) bool { return err != nil && dial.Classify(err) == proxy.Reset }
@@ -414,6 +465,8 @@ func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sin
 			return nil, nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err, nil
+		case l == nil && f.soon:
+			return errLater, nil
 		default:
 			goOn := false
 			f.x.c.g.aside(func() { goOn = f.restIdle(src, l) })
