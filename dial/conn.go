@@ -52,6 +52,15 @@ func (c *Conn) CloseWrite() error {
 	return fmt.Errorf("half-close: %w", errors.ErrUnsupported)
 }
 
+// KeepAlive has the system look every 15 s whether the proxy is still there, as
+// package net does by default. It is for connections that are to last: it takes
+// four calls of the system, and most connections are over before the first look.
+func (c *Conn) KeepAlive() {
+	if t, ok := c.raw.(*net.TCPConn); ok {
+		_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true}) // fails only when it is closed
+	}
+}
+
 // Phases returns how long the steps took until the connection was ready. FirstByte is always 0.
 func (c *Conn) Phases() proxy.Phases { return c.phases }
 

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Connect   time.Duration // finding the proxy's address and TCP to it, together; default 3 s
 	Handshake time.Duration // TLS to the proxy, and again the handshake with it; default 5 s
-	Short     bool          // connections live for seconds only: the system need not look whether the peer is still there
+	Short     bool          // thousands wait at a time, most of them in vain: nothing is held for an answer before it comes
 }
 
 // The deadlines that hold when Config does not say otherwise.
@@ -58,7 +58,7 @@ const headBuffer = 2 << 10
 // New makes a Dialer.
 func New(cfg Config, env Env) *Dialer {
 	d := &Dialer{cfg: cfg.withDefaults(), env: env}
-	d.net = net.Dialer{Resolver: env.Resolver, Control: d.control}
+	d.net = net.Dialer{Resolver: env.Resolver, Control: d.control, KeepAlive: -1} // see Conn.KeepAlive
 	d.tls = &tls.Config{RootCAs: env.Roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	d.readers = &sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headBuffer) }}
 	return d
@@ -68,10 +68,6 @@ func New(cfg Config, env Env) *Dialer {
 func (d *Dialer) WithTimeouts(cfg Config) *Dialer {
 	c := *d
 	c.cfg = cfg.withDefaults()
-	c.net.KeepAlive = 0 // the usual
-	if cfg.Short {
-		c.net.KeepAlive = -1
-	}
 	return &c
 }
 

@@ -17,6 +17,9 @@ func (g *Gateway) Serve(l net.Listener) {
 // SetCredit sets after how long a tunnel counts as a success.
 func (g *Gateway) SetCredit(d time.Duration) { g.creditAfter = d }
 
+// SetSoon sets how long a tunnel stays in the goroutine that set it up.
+func (g *Gateway) SetSoon(d time.Duration) { g.soonTime = d }
+
 // Learn takes so many successes down that took so long at each step.
 func (g *Gateway) Learn(took time.Duration, samples int) {
 	for range samples {

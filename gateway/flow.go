@@ -199,7 +199,7 @@ func (f *flow) stage(do func()) func() {
 // endsSoon waits a little for the upstream's side, and reports whether it has ended.
 func (f *flow) endsSoon() bool {
 	f.first.claim()
-	t := time.NewTimer(soonTime)
+	t := time.NewTimer(f.x.c.g.soonTime)
 	defer t.Stop()
 	select {
 	case <-f.leg.done:
@@ -220,13 +220,14 @@ func (f *flow) end() {
 func (f *flow) next(do func()) {
 	f.x.c.watcher.timer, f.x.c.watcher.fired = nil, nil
 	f.apart = true
+	f.leg.up.KeepAlive()
 	f.x.c.then, f.x.c.where = f.stage(do), apart
 }
 
 // early serves the first words of a client that speaks soon in the goroutine
 // that set the tunnel up.
 func (f *flow) early(ctx context.Context) {
-	err := f.hear(min(soonTime, f.idle))
+	err := f.hear(min(f.x.c.g.soonTime, f.idle))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		f.next(func() { f.words(ctx, f.hear(f.idle)) })
 		return
@@ -257,7 +258,7 @@ func (f *flow) words(ctx context.Context, err error) {
 
 // uploadSoon is upload for soonTime. It reports whether that was enough.
 func (f *flow) uploadSoon(l *leg) bool {
-	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(min(soonTime, f.idle)))
+	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(min(f.x.c.g.soonTime, f.idle)))
 	f.soon = true
 	defer func() { f.soon = false }()
 	return f.upload(l)
@@ -370,7 +371,8 @@ func (f *flow) finish(l *leg) {
 // reports false when it is to go on elsewhere.
 func (f *flow) upload(l *leg) bool {
 	c := f.x.c
-	for n := c.r.Buffered(); n > 0; n = c.r.Buffered() {
+	for c.r != nil && c.r.Buffered() > 0 {
+		n := c.r.Buffered()
 		b, _ := c.r.Peek(n)
 		if err := f.send(l.up, b, &f.up); err != nil {
 			f.note(dial.Classify(err))

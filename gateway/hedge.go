@@ -59,12 +59,12 @@ func (b *budget) at(now time.Time) int {
 // hedge is a second set-up beside one that is slow, on another exit. It only
 // picks, connects and shakes hands, so it is always safe.
 type hedge struct {
-	want   proxy.Want
-	first  *try
-	timer  *time.Timer
-	done   chan struct{} // closed when it has ended
-	won    func()        // called when it is up; nil: nobody
-	full   bool          // it has all the time that is configured
+	want  proxy.Want
+	first *try
+	timer *time.Timer
+	done  chan struct{} // closed when it has ended
+	won   func()        // called when it is up; nil: nobody
+	full  bool          // it has all the time that is configured
 
 	mu     sync.Mutex         // protects the fields below
 	cancel context.CancelFunc // nil before it has begun

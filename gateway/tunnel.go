@@ -56,6 +56,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32) {
 	f := x.launch(ctx, t, up, state)
 	defer f.settle()
+	up.KeepAlive()
 	if l := f.firstWords(ctx, f.hear(f.idle)); l != nil {
 		f.upload(l)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -134,6 +135,54 @@ func TestTunnelIsCreditedEarly(t *testing.T) {
 		}
 		w.send("and on")
 		_ = w.Close()
+	}
+}
+
+// TestTunnelGoesOn: a tunnel carries what it should in the goroutine that set it up
+// and in one of its own, whoever speaks first, and to the end of both sides.
+func TestTunnelGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, soon := range []time.Duration{time.Nanosecond, time.Hour} {
+		for _, first := range []string{"", "220 hello\r\n"} {
+			for _, early := range []string{"", "line -1\n"} { // sent with the request, so it is never too late
+				up := granting(t, func(c *wire) {
+					c.send(first)
+					for {
+						line, err := c.r.ReadString('\n')
+						if err != nil {
+							break
+						}
+						c.send("got " + line)
+					}
+					c.send("bye")
+				})
+				p := &picker{changed: make(chan struct{}), entries: []proxy.Entry{entry(up, 1)}}
+				r := startRigWith(t, gateway.Config{}, p, func(g *gateway.Gateway) { g.SetSoon(soon) })
+				w := r.conn()
+				w.send("CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n" + early)
+				if p, _ := w.answer("CONNECT"); p.StatusCode != 200 {
+					t.Fatal(p.Status)
+				}
+				w.expect(first)
+				if early != "" {
+					w.expect("got " + early)
+				}
+				for i := range 3 {
+					line := fmt.Sprintf("line %d\n", i)
+					w.send(line)
+					w.expect("got " + line)
+				}
+				if err := w.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+					t.Fatal(err)
+				}
+				if rest := w.rest(); rest != "bye" {
+					t.Errorf("%v, %q, %q: at the end came %q", soon, first, early, rest)
+				}
+				if o := r.p.outcomes(t, 1)[0]; o.Class != proxy.OK {
+					t.Errorf("%v, %q, %q: outcome %v", soon, first, early, o.Class)
+				}
+			}
+		}
 	}
 }
 
