@@ -245,14 +245,10 @@ func (f *flow) words(ctx context.Context, err error) {
 	case f.apart:
 		f.next(func() { f.upload(l) })
 	case f.uploadSoon(l):
+	case f.restIdle(f.x.c.raw, nil):
+		f.next(func() { f.upload(l) })
 	default:
-		f.next(func() {
-			if !f.restIdle(f.x.c.raw, nil) {
-				f.abort()
-				return
-			}
-			f.upload(l)
-		})
+		f.abort()
 	}
 }
 
