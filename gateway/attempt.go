@@ -37,6 +37,7 @@ type exchange struct {
 	again    bool // a session's exit was given its second chance
 	stuck    bool // another try would only fail again
 	first    try
+	unused   *hedge // one that did not begin, for the next; nil: none
 }
 
 // begin makes the exchange for an admitted client. Those kept for it are empty.

@@ -154,8 +154,8 @@ func (c *contest) alone(i int) bool {
 	if c.in[1-i].l != nil {
 		return false
 	}
-	if c.ready != nil && c.h.timer.Stop() {
-		c.ready = nil
+	if c.ready != nil && c.h.disarm() {
+		c.h, c.ready = nil, nil
 	}
 	return c.ready == nil
 }

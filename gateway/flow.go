@@ -211,8 +211,14 @@ func (f *flow) endsSoon() bool {
 
 // end is the last part of the client's side.
 func (f *flow) end() {
-	defer f.x.end(nil)
-	f.over()
+	alone := false
+	defer func() {
+		f.x.end(nil)
+		if alone {
+			f.x.recycle()
+		}
+	}()
+	alone = f.over()
 }
 
 // next has the rest run in a goroutine of its own, whose stack is still small:
@@ -272,21 +278,18 @@ func (f *flow) settle() {
 	f.over()
 }
 
-// over settles what is open when both sides have ended.
-func (f *flow) over() {
+// over settles what is open when both sides have ended. It reports whether
+// nothing else looks at the exchange any more.
+func (f *flow) over() bool {
 	f.finish(f.leg)
 	x := f.x
 	if f.broke.Load() {
 		x.spent(errQuota)
 	}
 	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
-	if f.unhook != nil {
-		f.unhook()
-	}
-	if f.old != nil {
-		f.old.Stop()
-	}
+	alone := (f.unhook == nil || f.unhook()) && (f.old == nil || f.old.Stop()) // abort may run else
 	x.c.g.tunnels.Add(-1)
+	return alone
 }
 
 // hold has what comes back judged first, unless something came already.

@@ -59,6 +59,7 @@ func (b *budget) at(now time.Time) int {
 // hedge is a second set-up beside one that is slow, on another exit. It only
 // picks, connects and shakes hands, so it is always safe.
 type hedge struct {
+	ctx   context.Context
 	want  proxy.Want
 	first *try
 	timer *time.Timer
@@ -76,22 +77,45 @@ type hedge struct {
 }
 
 // hedge arms a hedge for a try that begins now, due after the delay. It returns
-// nil when there may be none. The caller must end it with stop.
+// nil when there may be none. The caller must end it with stop before the next.
 func (x *exchange) hedge(ctx context.Context, first *try, delay time.Duration, won func()) *hedge {
 	if !x.mayHedge(first) {
 		return nil
 	}
-	h := &hedge{first: first, want: x.want, done: make(chan struct{}), won: won, full: x.mustDo(1)}
-	h.timer = time.AfterFunc(max(delay, x.s.cfg.Hedge.MinDelay), func() {
-		defer close(h.done)
-		defer x.c.g.recover()
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		if h.begin(cancel) {
-			h.run(ctx)
-		}
-	})
+	h := x.unused
+	if x.unused = nil; h == nil {
+		h = &hedge{done: make(chan struct{})}
+	}
+	h.ctx, h.want, h.first, h.won, h.full = ctx, x.want, first, won, x.mustDo(1)
+	if delay = max(delay, x.s.cfg.Hedge.MinDelay); h.timer == nil {
+		h.timer = time.AfterFunc(delay, h.fire)
+	} else {
+		h.timer.Reset(delay)
+	}
 	return h
+}
+
+// fire is what its timer does.
+func (h *hedge) fire() {
+	defer close(h.done)
+	defer h.first.x.c.g.recover()
+	ctx, cancel := context.WithCancel(h.ctx)
+	defer cancel()
+	if h.begin(cancel) {
+		h.run(ctx)
+	}
+}
+
+// disarm keeps a hedge from beginning. It reports false when it has begun; else
+// it may be armed again, and nothing else be done with it.
+func (h *hedge) disarm() bool {
+	if !h.timer.Stop() {
+		return false
+	}
+	x := h.first.x
+	h.ctx, h.want, h.first, h.won = nil, proxy.Want{}, nil, nil
+	x.unused = h
+	return true
 }
 
 // mayHedge reports whether the try may get a hedge: never in a session, nor
@@ -169,7 +193,7 @@ func (h *hedge) stop(cut bool) bool {
 	if h == nil {
 		return false
 	}
-	if h.timer.Stop() {
+	if h.disarm() {
 		return false
 	}
 	if cut {

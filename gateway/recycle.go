@@ -48,9 +48,15 @@ func recycle(x *exchange, o *outgoing) {
 	}
 	room := &o.parts.reply.room
 	room.Clear()
-	*x, *o = exchange{}, outgoing{parts: parts{reply: reply{room: *room}}}
-	exchanges.Put(x)
+	*o = outgoing{parts: parts{reply: reply{room: *room}}}
 	outgoings.Put(o)
+	x.recycle()
+}
+
+// recycle gives an exchange that is over back.
+func (x *exchange) recycle() {
+	*x = exchange{unused: x.unused}
+	exchanges.Put(x)
 }
 
 // nextRequest reads and serves one request. It reports whether another one may
