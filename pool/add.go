@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -53,6 +54,12 @@ type intake struct {
 // endpoints are on disk when it returns without an error; with ErrReadOnly
 // they are in memory only. Known ones cost no write.
 func (p *Pool) Add(ctx context.Context, source string, found []proxy.Candidate) (proxy.Yield, error) {
+	return p.AddAll(ctx, source, slices.Values(found))
+}
+
+// AddAll is Add for a list that is too long to be held: of what comes it keeps a
+// thousand at a time.
+func (p *Pool) AddAll(ctx context.Context, source string, found iter.Seq[proxy.Candidate]) (proxy.Yield, error) {
 	if source == "" {
 		return proxy.Yield{}, errors.New("add: a source needs a name")
 	}
@@ -74,7 +81,7 @@ func (p *Pool) Add(ctx context.Context, source string, found []proxy.Candidate) 
 // is in the error when there was no room for any.
 func (p *Pool) Insert(ctx context.Context, found []proxy.Candidate) (proxy.Yield, error) {
 	in := p.newIntake(OperatorSource, true)
-	if err := in.takeAll(ctx, found); err != nil {
+	if err := in.takeAll(ctx, slices.Values(found)); err != nil {
 		return in.yield, err
 	}
 	if in.yield.New+in.yield.Known == 0 && in.yield.Refused[refusedFull] > 0 {
@@ -94,19 +101,33 @@ func (p *Pool) newIntake(source string, operator bool) *intake {
 }
 
 // takeAll takes the candidates, a portion at a time.
-func (in *intake) takeAll(ctx context.Context, found []proxy.Candidate) error {
-	for part := range slices.Chunk(found, portion) {
+func (in *intake) takeAll(ctx context.Context, found iter.Seq[proxy.Candidate]) error {
+	part := make([]proxy.Candidate, 0, portion)
+	for c := range found {
+		if part = append(part, c); len(part) < portion {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		in.p.mu.Lock()
-		now := in.p.clock.now()
-		for i := range part {
-			in.take(&part[i], now)
-		}
-		in.p.mu.Unlock()
+		in.takePart(part)
+		part = part[:0]
 	}
+	if err := ctx.Err(); err != nil && len(part) > 0 {
+		return err
+	}
+	in.takePart(part)
 	return nil
+}
+
+// takePart takes a portion.
+func (in *intake) takePart(part []proxy.Candidate) {
+	in.p.mu.Lock()
+	defer in.p.mu.Unlock()
+	now := in.p.clock.now()
+	for i := range part {
+		in.take(&part[i], now)
+	}
 }
 
 // settle waits until everything that was taken is on disk.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,34 @@ func TestAddCounts(t *testing.T) {
 	}
 	if st := p.Stats(); st.Total != 4 || st.New != 4 {
 		t.Errorf("Stats = %+v, want 4 new", st)
+	}
+}
+
+// TestAddAll: a list that comes bit by bit is one set, as for Add; one whose
+// context ends takes nothing of the set before away.
+func TestAddAll(t *testing.T) {
+	t.Parallel()
+	p := open(t, pool.Config{}, pool.Env{})
+	found := many(2500)
+	if got, err := p.AddAll(context.Background(), "a", slices.Values(found)); err != nil || got.New != 2500 {
+		t.Fatalf("AddAll = %+v, %v, want 2500 new", got, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := p.AddAll(ctx, "a", func(yield func(proxy.Candidate) bool) {
+		for i, c := range found {
+			if i == 1500 {
+				cancel()
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	})
+	if !errors.Is(err, context.Canceled) || p.Worth("a").Listed != 2500 {
+		t.Errorf("AddAll whose context ended: %v, %d listed, want that it is canceled and 2500", err, p.Worth("a").Listed)
+	}
+	if got, err := p.AddAll(context.Background(), "a", slices.Values(found[:10])); err != nil || got.Known != 10 || p.Worth("a").Listed != 10 {
+		t.Errorf("AddAll of ten = %+v, %v, %d listed, want 10", got, err, p.Worth("a").Listed)
 	}
 }
 

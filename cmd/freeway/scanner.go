@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -61,6 +62,9 @@ func (s *scan) run(ctx context.Context, args []string) (err error) {
 		s.keep = keep
 		defer func() { err = errors.Join(err, done()) }()
 	}
+	if _, set := s.app.lookup("GOGC"); !set {
+		defer debug.SetGCPercent(debug.SetGCPercent(scanGC))
+	}
 	if err := s.gather(ctx, args); err != nil {
 		return err
 	}
@@ -94,11 +98,10 @@ func (s *scan) openPool(ctx context.Context) error {
 func (s *scan) gather(ctx context.Context, args []string) error {
 	r := &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto"}
 	for _, arg := range args {
-		var found []proxy.Candidate
-		n, err := r.read(ctx, arg, func(c proxy.Candidate) bool {
-			found = append(found, c)
-			return true
-		})
+		n, err := 0, error(nil)
+		if e := s.add(ctx, sourceName(arg), func(yield func(proxy.Candidate) bool) { n, err = r.read(ctx, arg, yield) }); e != nil {
+			return e
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil // nothing was found so far
@@ -107,9 +110,6 @@ func (s *scan) gather(ctx context.Context, args []string) error {
 		case err != nil:
 			s.app.complain(err) // and go on with the others
 			s.unread = true
-		}
-		if err := s.add(ctx, sourceName(arg), found); err != nil {
-			return err
 		}
 	}
 	if s.flags.sources {
@@ -123,39 +123,52 @@ func (s *scan) gather(ctx context.Context, args []string) error {
 	return nil
 }
 
-// add gives candidates to the pool of the scan, and with --save to the store's.
-func (s *scan) add(ctx context.Context, source string, found []proxy.Candidate) error {
-	found = s.narrowed(found)
-	if _, err := s.pool.Add(ctx, source, found); err != nil {
-		return err
+// add gives what read yields to the pool of the scan, and with --save to the
+// store's. A list is held only for the latter.
+func (s *scan) add(ctx context.Context, source string, read iter.Seq[proxy.Candidate]) error {
+	found := s.narrowed(read)
+	if s.keep != nil {
+		list := slices.Collect(found)
+		if _, err := s.keep.Add(ctx, source, list); err != nil {
+			return stopped(ctx, err)
+		}
+		found = slices.Values(list)
 	}
-	if s.keep == nil {
+	_, err := s.pool.AddAll(ctx, source, found)
+	return stopped(ctx, err)
+}
+
+// stopped leaves an error out that says only that ctx has ended.
+func stopped(ctx context.Context, err error) error {
+	if errors.Is(err, ctx.Err()) {
 		return nil
 	}
-	_, err := s.keep.Add(ctx, source, found)
 	return err
 }
 
 // narrowed puts those of --protocol in the place of candidates whose input
 // names no protocol, and notes their addresses.
-func (s *scan) narrowed(found []proxy.Candidate) []proxy.Candidate {
+func (s *scan) narrowed(found iter.Seq[proxy.Candidate]) iter.Seq[proxy.Candidate] {
 	if len(s.flags.protocols) == 0 {
 		return found
 	}
-	var out []proxy.Candidate
-	for _, c := range found {
-		if !c.Guess {
-			out = append(out, c)
-			continue
-		}
-		s.narrow[c.Endpoint.Address()] = struct{}{}
-		c.Guess = false
-		for _, p := range s.flags.protocols {
-			c.Endpoint.Protocol = p
-			out = append(out, c)
+	return func(yield func(proxy.Candidate) bool) {
+		for c := range found {
+			if !c.Guess {
+				if !yield(c) {
+					return
+				}
+				continue
+			}
+			s.narrow[c.Endpoint.Address()] = struct{}{}
+			c.Guess = false
+			for _, p := range s.flags.protocols {
+				if c.Endpoint.Protocol = p; !yield(c) {
+					return
+				}
+			}
 		}
 	}
-	return out
 }
 
 // wantedOnly takes out of a verdict what was found under protocols that
@@ -184,17 +197,13 @@ func (s *scan) gatherSources(ctx context.Context, r *reader) error {
 			continue
 		}
 		tried++
-		var found []proxy.Candidate
-		_, err := r.fetch(ctx, src, func(c proxy.Candidate) bool {
-			found = append(found, c)
-			return true
-		})
+		var err error
+		if e := s.add(ctx, src.Name, func(yield func(proxy.Candidate) bool) { _, err = r.fetch(ctx, src, yield) }); e != nil {
+			return e
+		}
 		if err != nil {
 			s.app.complain(fmt.Errorf("source %s: %w", src.Name, err))
 			failed++
-		}
-		if err := s.add(ctx, src.Name, found); err != nil {
-			return err
 		}
 	}
 	if tried > 0 && failed == tried && ctx.Err() == nil {
@@ -216,13 +225,13 @@ func (s *scan) gatherStore(ctx context.Context) error {
 			return err
 		}
 	}
-	var found []proxy.Candidate
-	for e := range p.All(proxy.Filter{}) {
-		if e.State != proxy.Unsafe {
-			found = append(found, proxy.Candidate{Endpoint: e.Endpoint, Password: e.Password, Guess: e.Guess, Pool: e.Pool})
+	_, err := s.pool.AddAll(ctx, "store", s.narrowed(func(yield func(proxy.Candidate) bool) {
+		for e := range p.All(proxy.Filter{}) {
+			if e.State != proxy.Unsafe && !yield(proxy.Candidate{Endpoint: e.Endpoint, Password: e.Password, Guess: e.Guess, Pool: e.Pool}) {
+				return
+			}
 		}
-	}
-	_, err := s.pool.Add(ctx, "store", s.narrowed(found))
+	}))
 	return err
 }
 
@@ -246,9 +255,6 @@ func (s *scan) check(ctx context.Context, total int) error {
 		return err
 	}
 	s.announce(total, c)
-	if _, set := s.app.lookup("GOGC"); !set {
-		defer debug.SetGCPercent(debug.SetGCPercent(scanGC))
-	}
 	s.bar = s.app.newBar(total)
 	defer s.bar.end()
 	judgeless := make(chan error, 1)
