@@ -4,7 +4,10 @@ import "context"
 
 // retire takes the source from all rows that it does not name any more.
 func (in *intake) retire(ctx context.Context) error {
-	if !in.p.sources.all[in.source].replace {
+	in.p.mu.Lock()
+	replaces := in.p.sources.all[in.source].replace
+	in.p.mu.Unlock()
+	if !replaces {
 		return nil
 	}
 	return in.p.eachRow(ctx, func(n uint32, r *row) {
