@@ -222,9 +222,9 @@ func (f *flow) end() {
 }
 
 // next has the rest run in a goroutine of its own, whose stack is still small:
-// tunnels are many and last long.
+// tunnels are many and last long. What is unlikely to be used again goes.
 func (f *flow) next(do func()) {
-	f.x.c.watcher.timer, f.x.c.watcher.fired = nil, nil
+	f.x.c.watcher.timer, f.x.c.watcher.fired, f.x.unused = nil, nil, nil
 	f.apart = true
 	f.leg.up.KeepAlive()
 	f.x.c.then, f.x.c.where = f.stage(do), apart
