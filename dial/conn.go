@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -82,29 +83,44 @@ func (c *Conn) RemoteAddrPort() netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// step runs do with a deadline of its own, which the end of ctx moves to now,
-// and clears the deadline afterwards. Nothing of it runs on after it returns.
+// step runs do with a deadline of its own or that of ctx, whichever is earlier, and
+// clears it afterwards. When ctx ends sooner, do fails then. Nothing of it runs on
+// after it returns.
 func (c *Conn) step(ctx context.Context, limit time.Duration, do func() error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := c.raw.SetDeadline(time.Now().Add(limit)); err != nil {
+	until := time.Now().Add(limit)
+	if at, ok := ctx.Deadline(); ok && at.Before(until) {
+		until = at
+	}
+	if err := c.raw.SetDeadline(until); err != nil {
 		return err
 	}
-	hurried := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(hurried)
-		_ = c.raw.SetDeadline(time.Unix(1, 0)) // fails only when it is closed, which does as well
-	})
+	h := &hurry{c: c}
+	h.over.Add(1)
+	stop := afterFunc(ctx, h.run)
 	err := do()
 	if !stop() {
-		<-hurried
+		h.over.Wait()
 		return ctx.Err()
 	}
 	if err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err)
 	}
 	return c.raw.SetDeadline(time.Time{})
+}
+
+// hurry ends a step early.
+type hurry struct {
+	c    *Conn
+	over sync.WaitGroup
+}
+
+// run does it, once.
+func (h *hurry) run() {
+	defer h.over.Done()
+	_ = h.c.raw.SetDeadline(time.Unix(1, 0)) // fails only when it is closed, which does as well
 }
 
 // abort closes the socket at once, without the farewell of TLS, which could wait for the peer.

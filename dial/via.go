@@ -130,6 +130,26 @@ type limited struct {
 
 func (l limited) Deadline() (time.Time, bool) { return l.deadline, true }
 
+// hooked is a limited context that calls functions at its end by itself.
+type hooked struct {
+	limited
+	hooker
+}
+
+// hooker is what package context uses, where a context has it, in place of a
+// goroutine that waits for the end.
+type hooker interface {
+	AfterFunc(func()) (stop func() bool)
+}
+
+// afterFunc is context.AfterFunc, and cheaper where the context has its own.
+func afterFunc(ctx context.Context, do func()) (stop func() bool) {
+	if h, ok := ctx.(hooker); ok {
+		return h.AfterFunc(do)
+	}
+	return context.AfterFunc(ctx, do)
+}
+
 // limit returns a context for connecting until then. Package net sets the deadline
 // of a context on the socket whose connection it waits for, when the context can
 // end at all, so a timer is needed only while a name is looked up.
@@ -139,6 +159,9 @@ func (v *Via) limit(ctx context.Context, until time.Time) (context.Context, cont
 	}
 	if at, ok := ctx.Deadline(); ok && at.Before(until) {
 		return ctx, func() {}
+	}
+	if h, ok := ctx.(hooker); ok {
+		return hooked{limited{ctx, until}, h}, func() {}
 	}
 	return limited{ctx, until}, func() {}
 }

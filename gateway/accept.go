@@ -119,9 +119,6 @@ func (g *Gateway) part(c *client) {
 // forget closes the connection and gives back what it held.
 func (g *Gateway) forget(c *client) {
 	_ = c.raw.Close()
-	if c.unfollow != nil {
-		c.unfollow()
-	}
 	g.mu.Lock()
 	delete(g.clients, c)
 	g.shares.add(network(c.ip), -1)

@@ -30,26 +30,25 @@ const (
 // client is one connection of a client. Its goroutine owns it; other
 // goroutines touch only raw and idle.
 type client struct {
-	g        *Gateway
-	l        *listener
-	raw      net.Conn // below TLS; safe for all goroutines
-	conn     net.Conn
-	r        *bufio.Reader
-	ip       netip.Addr
-	came     time.Time
-	x        *exchange   // the request being served, nil for none
-	keep     bool        // the client wants the connection kept after the current request
-	http     bool        // it speaks HTTP
-	excess   bool        // over the connection limit: told so and closed
-	idle     atomic.Bool // waits for a request
-	served   atomic.Bool // a request has begun
-	watcher  watcher
-	until    time.Time             // deadline for writing that is set
-	scope    atomic.Pointer[scope] // of the latest plain request
-	unfollow func() bool           // made once: scope no longer ends with the gateway's context
-	aim      aim
-	then     func() // the next part of the tunnel that the connection has become; nil: there is none
-	where    spot   // that it runs at
+	g       *Gateway
+	l       *listener
+	raw     net.Conn // below TLS; safe for all goroutines
+	conn    net.Conn
+	r       *bufio.Reader
+	ip      netip.Addr
+	came    time.Time
+	x       *exchange   // the request being served, nil for none
+	keep    bool        // the client wants the connection kept after the current request
+	http    bool        // it speaks HTTP
+	excess  bool        // over the connection limit: told so and closed
+	idle    atomic.Bool // waits for a request
+	served  atomic.Bool // a request has begun
+	watcher watcher
+	until   time.Time             // deadline for writing that is set
+	scope   atomic.Pointer[scope] // of the request being served, or of the latest
+	aim     aim
+	then    func() // the next part of the tunnel that the connection has become; nil: there is none
+	where   spot   // that it runs at
 }
 
 // spot is which goroutine runs a part of a tunnel.

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"time"
 
 	"freeway/dial"
@@ -16,23 +15,22 @@ type contest struct {
 	in    [2]asking // the first and the hedge
 	h     *hedge
 	ready <-chan struct{} // closed when the hedge has ended; nil: nothing to wait for
+	over  <-chan struct{} // closed when nobody wants an answer any more
 }
 
 // asking is a leg that the hello was sent to.
 type asking struct {
 	l       *leg // nil: none, or it is out
 	sent    time.Time
-	limit   *time.Timer
 	opening <-chan opening
-	late    <-chan time.Time
 }
 
 // offer sends the hello through the leg and judges what comes back. When that
 // takes long another exit gets it, too. It returns the leg that answered first,
 // or the one that failed last; nil when all that failed was reported already.
-func (f *flow) offer(ctx context.Context, l *leg, hello []byte) (*leg, proxy.Class, tlsAnswer) {
-	c := &contest{f: f, hello: hello}
-	if class := c.ask(0, l); class != proxy.OK {
+func (f *flow) offer(ctx *scope, l *leg, hello []byte) (*leg, proxy.Class, tlsAnswer) {
+	c := &contest{f: f, hello: hello, over: ctx.beginUse().Done()}
+	if class := c.ask(ctx, 0, l); class != proxy.OK {
 		return l, class, notTLS
 	}
 	defer c.end()
@@ -40,7 +38,7 @@ func (f *flow) offer(ctx context.Context, l *leg, hello []byte) (*leg, proxy.Cla
 		c.ready = c.h.done
 	}
 	for {
-		i, class, answer := c.wait(ctx)
+		i, class, answer := c.wait()
 		switch {
 		case i == hedgeEnded:
 			if c.enter(ctx); c.in[0].l == nil && c.in[1].l == nil {
@@ -53,20 +51,23 @@ func (f *flow) offer(ctx context.Context, l *leg, hello []byte) (*leg, proxy.Cla
 		default:
 			f.dismiss(ctx, c.in[i].l, class)
 			c.in[i].l = nil
-			c.in[i].opening, c.in[i].late = nil, nil
+			c.in[i].opening = nil
 		}
 	}
 }
 
-// ask sends the hello through a leg.
-func (c *contest) ask(i int, l *leg) proxy.Class {
-	limit := l.t.helloTime()
-	a := asking{l: l, sent: time.Now(), limit: time.NewTimer(limit), opening: l.trial.opening}
-	a.late = a.limit.C
+// ask sends the hello through a leg. The answer may take as long as the leg's
+// deadline says.
+func (c *contest) ask(ctx *scope, i int, l *leg) proxy.Class {
+	a := asking{l: l, sent: time.Now(), opening: l.trial.opening}
 	c.in[i] = a
-	_ = l.up.SetWriteDeadline(a.sent.Add(limit))
+	due := a.sent.Add(l.t.helloTime())
+	if until, ok := ctx.Deadline(); ok && until.Before(due) {
+		due = until
+	}
+	l.due.Store(int64(due.Sub(l.t.began)))
+	_ = l.up.SetDeadline(due)
 	if _, err := l.up.Write(c.hello); err != nil {
-		a.limit.Stop()
 		return dial.Classify(err)
 	}
 	return proxy.OK
@@ -76,20 +77,16 @@ func (c *contest) ask(i int, l *leg) proxy.Class {
 const hedgeEnded = -1
 
 // wait waits for what happens next, and says to whom.
-func (c *contest) wait(ctx context.Context) (int, proxy.Class, tlsAnswer) {
+func (c *contest) wait() (int, proxy.Class, tlsAnswer) {
 	first, second := &c.in[0], &c.in[1]
 	select {
 	case o := <-first.opening:
 		return c.judge(0, o)
 	case o := <-second.opening:
 		return c.judge(1, o)
-	case <-first.late:
-		return first.timedOut(0)
-	case <-second.late:
-		return second.timedOut(1)
 	case <-c.ready:
 		return hedgeEnded, proxy.OK, notTLS
-	case <-ctx.Done():
+	case <-c.over:
 	}
 	if first.l == nil && second.l != nil {
 		return 1, proxy.Timeout, notTLS
@@ -99,12 +96,6 @@ func (c *contest) wait(ctx context.Context) (int, proxy.Class, tlsAnswer) {
 		return hedgeEnded, proxy.OK, notTLS
 	}
 	return 0, proxy.Timeout, notTLS
-}
-
-// timedOut is the end of a leg's time.
-func (a *asking) timedOut(i int) (int, proxy.Class, tlsAnswer) {
-	a.l.t.phases.FirstByte = time.Since(a.sent)
-	return i, proxy.Timeout, notTLS
 }
 
 // judge says what a leg's first answer is.
@@ -130,7 +121,7 @@ func (c *contest) judge(i int, first opening) (int, proxy.Class, tlsAnswer) {
 }
 
 // enter sends the hello through the hedge's tunnel, if it has one.
-func (c *contest) enter(ctx context.Context) {
+func (c *contest) enter(ctx *scope) {
 	h := c.h
 	c.ready = nil
 	switch {
@@ -141,7 +132,7 @@ func (c *contest) enter(ctx context.Context) {
 	default:
 		h.t.pacedTunnel()
 		l := c.f.start(h.t, h.up, held)
-		if class := c.ask(1, l); class != proxy.OK {
+		if class := c.ask(ctx, 1, l); class != proxy.OK {
 			c.f.dismiss(ctx, l, class)
 			c.in[1] = asking{}
 		}
@@ -166,13 +157,9 @@ func (c *contest) end() {
 		c.h.lose()
 	}
 	for i := range c.in {
-		a := &c.in[i]
-		if a.limit != nil {
-			a.limit.Stop()
-		}
-		if a.l != nil {
-			a.l.t.overtaken(proxy.StageTunnel)
-			a.l.drop()
+		if l := c.in[i].l; l != nil {
+			l.t.overtaken(proxy.StageTunnel)
+			l.drop()
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 func (f *flow) download(l *leg) {
 	from := newSource(f.x.c.g, l.up)
 	_ = l.up.SetReadDeadline(time.Now().Add(f.idle))
+	l.obeyDue()
 	var first opening
 	goOn := f.begin(l, from, &first)
 	if goOn {
@@ -83,11 +84,27 @@ func (f *flow) awaitClient(l *leg, bytes bool) {
 func (f *flow) readFirst(l *leg, from *source) ([]byte, error) {
 	for {
 		data, err := from.read()
-		if len(data) > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !f.restIdle(l.up, nil) {
+		if len(data) > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || l.overdue() || l.due.Load() == 0 && !f.restIdle(l.up, nil) {
 			return data, err
 		}
+		l.obeyDue()
 		from.done(0)
 	}
+}
+
+// obeyDue sets the deadline for the answer to a hello that was sent. Whoever has
+// set another one must call it afterwards: the client's side may have sent the
+// hello in between.
+func (l *leg) obeyDue() {
+	if due := l.due.Load(); due != 0 {
+		_ = l.up.SetReadDeadline(l.t.began.Add(time.Duration(due)))
+	}
+}
+
+// overdue reports whether a hello was sent and the time for its answer is up.
+func (l *leg) overdue() bool {
+	due := l.due.Load()
+	return due != 0 && time.Since(l.t.began) >= time.Duration(due)
 }
 
 // fill reads on until the first record of TLS is whole, as far as buf holds it.

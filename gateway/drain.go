@@ -40,6 +40,7 @@ func (g *Gateway) drain(cut func()) {
 	g.mu.Lock()
 	for c := range g.clients {
 		_ = c.raw.Close()
+		c.cut()
 	}
 	g.mu.Unlock()
 	<-done

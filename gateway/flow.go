@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -60,6 +59,7 @@ type leg struct {
 	state    atomic.Int32
 	claiming sync.Once
 	claimed  chan struct{} // closed by the client's side when the client has spoken or never will
+	due      atomic.Int64  // nanoseconds after the try began, by when the answer to the client's hello must be here; 0: none was sent
 	trial    *trial        // of a leg that is held; nil once it may go on
 	done     chan struct{} // closed when the goroutine has ended
 	guarded  bool          // nothing but TLS may pass (Config.PlainHTTP)
@@ -225,6 +225,7 @@ func (f *flow) end() {
 // tunnels are many and last long. What is unlikely to be used again goes.
 func (f *flow) next(do func()) {
 	f.x.c.watcher.timer, f.x.c.watcher.fired, f.x.unused = nil, nil, nil
+	f.x.c.scope.Store(nil)
 	f.apart = true
 	f.leg.up.KeepAlive()
 	f.x.c.then, f.x.c.where = f.stage(do), apart
@@ -232,19 +233,19 @@ func (f *flow) next(do func()) {
 
 // early serves the first words of a client that speaks soon in the goroutine
 // that set the tunnel up.
-func (f *flow) early(ctx context.Context) {
+func (f *flow) early(ctx *scope) {
 	err := f.hear(min(f.x.c.g.soonTime, f.idle))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		f.next(func() { f.words(ctx, f.hear(f.idle)) })
+		base := ctx.parent // not the whole scope, for as long as nobody speaks
+		f.next(func() { f.words(f.x.c.newScope(base, time.Time{}), f.hear(f.idle)) })
 		return
 	}
-	_ = f.x.c.raw.SetReadDeadline(time.Now().Add(f.idle))
 	f.words(ctx, err)
 }
 
 // words serves the client's first words and, unless that ends soon, leaves the
 // rest to another goroutine.
-func (f *flow) words(ctx context.Context, err error) {
+func (f *flow) words(ctx *scope, err error) {
 	l := f.firstWords(ctx, err)
 	switch {
 	case l == nil:
@@ -307,7 +308,7 @@ func (f *flow) hear(most time.Duration) error {
 
 // firstWords serves what the client sends first. err is why nothing came. It
 // returns the leg through which the rest goes, nil when there is no rest.
-func (f *flow) firstWords(ctx context.Context, err error) *leg {
+func (f *flow) firstWords(ctx *scope, err error) *leg {
 	l, c := f.leg, f.x.c
 	defer l.claim()
 	hello := false

@@ -227,8 +227,9 @@ func (t *try) overtaken(stage proxy.Stage) {
 }
 
 // setUpAlone is setUp for a try that gets no hedge.
-func (x *exchange) setUpAlone(ctx context.Context, t *try) (*try, *dial.Conn) {
-	up, err := t.via().Tunnel(ctx, x.want.Target)
+func (x *exchange) setUpAlone(ctx *scope, t *try) (*try, *dial.Conn) {
+	one, _ := ctx.beginUseOf(t)
+	up, err := t.via().Tunnel(one, x.want.Target)
 	if err != nil {
 		t.fail(ctx, proxy.StageHandshake, err)
 		t.close()
@@ -241,12 +242,11 @@ func (x *exchange) setUpAlone(ctx context.Context, t *try) (*try, *dial.Conn) {
 // setUp brings a tunnel up through the try's upstream or, when that is slow,
 // through that of a hedge. It returns the one that did, nil for none; what
 // failed is reported.
-func (x *exchange) setUp(ctx context.Context, t *try) (*try, *dial.Conn) {
+func (x *exchange) setUp(ctx *scope, t *try) (*try, *dial.Conn) {
 	if !x.mayHedge(t) {
 		return x.setUpAlone(ctx, t)
 	}
-	first, overtaken := context.WithCancel(ctx)
-	defer overtaken()
+	first, overtaken := ctx.beginUseOf(t)
 	h := x.hedge(ctx, t, x.c.g.pace.limits(x.s).setUpLate, overtaken)
 	up, err := t.via().Tunnel(first, x.want.Target)
 	if err == nil {

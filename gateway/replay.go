@@ -12,7 +12,7 @@ import (
 // plausible TLS answer comes back, through other upstreams. It returns the leg
 // that answered, already open; nil when none did. The client notices nothing.
 // An alert is given to the client only when no other upstream is left to try.
-func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
+func (f *flow) firstFlight(ctx *scope, l *leg) *leg {
 	hello, ok := f.x.c.readHello()
 	defer hello.free()
 	if !ok {
@@ -20,9 +20,9 @@ func (f *flow) firstFlight(ctx context.Context, l *leg) *leg {
 	}
 	f.up.Add(int64(len(hello.bytes())))
 	f.x.until = time.Now().Add(f.left)
-	ctx, cancel := context.WithDeadline(ctx, f.x.until)
-	defer cancel()
-	defer f.x.c.watch(cancel, true)()
+	ctx.renew(f.x.until)
+	defer func() { ctx.renew(time.Time{}) }()
+	defer f.x.c.watch(ctx.end, true)()
 	var s spare
 	defer s.drop()
 	for {

@@ -9,7 +9,7 @@ import (
 	"freeway/dial"
 )
 
-// scope is the context of one plain request. Most requests end before anybody
+// scope is the context of one request, or of a part of it. Most end before anybody
 // waits for that, so it makes what waiting needs only when it is asked to.
 type scope struct {
 	parent context.Context
@@ -21,6 +21,7 @@ type scope struct {
 	cancel context.CancelFunc
 	conns  []*dial.Conn // closed when it ends
 	room   [1]*dial.Conn
+	use    *use // of upstreams; nil: it has none, see newScope
 }
 
 var _ context.Context = (*scope)(nil)
@@ -85,12 +86,27 @@ func (s *scope) full() context.Context {
 	return s.real
 }
 
+// renew gives the scope another deadline, zero for none. Nobody may wait for its
+// end meanwhile.
+func (s *scope) renew(until time.Time) {
+	s.mu.Lock()
+	cancel := s.cancel
+	s.real, s.cancel, s.until = nil, nil, until
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
 // end ends the scope as a cancel function does, and closes what is hooked.
 func (s *scope) end() {
 	s.mu.Lock()
 	s.over = true
 	conns, cancel := s.conns, s.cancel
 	s.conns = nil
+	if s.use != nil {
+		s.use.finish()
+	}
 	s.mu.Unlock()
 	if cancel != nil {
 		cancel()
@@ -128,12 +144,26 @@ func (s *scope) unhook(up *dial.Conn) bool {
 	return i >= 0
 }
 
-// follow makes the scope the one that ends with the gateway's context.
+// follow makes the scope the one that ends with the gateway's context, by a call
+// of cut after that has ended.
 func (c *client) follow(s *scope) {
 	c.scope.Store(s)
-	if c.unfollow == nil {
-		c.unfollow = context.AfterFunc(s.parent, c.cut)
+	if s.parent.Err() != nil {
+		s.end()
 	}
+}
+
+// newScope makes a scope in which upstreams are used, and follows it. A zero until is
+// for never.
+func (c *client) newScope(parent context.Context, until time.Time) *scope {
+	both := &struct {
+		s scope
+		u use
+	}{}
+	s := &both.s
+	s.parent, s.until, s.use, both.u.s = parent, until, &both.u, s
+	c.follow(s)
+	return s
 }
 
 // cut ends the request that is being served.
@@ -141,4 +171,135 @@ func (c *client) cut() {
 	if s := c.scope.Load(); s != nil {
 		s.end()
 	}
+}
+
+// use is the context of a use of an upstream, one after the other within a scope.
+// Each can be broken off alone. Unlike other contexts it does not wake up
+// those that wait for its end when its deadline comes, which takes a timer: whoever
+// works with it puts the deadline on what it waits for, as package dial does for
+// upstreams that are given by their addresses.
+type use struct {
+	s *scope
+
+	// The fields below are protected by the scope's mu.
+	broken bool          // it is over, and the scope need not be
+	done   chan struct{} // closed when it is over; nil: nobody has asked for it
+	closed bool          // done is
+	hooks  []hook        // called when it is over
+	room   [1]hook
+	last   int // the id of the latest
+}
+
+var _ context.Context = (*use)(nil)
+
+// hook is a function that is called when a use is over.
+type hook struct {
+	id int
+	do func()
+}
+
+// beginUseOf returns the context of a try that begins, and what breaks it off. The
+// use before is over, and this one is at the latest when the scope ends or is renewed.
+// Looking up the name of an upstream takes a deadline that wakes up.
+func (s *scope) beginUseOf(t *try) (context.Context, func()) {
+	if !t.lease.Entry.Endpoint.Addr().IsValid() {
+		return context.WithCancel(s)
+	}
+	u := s.beginUse()
+	return u, u.breakOff
+}
+
+// beginUse is beginUseOf for whoever needs no upstream to be looked up.
+func (s *scope) beginUse() *use {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.use
+	if u.closed && !s.over {
+		u.done, u.closed = nil, false
+	}
+	u.broken = false
+	return u
+}
+
+// breakOff ends the use and lets the scope go on.
+func (u *use) breakOff() {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	u.broken = true
+	u.finish()
+}
+
+// finish tells everybody that the use is over. The scope's mu is held.
+func (u *use) finish() {
+	if u.done != nil && !u.closed {
+		close(u.done)
+		u.closed = true
+	}
+	for _, h := range u.hooks {
+		go h.do()
+	}
+	clear(u.hooks)
+	u.hooks = u.hooks[:0]
+}
+
+// over reports whether the use is. The scope's mu is held.
+func (u *use) over() bool { return u.broken || u.s.over }
+
+// Deadline implements context.Context.
+func (u *use) Deadline() (time.Time, bool) { return u.s.Deadline() }
+
+// Value implements context.Context.
+func (u *use) Value(key any) any { return u.s.parent.Value(key) }
+
+// Done implements context.Context, but for what is said above.
+func (u *use) Done() <-chan struct{} {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	if u.done == nil {
+		u.done = make(chan struct{})
+	}
+	if u.over() && !u.closed {
+		close(u.done)
+		u.closed = true
+	}
+	return u.done
+}
+
+// Err implements context.Context.
+func (u *use) Err() error {
+	u.s.mu.Lock()
+	broken := u.broken
+	u.s.mu.Unlock()
+	if broken {
+		return context.Canceled
+	}
+	return u.s.Err()
+}
+
+// AfterFunc is what context.AfterFunc uses in place of a goroutine that waits.
+func (u *use) AfterFunc(do func()) (stop func() bool) {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	if u.over() {
+		go do()
+		return func() bool { return false }
+	}
+	if u.hooks == nil {
+		u.hooks = u.room[:0]
+	}
+	u.last++
+	id := u.last
+	u.hooks = append(u.hooks, hook{id, do})
+	return func() bool { return u.forget(id) }
+}
+
+// forget takes a hook away. It reports false when it was called.
+func (u *use) forget(id int) bool {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	i := slices.IndexFunc(u.hooks, func(h hook) bool { return h.id == id })
+	if i >= 0 {
+		u.hooks = slices.Delete(u.hooks, i, i+1)
+	}
+	return i >= 0
 }

@@ -10,7 +10,7 @@ import (
 // dialTunnel brings a tunnel to the target up, through one upstream after the
 // other. Nothing has been given to the client and nothing of its data was
 // sent, so any failure may go on to the next.
-func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) {
+func (x *exchange) dialTunnel(ctx *scope) (*try, *dial.Conn, *refusal) {
 	for {
 		t, r := x.next(ctx)
 		if r != nil {
@@ -27,9 +27,9 @@ func (x *exchange) dialTunnel(ctx context.Context) (*try, *dial.Conn, *refusal) 
 // the tunnel is up, refuse that it is not. The connection is used up: what is left
 // to do is in client.then.
 func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse func(*refusal)) {
-	timed, cancel := context.WithDeadline(ctx, x.until)
-	defer cancel()
-	unwatch := x.c.watch(cancel, true)
+	timed := x.c.newScope(ctx, x.until)
+	defer func() { timed.renew(time.Time{}) }()
+	unwatch := x.c.watch(timed.end, true)
 	defer unwatch()
 	t, up, r := x.dialTunnel(timed)
 	unwatch()
@@ -48,7 +48,7 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 	}
 	x.c.then = func() {
 		f := x.launch(ctx, t, up, waiting)
-		f.stage(func() { f.early(ctx) })()
+		f.stage(func() { f.early(timed) })()
 	}
 }
 
@@ -57,7 +57,7 @@ func (x *exchange) carry(ctx context.Context, t *try, up *dial.Conn, state int32
 	f := x.launch(ctx, t, up, state)
 	defer f.settle()
 	up.KeepAlive()
-	if l := f.firstWords(ctx, f.hear(f.idle)); l != nil {
+	if l := f.firstWords(x.c.newScope(ctx, time.Time{}), f.hear(f.idle)); l != nil {
 		f.upload(l)
 	}
 }
