@@ -85,6 +85,15 @@ func NewScope(parent context.Context, until time.Time) (context.Context, func())
 	return s, s.end
 }
 
+// NewUses returns what begins a use within a scope, with what breaks it off, and what ends the scope.
+func NewUses(parent context.Context, until time.Time) (begin func() (context.Context, func()), end func()) {
+	s := new(client).newScope(parent, until)
+	return func() (context.Context, func()) { u := s.beginUse(); return u, u.breakOff }, s.end
+}
+
+// Renew gives a scope of NewScope another deadline.
+func Renew(s context.Context, until time.Time) { s.(*scope).renew(until) }
+
 // NewBandwidth makes a cap for tests; part gives each caller its part of it.
 func NewBandwidth(perSecond proxy.Size) (part func(context.Context) *Pacing, change func(proxy.Size)) {
 	b := (*bandwidth)(nil).become(perSecond)
