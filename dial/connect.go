@@ -66,8 +66,8 @@ func (v *Via) granted(c *Conn) error {
 	return nil
 }
 
-func (v *Via) connectRequest(target string) []byte {
-	b := make([]byte, 0, 256)
+// appendConnect appends the request for a tunnel.
+func (v *Via) appendConnect(b []byte, target string) []byte {
 	b = append(append(append(b, "CONNECT "...), target...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, target...), "\r\n"...)
 	if auth := v.ProxyAuthorization(); auth != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	xproxy "golang.org/x/net/proxy"
@@ -208,9 +209,15 @@ func (v *Via) ask(talk io.ReadWriter, to socks.Addr) error {
 	case proxy.SOCKS4:
 		return socks.Client4(talk, to, v.ep.User)
 	}
-	_, err := talk.Write(v.connectRequest(to.String()))
+	b := requestBuffers.Get().(*[]byte)
+	defer requestBuffers.Put(b)
+	*b = v.appendConnect((*b)[:0], to.String())
+	_, err := talk.Write(*b)
 	return err
 }
+
+// requestBuffers hold requests for tunnels while they are sent.
+var requestBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // address checks that a target can be sent and puts it into the form that is.
 // Targets and endpoints have the same grammar of hosts, which admits nothing

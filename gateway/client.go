@@ -209,8 +209,8 @@ func (c *client) reset() {
 
 // watcher finds out that a client went away while nothing else reads from it.
 type watcher struct {
-	timer *time.Timer // made once for a connection
-	fired chan struct{}
+	timer *time.Timer    // made once for a connection
+	fired sync.WaitGroup // of peek, while armed
 	armed bool
 	gone  func()
 	ended bool
@@ -230,8 +230,8 @@ func (c *client) watch(gone func(), ended bool) (stop func()) {
 	w := &c.watcher
 	_, tells := c.raw.(*stream)
 	w.gone, w.ended, w.armed, w.over = gone, ended && !tells, true, false
+	w.fired.Add(1)
 	if w.timer == nil {
-		w.fired = make(chan struct{}, 1)
 		w.timer = time.AfterFunc(soon, c.peek)
 	} else {
 		w.timer.Reset(soon)
@@ -242,16 +242,16 @@ func (c *client) watch(gone func(), ended bool) (stop func()) {
 // peek waits for what the client does.
 func (c *client) peek() {
 	w := &c.watcher
+	defer w.fired.Done()
 	w.mu.Lock()
 	if !w.over {
 		_ = c.raw.SetReadDeadline(time.Time{})
 	}
 	w.mu.Unlock()
 	_, err := c.r.Peek(1)
-	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (c.watcher.ended || !errors.Is(err, io.EOF)) {
-		c.watcher.gone()
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (w.ended || !errors.Is(err, io.EOF)) {
+		w.gone()
 	}
-	c.watcher.fired <- struct{}{}
 }
 
 // unwatch ends the watch, if there is one, and waits for its goroutine.
@@ -260,12 +260,15 @@ func (c *client) unwatch() {
 	if !w.armed {
 		return
 	}
-	if w.armed = false; !w.timer.Stop() {
+	w.armed = false
+	if w.timer.Stop() {
+		w.fired.Done()
+	} else {
 		w.mu.Lock()
 		w.over = true
 		_ = c.raw.SetReadDeadline(longAgo)
 		w.mu.Unlock()
-		<-w.fired
+		w.fired.Wait()
 		_ = c.raw.SetReadDeadline(time.Time{})
 	}
 	w.gone = nil

@@ -199,8 +199,12 @@ func (f *flow) stage(do func()) func() {
 // endsSoon waits a little for the upstream's side, and reports whether it has ended.
 func (f *flow) endsSoon() bool {
 	f.first.claim()
-	t := time.NewTimer(f.x.c.g.soonTime)
-	defer t.Stop()
+	t := timers.Get().(*time.Timer)
+	t.Reset(f.x.c.g.soonTime)
+	defer func() {
+		t.Stop()
+		timers.Put(t)
+	}()
 	select {
 	case <-f.leg.done:
 		return true
@@ -208,6 +212,13 @@ func (f *flow) endsSoon() bool {
 		return false
 	}
 }
+
+// timers are stopped, and nothing is in their channels.
+var timers = sync.Pool{New: func() any {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return t
+}}
 
 // end is the last part of the client's side.
 func (f *flow) end() {
@@ -224,7 +235,7 @@ func (f *flow) end() {
 // next has the rest run in a goroutine of its own, whose stack is still small:
 // tunnels are many and last long. What is unlikely to be used again goes.
 func (f *flow) next(do func()) {
-	f.x.c.watcher.timer, f.x.c.watcher.fired, f.x.unused = nil, nil, nil
+	f.x.c.watcher.timer, f.x.unused = nil, nil
 	f.x.c.scope.Store(nil)
 	f.apart = true
 	f.leg.up.KeepAlive()

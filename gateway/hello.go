@@ -38,8 +38,10 @@ func (h flight) free() { flights.Put(h.buf) }
 // twice; then it holds what was read, possibly less than a record.
 func (c *client) readHello() (h flight, ok bool) {
 	h.buf = flights.Get().(*[]byte)
-	_ = c.raw.SetReadDeadline(time.Now().Add(headTime))
-	defer func() { _ = c.raw.SetReadDeadline(time.Time{}) }()
+	if !c.holdsRecord() {
+		_ = c.raw.SetReadDeadline(time.Now().Add(headTime))
+		defer func() { _ = c.raw.SetReadDeadline(time.Time{}) }()
+	}
 	b := *h.buf
 	n, err := io.ReadFull(c.r, b[:recordHead])
 	h.n = n
@@ -53,6 +55,16 @@ func (c *client) readHello() (h flight, ok bool) {
 	n, err = io.ReadFull(c.r, b[recordHead:recordHead+size])
 	h.n += n
 	return h, err == nil && c.r.Buffered() == 0 && replayable(b[recordHead:h.n])
+}
+
+// holdsRecord reports whether a whole record of TLS is here already.
+func (c *client) holdsRecord() bool {
+	n := c.r.Buffered()
+	if n < recordHead {
+		return false
+	}
+	b, _ := c.r.Peek(recordHead)
+	return n >= recordHead+int(binary.BigEndian.Uint16(b[3:]))
 }
 
 // replayable reports whether b is one whole ClientHello without early data,
