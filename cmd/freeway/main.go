@@ -17,12 +17,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/config"
+	"freeway/internal/heap"
 	"freeway/internal/sysmon"
 )
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo" || os.Args[1] == "scan") { // those with many connections
-		sysmon.Calm()
+	if len(os.Args) > 1 {
+		switch os.Args[1] { // those with many connections
+		case "serve", "demo":
+			sysmon.Calm()
+			heap.Floor(heap.Server)
+		case "scan": // has its own idea of garbage
+			sysmon.Calm()
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"freeway/internal/heap"
 	"freeway/internal/sysmon"
 )
 
@@ -45,6 +46,7 @@ func main() {
 		err = serveUpstreams()
 	case "gateway":
 		sysmon.Calm() // as serve does
+		heap.Floor(heap.Server)
 		err = serveGateway(o.profile, flag.Args())
 	default:
 		err = measure(o)

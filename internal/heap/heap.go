@@ -1,0 +1,108 @@
+// Package heap keeps the garbage collector from running many times a second in a
+// program that uses little memory and makes much garbage.
+//
+// By default the heap may double before it is collected. A gateway with few
+// upstreams uses some 4 MB and makes 5 KB of garbage for each tunnel, so that at a thousand
+// tunnels a second it collects every second time the clock ticks: the collector's own
+// work, and what it drives out of the caches, take 7 % of all CPU time (make bench,
+// CONNECT). The price of a collection depends on what is in use, not on what is thrown
+// away, so a heap that may always grow to a fixed size first takes nearly all of that away.
+package heap
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+)
+
+// Server is the floor of a program that serves, in bytes.
+const Server = 32 << 20
+
+const (
+	least = 4 << 20 // bytes before the first collection with the usual GOGC, and in proportion with another (heapMinimum of runtime/mgcpacer.go)
+	usual = 100     // GOGC where nobody has set it
+	slack = 8       // percent by which the right GOGC may differ before it is set: that stops the program for some 20 µs
+	share = 4       // of the memory limit, that the floor is at most
+)
+
+// floor is the size that the heap may always have.
+type floor struct {
+	bytes uint64
+
+	mu      sync.Mutex // protects the fields below
+	percent int        // GOGC in force
+	over    bool
+}
+
+// Floor lets the heap always grow to so many bytes, or to a quarter of the memory limit
+// (GOMEMLIMIT) where that is less, before it is collected, until stop. What is larger is
+// collected as always. Where GOGC is set in the environment, nothing is done. Only
+// a program's main may call it, once at a time: it owns debug.SetGCPercent meanwhile.
+func Floor(bytes uint64) (stop func()) {
+	if os.Getenv("GOGC") != "" {
+		return func() {}
+	}
+	f := &floor{bytes: bytes, percent: usual}
+	f.adjust()
+	return f.stop
+}
+
+// adjust sets GOGC for what is in use now, and comes again after the next collection.
+func (f *floor) adjust() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over {
+		return
+	}
+	live, roots := inUse()
+	limit := uint64(debug.SetMemoryLimit(-1))
+	f.set(percentFor(live, roots, min(f.bytes, limit/share)))
+	runtime.AddCleanup(new([16]*byte), func(f *floor) { f.adjust() }, f)
+}
+
+// set sets GOGC unless it is nearly right. f.mu is held.
+func (f *floor) set(percent int) {
+	if percent == f.percent || percent != usual && abs(percent-f.percent)*100 <= slack*f.percent {
+		return
+	}
+	f.percent = percent
+	debug.SetGCPercent(percent)
+}
+
+// stop leaves the heap to the runtime again.
+func (f *floor) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	f.set(usual)
+}
+
+// percentFor is the GOGC with which the next collection is due when the heap has the
+// size of the floor, or the usual one where that is later. The roots count as the
+// runtime counts them (https://go.dev/doc/gc-guide, "GOGC").
+func percentFor(live, roots, floor uint64) int {
+	if live >= floor {
+		return usual
+	}
+	p := (floor - live) * 100 / max(live+roots, 1)
+	return int(max(min(p, floor*100/least), usual))
+}
+
+// inUse returns what the latest collection left, and what its roots are: stacks and
+// global variables.
+func inUse() (live, roots uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(s)
+	n := func(i int) uint64 {
+		if s[i].Value.Kind() != metrics.KindUint64 {
+			return 0
+		}
+		return s[i].Value.Uint64()
+	}
+	return n(0), n(1) + n(2)
+}
+
+// abs is the absolute value.
+func abs(n int) int { return max(n, -n) }
