@@ -17,18 +17,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/config"
-	"freeway/internal/heap"
-	"freeway/internal/sysmon"
+	"freeway/internal/tune"
 )
 
 func main() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] { // those with many connections
 		case "serve", "demo":
-			sysmon.Calm()
-			heap.Floor(heap.Server)
-		case "scan": // has its own idea of garbage
-			sysmon.Calm()
+			tune.Server()
+		case "scan":
+			tune.Scan()
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

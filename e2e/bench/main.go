@@ -14,8 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"freeway/internal/heap"
-	"freeway/internal/sysmon"
+	"freeway/internal/tune"
 )
 
 // options are what the command line says.
@@ -45,8 +44,7 @@ func main() {
 	case "upstreams":
 		err = serveUpstreams()
 	case "gateway":
-		sysmon.Calm() // as serve does
-		heap.Floor(heap.Server)
+		tune.Server() // as serve does
 		err = serveGateway(o.profile, flag.Args())
 	default:
 		err = measure(o)

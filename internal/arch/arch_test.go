@@ -18,7 +18,7 @@ import (
 // arrows says, for each package, which packages of this module it may import.
 // What is not listed is forbidden. Test files may import lab and, to dial, dial as well.
 const arrows = `
-cmd/freeway       api checker config dial gateway internal/access internal/certs internal/geo internal/heap internal/judge internal/logs internal/loopback internal/socks internal/sysmon internal/trace lab pool proxy scraper store web
+cmd/freeway       api checker config dial gateway internal/access internal/certs internal/geo internal/judge internal/logs internal/loopback internal/socks internal/trace internal/tune lab pool proxy scraper store web
 config            api checker dial gateway internal/certs internal/geo pool proxy scraper store
 api               internal/access internal/certs pool proxy scraper
 web               internal/access pool proxy scraper
@@ -32,7 +32,7 @@ deploy            config
 lab               internal/judge internal/loopback internal/socks proxy
 proxy
 e2e
-e2e/bench         dial gateway internal/heap internal/loopback internal/sysmon pool proxy
+e2e/bench         dial gateway internal/loopback internal/tune pool proxy
 e2e/soak          internal/loopback lab proxy
 internal/access
 internal/arch
@@ -40,14 +40,13 @@ internal/baddisk
 internal/certs
 internal/geo
 internal/geo/maketable internal/geo
-internal/heap
 internal/http1
 internal/judge
 internal/logs
 internal/loopback
 internal/socks
-internal/sysmon
 internal/trace
+internal/tune
 `
 
 // owners names the one package that may import a library.

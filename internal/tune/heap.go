@@ -1,13 +1,4 @@
-// Package heap keeps the garbage collector from running many times a second in a
-// program that uses little memory and makes much garbage.
-//
-// By default the heap may double before it is collected. A gateway with few
-// upstreams uses some 4 MB and makes 5 KB of garbage for each tunnel, so that at a thousand
-// tunnels a second it collects every second time the clock ticks: the collector's own
-// work, and what it drives out of the caches, take 7 % of all CPU time (make bench,
-// CONNECT). The price of a collection depends on what is in use, not on what is thrown
-// away, so a heap that may always grow to a fixed size first takes nearly all of that away.
-package heap
+package tune
 
 import (
 	"os"
@@ -16,9 +7,6 @@ import (
 	"runtime/metrics"
 	"sync"
 )
-
-// Server is the floor of a program that serves, in bytes.
-const Server = 32 << 20
 
 const (
 	least = 4 << 20 // bytes before the first collection with the usual GOGC, and in proportion with another (heapMinimum of runtime/mgcpacer.go)
@@ -36,11 +24,11 @@ type floor struct {
 	over    bool
 }
 
-// Floor lets the heap always grow to so many bytes, or to a quarter of the memory limit
-// (GOMEMLIMIT) where that is less, before it is collected, until stop. What is larger is
-// collected as always. Where GOGC is set in the environment, nothing is done. Only
-// a program's main may call it, once at a time: it owns debug.SetGCPercent meanwhile.
-func Floor(bytes uint64) (stop func()) {
+// raise lets the heap always grow to so many bytes, or to a quarter of the memory limit
+// (GOMEMLIMIT) where that is less, before it is collected, until stop. What is larger
+// is collected as always. Where GOGC is set in the environment, nothing is done.
+// Meanwhile debug.SetGCPercent belongs to it.
+func raise(bytes uint64) (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}

@@ -1,4 +1,4 @@
-package sysmon
+package tune
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// childOf says, to this program as its own child, that it shall call Calm and tell.
+// childOf says, to this program as its own child, that it shall call Server and tell.
 // With the value "long" the system has been up for so long that a trace is due.
-const childOf = "SYSMON_TEST"
+const childOf = "TUNE_TEST"
 
 func TestMain(m *testing.M) {
 	how := os.Getenv(childOf)
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if how == "long" {
 		period = recently()
 	}
-	Calm()
+	Server()
 	told := make(chan int)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: a thread that ends with this goroutine
@@ -70,10 +71,10 @@ func recently() int64 {
 	return up.Nano() / int64(time.Millisecond) * 3 / 4
 }
 
-// wide is the slack after Calm: what there was if that was more.
+// wide is the slack after Server: what there was if that was more.
 func wide() int { return max(current(), int(Slack)) }
 
-func TestCalm(t *testing.T) {
+func TestServer(t *testing.T) {
 	for _, debug := range []string{"", "asyncpreemptoff=1"} {
 		for _, up := range []string{"yes", "long"} {
 			pid, said, stderr := child(t, godebug+"="+debug, childOf+"="+up)
@@ -121,5 +122,19 @@ func TestUntraced(t *testing.T) {
 	said := "init a @1 ms\nSCHED 0ms: gomaxprocs=2 [ 0 0 ]\ninit b @2 ms\n"
 	if got := string(untraced([]byte(said))); got != "init a @1 ms\ninit b @2 ms\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestEnviron: what GODEBUG says already comes last, and holds.
+func TestEnviron(t *testing.T) {
+	t.Setenv(godebug, "adaptivestackstart=1,gctrace=1")
+	env, traced := environ([]string{"adaptivestackstart=0"})
+	want := fmt.Sprintf("%s=adaptivestackstart=0,schedtrace=%d,adaptivestackstart=1,gctrace=1", godebug, period)
+	if traced || !slices.Contains(env, want) || slices.ContainsFunc(env, func(s string) bool { return s != want && strings.HasPrefix(s, godebug+"=") }) {
+		t.Errorf("traced %v, want %s in %v", traced, want, env)
+	}
+	t.Setenv(godebug, "schedtrace=1000")
+	if _, traced := environ(nil); !traced {
+		t.Error("a trace is not seen")
 	}
 }

@@ -1,4 +1,4 @@
-package sysmon
+package tune
 
 import (
 	"bytes"
@@ -20,21 +20,18 @@ var period int64 = math.MaxInt32
 // patience bounds the wait for the first trace.
 const patience = time.Second
 
-// Calm makes both settings, as far as they are not made already. A thread has the
-// slack of the one that started it, and sysmon starts before any code of the
-// program; but the slack stays over execve(2), as the environment does. So Calm
-// sets both and executes the same program with the same arguments anew, in the
-// same process, once. It is for the main function, before anything else: what was
-// done is done again, and a signal handler is lost. Where the system allows none
-// of that, everything stays as it is. Who names schedtrace in GODEBUG keeps it.
-func Calm() {
+// calm sets the slack, the trace and what more GODEBUG is to hold, as far as they are
+// not set already. A thread has the slack of the one that started it, and sysmon starts
+// before any code of the program; but the slack stays over execve(2), as the
+// environment does.
+func calm(more ...string) {
 	if told, again := os.LookupEnv(mark); again {
 		settle(told)
 		return
 	}
 	runtime.LockOSThread() // whose slack the new program gets
 	defer runtime.UnlockOSThread()
-	env, traced := environ()
+	env, traced := environ(more)
 	slack := current()
 	wide := slack <= 0 || slack >= int(Slack)
 	if wide && traced {
@@ -80,8 +77,8 @@ func settle(told string) {
 const godebug = "GODEBUG"
 
 // environ returns the environment of the new program, and whether schedtrace is
-// named in it already.
-func environ() (env []string, traced bool) {
+// named in it already. Who names something in GODEBUG keeps that: the last one holds.
+func environ(more []string) (env []string, traced bool) {
 	debug := os.Getenv(godebug)
 	if strings.Contains(debug, "schedtrace=") {
 		return os.Environ(), true
@@ -91,10 +88,11 @@ func environ() (env []string, traced bool) {
 			env = append(env, s)
 		}
 	}
+	set := append(more, fmt.Sprintf("schedtrace=%d", period))
 	if debug != "" {
-		debug += ","
+		set = append(set, debug)
 	}
-	return append(env, fmt.Sprintf("%s=%sschedtrace=%d", godebug, debug, period)), false
+	return append(env, godebug+"="+strings.Join(set, ",")), false
 }
 
 // current returns the slack of the calling thread in nanoseconds, 0 when it is unknown.

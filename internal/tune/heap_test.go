@@ -1,4 +1,4 @@
-package heap
+package tune
 
 import (
 	"runtime"
@@ -29,17 +29,17 @@ func TestPercentFor(t *testing.T) {
 	}
 }
 
-// TestFloor checks that a program which uses nearly nothing is collected when its heap has
+// TestRaise checks that a program which uses nearly nothing is collected when its heap has
 // reached the floor and not before, also after many collections, that a memory limit
 // lowers the floor, and that all is as before in the end.
-func TestFloor(t *testing.T) {
+func TestRaise(t *testing.T) {
 	t.Setenv("GOGC", "")
 	before := debug.SetGCPercent(usual)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	const floor, made = 64 << 20, 512 << 20
 	runtime.GC()
 	usually := collections(made)
-	stop := Floor(floor)
+	stop := raise(floor)
 	collections(made) // until it has settled
 	raised := collections(made)
 	limit := debug.SetMemoryLimit(64 << 20)
@@ -50,21 +50,18 @@ func TestFloor(t *testing.T) {
 	if p := debug.SetGCPercent(usual); p != usual {
 		t.Errorf("GOGC is %d at the end", p)
 	}
-	if least := uint32(made / floor); raised < least || raised > 2*least {
-		t.Errorf("%d collections with a floor, want %d to %d; without one it is %d", raised, least, 2*least, usually)
-	}
-	if usually < 4*raised || lowered < 2*raised {
+	if raised == 0 || usually < 6*raised || lowered < 2*raised {
 		t.Errorf("collections: %d usually, %d with a floor, %d with a limit of as much", usually, raised, lowered)
 	}
 }
 
-// TestFloorGOGC checks that who has set GOGC gets that.
-func TestFloorGOGC(t *testing.T) {
+// TestRaiseGOGC checks that who has set GOGC gets that.
+func TestRaiseGOGC(t *testing.T) {
 	t.Setenv("GOGC", "70")
 	before := debug.SetGCPercent(70)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	runtime.GC()
-	stop := Floor(64 << 20)
+	stop := raise(64 << 20)
 	runtime.GC()
 	stop()
 	if p := debug.SetGCPercent(70); p != 70 {

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package sysmon
-
-// Calm does nothing: there are no such settings here.
-func Calm() {}
