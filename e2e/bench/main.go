@@ -161,6 +161,7 @@ func bulk(peers []*peer) error {
 
 // idleTunnels holds tunnels open and prints what each costs.
 func idleTunnels(p *peer, n int) error {
+	p.giveBack()
 	rss, fds := p.rss(), p.descriptors()
 	conns, err := openTunnels(p.addr, n)
 	defer func() {
@@ -171,12 +172,16 @@ func idleTunnels(p *peer, n int) error {
 	if err != nil {
 		return err
 	}
-	for range 5 { // until a few collections have given back what the set-up needed
-		time.Sleep(2 * time.Second)
-		_ = exec.Command("kill", "-USR1", fmt.Sprint(p.pid)).Run()
-	}
-	time.Sleep(time.Second)
+	p.giveBack()
 	fmt.Printf("%-15s %-8s %8.1f KiB and %.2f descriptors each, of %d\n", "idle tunnels", p.name,
 		float64(p.rss()-rss)/1024/float64(n), float64(p.descriptors()-fds)/float64(n), n)
 	return nil
+}
+
+// giveBack waits until a few collections have given back what is needed no more.
+func (p *peer) giveBack() {
+	for range 5 {
+		_ = exec.Command("kill", "-USR1", fmt.Sprint(p.pid)).Run()
+		time.Sleep(2 * time.Second)
+	}
 }
