@@ -20,6 +20,12 @@ func (g *Gateway) SetCredit(d time.Duration) { g.creditAfter = d }
 // SetSoon sets how long a tunnel stays in the goroutine that set it up.
 func (g *Gateway) SetSoon(d time.Duration) { g.soonTime = d }
 
+// SetSpliceTurn sets for how long the system moves bytes before they are counted.
+func (g *Gateway) SetSpliceTurn(d time.Duration) { g.spliceTurn = d }
+
+// Splices returns how many tunnels are spliced now, and how many bytes were.
+func (g *Gateway) Splices() (tunnels, bytes int64) { return g.splices.Load(), g.spliced.Load() }
+
 // Learn takes so many successes down that took so long at each step.
 func (g *Gateway) Learn(took time.Duration, samples int) {
 	for range samples {

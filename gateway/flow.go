@@ -461,6 +461,14 @@ func (f *flow) patience() time.Duration {
 func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sink error) {
 	from := newSource(f.x.c.g, src)
 	for {
+		if s := f.splicing(dst, from, l); s != nil {
+			from.size = smallSize
+			l.records.on = false
+			goOn, err := s.run(count)
+			if s.done(); !goOn {
+				return err, nil
+			}
+		}
 		data, err := from.read()
 		n := len(data)
 		if n > 0 {

@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-
-	"freeway/dial"
 )
 
 const (
@@ -108,12 +106,8 @@ func rawOf(c net.Conn) syscall.RawConn {
 	if !rawReads {
 		return nil
 	}
-	t, ok := c.(*net.TCPConn)
-	if up, isUp := c.(*dial.Conn); isUp {
-		t = up.TCP()
-		ok = t != nil
-	}
-	if !ok {
+	t := tcpOf(c)
+	if t == nil {
 		return nil
 	}
 	raw, err := t.SyscallConn()
