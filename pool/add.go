@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -91,11 +92,15 @@ func (p *Pool) Insert(ctx context.Context, found []proxy.Candidate) (proxy.Yield
 }
 
 // newIntake begins an Add or Insert. The quota keeps one list from filling the
-// pool: a quarter, or ten thousand where the pool itself is small.
+// pool: a quarter, or ten thousand where the pool itself is small. A one-shot pool
+// has none: its source is what was asked for.
 func (p *Pool) newIntake(source string, operator bool) *intake {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	most := p.cfg.MaxEntries
+	if p.cfg.Once { // which lets go of what is checked
+		most = math.MaxInt
+	}
 	return &intake{p: p, source: p.sources.id(source), operator: operator || source == OperatorSource,
 		crowd: map[netip.Prefix]int{}, quota: max(most/4, min(most, 10_000))}
 }

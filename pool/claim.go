@@ -101,6 +101,43 @@ func (p *Pool) hurry(n uint32, now time.Time, d time.Duration) {
 	p.requeue(r.group, now)
 }
 
+// Checked forgets, in one-shot mode, the address of a job when everything there has
+// its verdict, so that a scan takes memory only for what is to come. What its sources
+// are worth stays. Whoever wants to know what became of an entry asks before. It reports
+// whether nothing is left there.
+func (p *Pool) Checked(job *proxy.Job) (forgotten bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k, ok := p.place(job.Host, job.Port, false)
+	if !ok || !p.cfg.Once {
+		return false
+	}
+	g := p.findGroup(&k)
+	if g == none || p.groups.at(g).flags&claimed != 0 {
+		return g == none
+	}
+	var rows []uint32
+	for n := p.groups.at(g).head; n != none; n = p.rows.at(n).next {
+		if p.rows.at(n).flags&judged == 0 {
+			return false
+		}
+		rows = append(rows, n)
+	}
+	for _, n := range rows {
+		p.states[p.rows.at(n).state].Add(-1)
+		p.freeRow(n)
+	}
+	p.changes.Add(1)
+	return true
+}
+
+// Len returns how many endpoints there are.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byID.count
+}
+
 // Hold keeps one-shot pools from ending while more is still being added. The
 // function that it returns must be called once.
 func (p *Pool) Hold() (release func()) {

@@ -544,3 +544,60 @@ func TestClockThatGoesBack(t *testing.T) {
 		t.Errorf("age %v, %d eligible: a leap forward must not demote", age, p.Eligible(proxy.Want{}))
 	}
 }
+
+// TestOnceLetsGo: an address of which everything was judged is forgotten, with what was
+// found there; one that is claimed, or of which something is to come, is not. So a source
+// may name more than the pool holds.
+func TestOnceLetsGo(t *testing.T) {
+	t.Parallel()
+	const most, named = 2000, 10_000
+	p := open(t, pool.Config{Once: true, MaxEntries: most}, pool.Env{})
+	defer p.Hold()()
+	check := func() {
+		j := next(t, p)
+		if p.Checked(&j) {
+			t.Error("an address that is claimed was forgotten")
+		}
+		v := verdict(j, proxy.Refused)
+		found := proxy.Endpoint{Protocol: proxy.SOCKS5, Host: j.Host, Port: j.Port}
+		v.Found = []proxy.Candidate{{Endpoint: found}}
+		v.Outcomes = append(v.Outcomes, proxy.Outcome{Endpoint: found, Stage: proxy.StageVerify, Class: proxy.OK})
+		p.Report(v)
+		if _, ok := p.Find(found); !ok {
+			t.Errorf("%v is not known before it was let go", found)
+		}
+		if !p.Checked(&j) || !p.Checked(&j) {
+			t.Errorf("%s was not forgotten", j.Host)
+		}
+		if _, ok := p.Find(found); ok {
+			t.Errorf("%v is still there", found)
+		}
+	}
+	checked := 0
+	y, err := p.AddAll(t.Context(), "a", func(yield func(proxy.Candidate) bool) {
+		for _, c := range many(named) {
+			for ; p.Len() > most/2-1; checked++ {
+				check()
+			}
+			if !yield(c) {
+				return
+			}
+		}
+	})
+	if err != nil || y.New != named || len(y.Refused) > 0 {
+		t.Errorf("AddAll = %+v, %v", y, err)
+	}
+	for ; p.Len() > 0; checked++ {
+		check()
+	}
+	if s := p.Stats(); checked != named || s.Total != 0 {
+		t.Errorf("%d were checked, want %d; %d are left", checked, named, s.Total)
+	}
+	add(t, p, "b", candidates(t, "http://5.1.1.1:80"))
+	j := next(t, p)
+	add(t, p, "c", candidates(t, "socks5://5.1.1.1:80"))
+	p.Report(verdict(j, proxy.Refused))
+	if p.Checked(&j) || p.Len() != 2 {
+		t.Errorf("with an entry that is still to be checked %d of 2 are there", p.Len())
+	}
+}

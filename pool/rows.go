@@ -106,8 +106,13 @@ func (p *Pool) newRow(ep proxy.Endpoint, password proxy.Secret) uint32 {
 
 // removeRow forgets a row, and its group when it was the last one there.
 func (p *Pool) removeRow(n uint32) {
+	p.count(p.rows.at(n), -1)
+	p.freeRow(n)
+}
+
+// freeRow is removeRow for a row that was taken out of the numbers.
+func (p *Pool) freeRow(n uint32) {
 	r := p.rows.at(n)
-	p.count(r, -1)
 	p.leaveAlive(n)
 	if r.lived != 0 {
 		l := p.lives.at(r.lived - 1)
@@ -177,10 +182,10 @@ func (p *Pool) count(r *row, d int) {
 	}
 }
 
-// mark makes the next flush write the row.
+// mark makes the next flush write the row, if there is a store.
 func (p *Pool) mark(n uint32) {
 	p.version.Add(1)
-	if r := p.rows.at(n); r.flags&dirty == 0 {
+	if r := p.rows.at(n); r.flags&dirty == 0 && p.env.Store != nil {
 		r.flags |= dirty
 		p.dirty = append(p.dirty, n)
 	}

@@ -27,6 +27,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	started        bool // arguments and flags were understood
+	ahead          int  // candidates that a scan reads ahead of its checks; tests make it small
 
 	configPath, logLevel string
 	quiet                bool

@@ -138,7 +138,7 @@ func readPlaces(ctx context.Context, from string) ([]byte, *geo.Database, error)
 		return nil, nil, err
 	}
 	defer in.Close()
-	limited := &io.LimitedReader{R: ctxReader{ctx, in}, N: updateBytes + 1}
+	limited := &io.LimitedReader{R: ctxReader{ctx: ctx, r: in}, N: updateBytes + 1}
 	file, db, err := geo.Import(limited, geo.Info{Date: date, Source: publicName(from), Licence: "that of its publisher"})
 	if limited.N == 0 {
 		return nil, nil, fmt.Errorf("it has over %d bytes", updateBytes)

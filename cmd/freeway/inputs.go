@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/pflag"
 
@@ -60,6 +62,7 @@ type reader struct {
 	as        string
 	protocols []proxy.Protocol
 	rejected  func(input string, r scraper.Rejection) // nil: nobody is told
+	took      atomic.Int64                            // bytes of files and stdin that were read
 }
 
 // read yields the candidates of one input and returns how many there were.
@@ -71,20 +74,21 @@ func (r *reader) read(ctx context.Context, arg string, yield func(proxy.Candidat
 	case inputURL:
 		return r.fetch(ctx, scraper.Source{URL: arg, As: r.as, Protocols: names(r.protocols)}, yield)
 	case inputStdin:
-		return r.parse(ctx, "stdin", ctxReader{ctx, r.app.stdin}, yield)
+		return r.parse(ctx, "stdin", ctxReader{ctx, r.app.stdin, &r.took}, yield)
 	}
 	f, err := os.Open(arg)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
-	return r.parse(ctx, arg, ctxReader{ctx, f}, yield)
+	return r.parse(ctx, arg, ctxReader{ctx, f, &r.took}, yield)
 }
 
 // ctxReader stops giving bytes once ctx has ended.
 type ctxReader struct {
-	ctx context.Context
-	r   interface{ Read([]byte) (int, error) }
+	ctx  context.Context
+	r    io.Reader
+	took *atomic.Int64 // bytes; nil: nobody counts
 }
 
 // Read fails once the context has ended.
@@ -92,7 +96,11 @@ func (c ctxReader) Read(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.r.Read(p)
+	n, err := c.r.Read(p)
+	if c.took != nil {
+		c.took.Add(int64(n))
+	}
+	return n, err
 }
 
 // parse streams a list through scraper.Parse.

@@ -45,11 +45,17 @@ const (
 // run is the whole program with everything it takes from outside as arguments;
 // environ is in the form "key=value".
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr, ahead: feedAhead}
+	return a.run(ctx, args)
+}
+
+// run executes what the arguments say and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	stderr := a.stderr
 	root := a.rootCommand()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
 	root.SetErr(stderr)
 	a.strictHelp(root)
 	plainArgs(root)

@@ -32,12 +32,12 @@ type bar struct {
 
 // newBar returns nil when stderr is no terminal, a dumb one, or --quiet was given.
 // It needs no size of the terminal: those that say they have no rows show it, too.
-func (a *app) newBar(total int) *bar {
+func (a *app) newBar(total int, about string) *bar {
 	out := a.screenLine()
 	if out == nil {
 		return nil
 	}
-	b := &bar{out: out, stopped: make(chan struct{}), pace: pace{total: total, began: time.Now()}}
+	b := &bar{out: out, stopped: make(chan struct{}), pace: pace{total: total, about: about, began: time.Now()}}
 	b.drawing.Go(b.run)
 	return b
 }
@@ -84,14 +84,15 @@ func overwrite(out *os.File, line string) {
 	fmt.Fprintf(out, "\r%s\x1b[K", string(text[:min(len(text), max(width-1, 1))]))
 }
 
-// advance notes that n more were checked and how many are live.
-func (b *bar) advance(n, live int) {
+// advance notes how many were checked, of how many, in words like those of feed.total,
+// and how many are live.
+func (b *bar) advance(done, total int, about string, live int) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pace.done += n
+	b.pace.done, b.pace.total, b.pace.about = done, total, about
 	b.live = live
 }
 
@@ -126,6 +127,7 @@ func (b *bar) end() {
 // pace is how far something is and how fast it goes.
 type pace struct {
 	total, done int
+	about       string // in front of the total
 	began       time.Time
 	marks       []mark // of the last seconds, oldest first
 }
@@ -157,10 +159,10 @@ func (p *pace) rate(now time.Time) float64 {
 // line is the text of the bar.
 func (p *pace) line(live int, now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d of %d checked, %d live, ", p.done, p.total, live)
+	fmt.Fprintf(&b, "%d of %s%d checked, %d live, ", p.done, p.about, p.total, live)
 	rate := p.rate(now)
 	fmt.Fprintf(&b, "%.0f a second, %v", rate, now.Sub(p.began).Round(time.Second))
-	if left := p.total - p.done; rate > 0 && left > 0 {
+	if left := p.total - p.done; rate > 0 && left > 0 && p.about != moreThan {
 		fmt.Fprintf(&b, ", about %v left", time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second))
 	}
 	return b.String()

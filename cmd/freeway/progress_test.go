@@ -26,7 +26,15 @@ func TestPace(t *testing.T) {
 	if got, want := p.line(7, now), "600 of 1000 checked, 7 live, 10 a second, 11s, about 40s left"; got != want {
 		t.Errorf("line after the refused = %q, want %q", got, want)
 	}
-	p.done = 1000
+	p.about = "about "
+	if got, want := p.line(7, now), "600 of about 1000 checked, 7 live, 10 a second, 11s, about 40s left"; got != want {
+		t.Errorf("line with an estimate = %q, want %q", got, want)
+	}
+	p.about = moreThan
+	if got, want := p.line(7, now), "600 of more than 1000 checked, 7 live, 10 a second, 11s"; got != want {
+		t.Errorf("line without a total = %q, want %q", got, want)
+	}
+	p.done, p.about = 1000, ""
 	if got := p.line(7, now); strings.Contains(got, "left") {
 		t.Errorf("line at the end = %q, want nothing left", got)
 	}

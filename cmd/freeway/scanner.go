@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -18,7 +17,6 @@ import (
 	"freeway/dial"
 	"freeway/pool"
 	"freeway/proxy"
-	"freeway/store"
 )
 
 // scan is one run of the scan command. It is the checker's queue: jobs come
@@ -34,22 +32,23 @@ type scan struct {
 	pool *pool.Pool // in memory, every entry is due once
 	keep *pool.Pool // over the store, for --save; nil: nothing is kept
 
-	narrow map[string]struct{} // addresses at which only --protocol counts, as no input said more
-	stop   context.CancelFunc
+	ahead int // candidates that may wait for their check before no more are read
+	feed  *feed
+	stop  context.CancelFunc
 
 	mu      sync.Mutex // protects the fields below
 	bar     *bar
-	printed map[proxy.Endpoint]bool
+	narrow  map[string]struct{} // addresses at which only --protocol counts, as no input said more
+	printed map[uint64]struct{} // hashes of endpoints
 	live    int
 	checked int
 	summary summary
-	unread  bool  // an input could not be read
 	broken  error // the output cannot be written any more
 }
 
 // run reads the inputs, checks what they name and says what came of it.
 func (s *scan) run(ctx context.Context, args []string) (err error) {
-	s.printed, s.narrow = map[proxy.Endpoint]bool{}, map[string]struct{}{}
+	s.printed, s.narrow = map[uint64]struct{}{}, map[string]struct{}{}
 	s.policy = proxy.NewAddrPolicy(s.cfg.Network.AllowUpstreams...)
 	if err := s.openPool(ctx); err != nil {
 		return err
@@ -65,16 +64,24 @@ func (s *scan) run(ctx context.Context, args []string) (err error) {
 	if _, set := s.app.lookup("GOGC"); !set {
 		defer debug.SetGCPercent(debug.SetGCPercent(scanGC))
 	}
-	if err := s.gather(ctx, args); err != nil {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	s.feed = s.feedFrom(reading, args)
+	<-s.feed.full
+	total := s.pool.Len()
+	if total > 0 {
+		err = s.check(ctx, total)
+	}
+	stop()
+	<-s.feed.done
+	if err := errors.Join(err, s.feed.err); err != nil {
 		return err
 	}
-	total := s.pool.Stats().Total
+	for _, err := range s.feed.late {
+		s.app.complain(err)
+	}
 	if total == 0 {
 		s.app.note("nothing to scan: the inputs name no proxy")
-		return s.finish(ctx)
-	}
-	if err := s.check(ctx, total); err != nil {
-		return err
 	}
 	return s.finish(ctx)
 }
@@ -94,90 +101,16 @@ func (s *scan) openPool(ctx context.Context) error {
 	return err
 }
 
-// gather puts everything into the pool that the inputs name.
-func (s *scan) gather(ctx context.Context, args []string) error {
-	r := &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto"}
-	for _, arg := range args {
-		n, err := 0, error(nil)
-		if e := s.add(ctx, sourceName(arg), func(yield func(proxy.Candidate) bool) { n, err = r.read(ctx, arg, yield) }); e != nil {
-			return e
-		}
-		switch {
-		case ctx.Err() != nil:
-			return nil // nothing was found so far
-		case err != nil && n == 0 && len(args) == 1 && !s.flags.sources && !s.flags.store:
-			return err
-		case err != nil:
-			s.app.complain(err) // and go on with the others
-			s.unread = true
-		}
-	}
-	if s.flags.sources {
-		if err := s.gatherSources(ctx, r); err != nil {
-			return err
-		}
-	}
-	if s.flags.store {
-		return s.gatherStore(ctx)
-	}
-	return nil
-}
-
-// add gives what read yields to the pool of the scan, and with --save to the
-// store's. A list is held only for the latter.
-func (s *scan) add(ctx context.Context, source string, read iter.Seq[proxy.Candidate]) error {
-	found := s.narrowed(read)
-	if s.keep != nil {
-		list := slices.Collect(found)
-		if _, err := s.keep.Add(ctx, source, list); err != nil {
-			return stopped(ctx, err)
-		}
-		found = slices.Values(list)
-	}
-	_, err := s.pool.AddAll(ctx, source, found)
-	return stopped(ctx, err)
-}
-
-// stopped leaves an error out that says only that ctx has ended.
-func stopped(ctx context.Context, err error) error {
-	if errors.Is(err, ctx.Err()) {
-		return nil
-	}
-	return err
-}
-
-// narrowed puts those of --protocol in the place of candidates whose input
-// names no protocol, and notes their addresses.
-func (s *scan) narrowed(found iter.Seq[proxy.Candidate]) iter.Seq[proxy.Candidate] {
-	if len(s.flags.protocols) == 0 {
-		return found
-	}
-	return func(yield func(proxy.Candidate) bool) {
-		for c := range found {
-			if !c.Guess {
-				if !yield(c) {
-					return
-				}
-				continue
-			}
-			s.narrow[c.Endpoint.Address()] = struct{}{}
-			c.Guess = false
-			for _, p := range s.flags.protocols {
-				if c.Endpoint.Protocol = p; !yield(c) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // wantedOnly takes out of a verdict what was found under protocols that
 // neither --protocol nor an input names.
 func (s *scan) wantedOnly(v *proxy.Verdict) {
 	if len(v.Outcomes) == 0 {
 		return
 	}
-	if _, ok := s.narrow[v.Outcomes[0].Endpoint.Address()]; !ok {
+	s.mu.Lock()
+	_, ok := s.narrow[v.Outcomes[0].Endpoint.Address()]
+	s.mu.Unlock()
+	if !ok {
 		return
 	}
 	other := func(ep proxy.Endpoint) bool {
@@ -186,53 +119,6 @@ func (s *scan) wantedOnly(v *proxy.Verdict) {
 	}
 	v.Found = slices.DeleteFunc(v.Found, func(c proxy.Candidate) bool { return other(c.Endpoint) })
 	v.Outcomes = slices.DeleteFunc(v.Outcomes, func(o proxy.Outcome) bool { return other(o.Endpoint) })
-}
-
-// gatherSources fetches every enabled source; one that fails is reported. When
-// all fail, the scan has failed.
-func (s *scan) gatherSources(ctx context.Context, r *reader) error {
-	tried, failed := 0, 0
-	for _, src := range allSources(s.cfg) {
-		if !enabled(s.cfg, src) || ctx.Err() != nil {
-			continue
-		}
-		tried++
-		var err error
-		if e := s.add(ctx, src.Name, func(yield func(proxy.Candidate) bool) { _, err = r.fetch(ctx, src, yield) }); e != nil {
-			return e
-		}
-		if err != nil {
-			s.app.complain(fmt.Errorf("source %s: %w", src.Name, err))
-			failed++
-		}
-	}
-	if tried > 0 && failed == tried && ctx.Err() == nil {
-		s.unread = true
-	}
-	return nil
-}
-
-// gatherStore takes what the store holds, apart from what must never be used.
-func (s *scan) gatherStore(ctx context.Context) error {
-	p := s.keep
-	if p == nil {
-		st, err := store.Open(s.cfg.Store.Path, store.Options{ReadOnly: true})
-		if err != nil {
-			return lockedHint(err, s.cfg)
-		}
-		defer st.Close()
-		if p, err = pool.Open(ctx, poolConfig(s.cfg), pool.Env{Store: st, Policy: s.policy}); err != nil {
-			return err
-		}
-	}
-	_, err := s.pool.AddAll(ctx, "store", s.narrowed(func(yield func(proxy.Candidate) bool) {
-		for e := range p.All(proxy.Filter{}) {
-			if e.State != proxy.Unsafe && !yield(proxy.Candidate{Endpoint: e.Endpoint, Password: e.Password, Guess: e.Guess, Pool: e.Pool}) {
-				return
-			}
-		}
-	}))
-	return err
 }
 
 // check runs the checker over the pool until everything has a verdict, enough
@@ -255,7 +141,7 @@ func (s *scan) check(ctx context.Context, total int) error {
 		return err
 	}
 	s.announce(total, c)
-	s.bar = s.app.newBar(total)
+	s.bar = s.app.newBar(s.feed.total(total))
 	defer s.bar.end()
 	judgeless := make(chan error, 1)
 	go func() { judgeless <- s.watchJudges(ctx, c) }()
@@ -278,7 +164,8 @@ func (s *scan) announce(total int, c *checker.Checker) {
 	if r := s.cfg.Checker.Rate; r > 0 {
 		rate = fmt.Sprintf("at most %g connections a second", r)
 	}
-	s.app.note("scanning %d proxies with %s, %s, %s", total, judges, rate, timeouts(s.cfg.Checker))
+	n, about := s.feed.total(total)
+	s.app.note("scanning %s%d proxies with %s, %s, %s", about, n, judges, rate, timeouts(s.cfg.Checker))
 }
 
 // timeouts says how long is waited.
@@ -333,6 +220,7 @@ func (s *scan) Report(v proxy.Verdict) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	address := v.Outcomes[0].Endpoint.Address()
 	s.checked += len(v.Job.Entries)
 	s.summary.verdict(&v)
 	for _, o := range v.Outcomes {
@@ -340,7 +228,12 @@ func (s *scan) Report(v proxy.Verdict) {
 			s.show(e)
 		}
 	}
-	s.bar.advance(len(v.Job.Entries), s.live)
+	if s.pool.Checked(&v.Job) {
+		delete(s.narrow, address)
+	}
+	total, about := s.feed.total(s.checked + s.pool.Len())
+	s.bar.advance(s.checked, total, about, s.live)
+	s.feed.checked()
 	if s.flags.limit > 0 && s.live >= s.flags.limit || s.broken != nil {
 		s.stop()
 	}
@@ -349,13 +242,14 @@ func (s *scan) Report(v proxy.Verdict) {
 // show prints an entry once, when it is wanted. s.mu is held.
 func (s *scan) show(e proxy.Entry) {
 	good := e.State == proxy.Live && s.filter.Match(&e)
-	if s.printed[e.Endpoint] || !good && !s.flags.all || s.broken != nil {
+	id := hash(e.Endpoint.String())
+	if _, again := s.printed[id]; again || !good && !s.flags.all || s.broken != nil {
 		return
 	}
 	if good && s.flags.limit > 0 && s.live >= s.flags.limit {
 		return // found while the others were being stopped
 	}
-	s.printed[e.Endpoint] = true
+	s.printed[id] = struct{}{}
 	if good {
 		s.live++
 		s.summary.live(&e)
@@ -381,7 +275,7 @@ func (s *scan) finish(ctx context.Context) error {
 	if s.live < s.flags.minLive {
 		return fmt.Errorf("%d live, fewer than the %d of --min-live", s.live, s.flags.minLive)
 	}
-	if s.unread {
+	if s.feed.unread {
 		return errQuiet // it has been said
 	}
 	return nil
