@@ -1,9 +1,8 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -92,7 +91,7 @@ func (g *Gateway) Usage() []Usage {
 		}
 		u.quota.mu.Unlock()
 	}
-	slices.SortFunc(all, func(a, b Usage) int { return cmp.Compare(a.User, b.User) })
+	sort.Slice(all, func(i, j int) bool { return all[i].User < all[j].User })
 	return all
 }
 

@@ -1,10 +1,10 @@
 package pool
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -111,7 +111,7 @@ func (p *Pool) drawn(x *Explanation, s *snapshot, want proxy.Want, now time.Time
 		x.Chosen = append(x.Chosen, it.entry)
 		want.Avoid = append(want.Avoid, it.entry.Endpoint)
 	}
-	slices.SortStableFunc(x.Chosen, func(a, b proxy.Entry) int { return cmp.Compare(b.Score, a.Score) })
+	sort.SliceStable(x.Chosen, func(i, j int) bool { return x.Chosen[i].Score > x.Chosen[j].Score })
 }
 
 // Eligible returns how many endpoints Pick would choose from.

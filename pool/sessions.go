@@ -1,11 +1,12 @@
 package pool
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -130,11 +131,9 @@ func (p *Pool) Sessions() []Session {
 			out = append(out, Session{sessionID(k), k.User, k.ID, x.ep, x.exit, x.since, x.until, x.uses})
 		}
 	}
-	slices.SortFunc(out, func(a, b Session) int {
-		if c := b.Since.Compare(a.Since); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return cmp.Or(b.Since.Compare(a.Since), strings.Compare(a.ID, b.ID)) < 0
 	})
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,7 +129,7 @@ func (x *target) info(domain string, now time.Time) (i TargetInfo, ok bool) {
 			i.Banned = append(i.Banned, Ban{exit, p.until(), max(p.bans, p.fails)})
 		}
 	}
-	slices.SortFunc(i.Banned, func(a, b Ban) int { return a.Exit.Compare(b.Exit) })
+	sort.Slice(i.Banned, func(a, b int) bool { return i.Banned[a].Exit.Less(i.Banned[b].Exit) })
 	return i, i.Down || i.Throttling || len(i.Banned) > 0
 }
 

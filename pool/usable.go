@@ -1,8 +1,7 @@
 package pool
 
 import (
-	"cmp"
-	"slices"
+	"sort"
 
 	"freeway/proxy"
 )
@@ -27,8 +26,9 @@ func (p *Pool) Usable(want proxy.Want) []proxy.Entry {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b proxy.Entry) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Endpoint.String(), b.Endpoint.String()))
+	sort.Slice(out, func(i, j int) bool {
+		a, b := &out[i], &out[j]
+		return a.Score > b.Score || a.Score == b.Score && a.Endpoint.String() < b.Endpoint.String()
 	})
 	return out
 }

@@ -1,11 +1,10 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
+	"sort"
 
 	"freeway/pool"
 )
@@ -55,7 +54,7 @@ func bars(counts map[string]int, most int) []share {
 		}
 		out = append(out, share{Name: name, N: n})
 	}
-	slices.SortFunc(out, func(a, b share) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Name, b.Name)) })
+	sort.Slice(out, func(i, j int) bool { return out[i].N > out[j].N || out[i].N == out[j].N && out[i].Name < out[j].Name })
 	out = out[:min(len(out), most)]
 	for i := range out {
 		out[i].Percent = 100 * float64(out[i].N) / float64(max(out[0].N, 1))

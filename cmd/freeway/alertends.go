@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -143,8 +144,9 @@ func (b *alertBook) Active() []api.ActiveAlert {
 			out = append(out, e.ActiveAlert)
 		}
 	}
-	slices.SortFunc(out, func(x, y api.ActiveAlert) int {
-		return cmp.Or(x.Since.Compare(y.Since), strings.Compare(x.Alert, y.Alert), strings.Compare(x.Source, y.Source))
+	sort.Slice(out, func(i, j int) bool {
+		x, y := &out[i], &out[j]
+		return cmp.Or(x.Since.Compare(y.Since), strings.Compare(x.Alert, y.Alert), strings.Compare(x.Source, y.Source)) < 0
 	})
 	return out
 }
