@@ -566,8 +566,10 @@ func TestOnceLetsGo(t *testing.T) {
 		if _, ok := p.Find(found); !ok {
 			t.Errorf("%v is not known before it was let go", found)
 		}
-		if !p.Checked(&j) || !p.Checked(&j) {
-			t.Errorf("%s was not forgotten", j.Host)
+		for range 2 { // the second time there is nothing
+			if !p.Checked(&j) {
+				t.Errorf("%s was not forgotten", j.Host)
+			}
 		}
 		if _, ok := p.Find(found); ok {
 			t.Errorf("%v is still there", found)

@@ -183,10 +183,9 @@ func hash(s string) uint64 { return maphash.String(seed, s) }
 // kinds says as what an address was named: a bit for each protocol, and one for a guess.
 type kinds uint8
 
-const (
-	guessed  kinds = 1
-	kindBits       = 5 // bits of kinds
-)
+const guessed kinds = 1
+
+const kindBits = 5 // of kinds
 
 // addresses remembers as what each address was named, by its hash, in 11 to 21 bytes: a
 // map would take three times as much. Of a million, two are taken for the same
