@@ -299,7 +299,8 @@ func (f *flow) over() bool {
 		x.spent(errQuota)
 	}
 	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
-	alone := (f.unhook == nil || f.unhook()) && (f.old == nil || f.old.Stop()) // abort may run else
+	unhooked, stopped := f.unhook == nil || f.unhook(), f.old == nil || f.old.Stop()
+	alone := unhooked && stopped // abort may run else
 	x.c.g.tunnels.Add(-1)
 	return alone
 }
@@ -526,7 +527,7 @@ func (f *flow) put(dst net.Conn, b []byte, count *atomic.Int64) error {
 // moved in the meantime or the time was only up for the credit of a leg, and
 // sets its next deadline.
 func (f *flow) restIdle(src net.Conn, l *leg) bool {
-	now := time.Now()
+	now, half := time.Now(), f.half.Load()
 	rest := f.patience() - now.Sub(time.Unix(0, f.lastMoved.Load()))
 	if rest <= 0 {
 		return false
@@ -534,5 +535,11 @@ func (f *flow) restIdle(src net.Conn, l *leg) bool {
 	if soon := f.credit(l); soon > 0 {
 		rest = min(rest, soon)
 	}
-	return src.SetReadDeadline(now.Add(rest)) == nil
+	if src.SetReadDeadline(now.Add(rest)) != nil {
+		return false
+	}
+	if !half && f.half.Load() { // meanwhile the other side has set a shorter one
+		_ = src.SetReadDeadline(now.Add(min(rest, f.patience())))
+	}
+	return true
 }

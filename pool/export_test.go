@@ -35,3 +35,12 @@ func (p *Pool) PickAndRebuild(want proxy.Want) (again bool, err error) {
 	}
 	return p.second(s, err, now) != nil, err
 }
+
+// Behind reports whether a snapshot that has just been made and took a second would be
+// made anew after a change.
+func (p *Pool) Behind() bool {
+	s := *p.rebuilt()
+	s.took = time.Second
+	p.changes.Add(1)
+	return p.behind(&s, s.made)
+}

@@ -666,3 +666,21 @@ func TestOvertaken(t *testing.T) {
 		l.Close()
 	}
 }
+
+// TestBehind: a snapshot of few endpoints is always made anew when it does not show
+// everything, one of many only in a part of the time, also when the filter leaves few of them:
+// all are looked at. Else picks in vain would keep the pool busy.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	none := pool.FilterConfig{Countries: []string{"DE"}}
+	for _, tt := range []struct {
+		n      int
+		filter pool.FilterConfig
+		want   bool
+	}{{1, pool.FilterConfig{}, true}, {64, none, true}, {65, pool.FilterConfig{}, false}, {65, none, false}} {
+		p, _ := livePool(t, pool.Config{Filter: tt.filter}, pool.Env{}, tt.n)
+		if got := p.Behind(); got != tt.want {
+			t.Errorf("%d with filter %v: behind %v, want %v", tt.n, tt.filter, got, tt.want)
+		}
+	}
+}

@@ -72,7 +72,7 @@ type snapshot struct {
 	made      time.Time
 	took      time.Duration // to make it
 	changes   uint64        // Pool.changes when it was made
-	size      int           // how many items it has
+	size      int           // how many were looked at for it: a filter may leave few
 	ejections int64         // Pool.ejections when it was made
 	labels    map[string]*label
 }
@@ -124,7 +124,7 @@ func (p *Pool) build() *snapshot {
 		}
 		s.labels[name] = l
 	}
-	s.size, s.took = len(items), time.Since(began)
+	s.took = time.Since(began)
 	p.snap.Store(s)
 	return s
 }
@@ -134,7 +134,7 @@ func (p *Pool) build() *snapshot {
 func (p *Pool) collect(now time.Time) ([]*item, *snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := &snapshot{made: now, changes: p.changes.Load(), ejections: p.ejections.Load(), labels: map[string]*label{}}
+	s := &snapshot{made: now, size: len(p.alive), changes: p.changes.Load(), ejections: p.ejections.Load(), labels: map[string]*label{}}
 	items := make([]*item, 0, len(p.alive))
 	for _, n := range p.alive {
 		r := p.rows.at(n)

@@ -48,8 +48,13 @@ func calm(more ...string) {
 	if !traced && due() {
 		h = hide()
 	}
+	var files unix.Rlimit
+	known := unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil
 	_ = unix.Exec(path, os.Args, append(env, fmt.Sprintf("%s=%d %d %s", mark, h.stderr, h.read, os.Getenv(godebug))))
 	h.show(0)
+	if known {
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &files) // Exec has put back the lower one that the program was started with
+	}
 	if !wide {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) // not one thread alone
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +29,12 @@ func TestMain(m *testing.M) {
 	}
 	if how == "long" {
 		period = recently()
+	}
+	if how == "gone" {
+		files := limits()
+		Server()
+		fmt.Println(files.Cur > 64, files == limits(), current(), os.Getenv(godebug))
+		return
 	}
 	Server()
 	told := make(chan int)
@@ -69,6 +76,39 @@ func recently() int64 {
 		panic(err)
 	}
 	return up.Nano() / int64(time.Millisecond) * 3 / 4
+}
+
+// limits are those on open files.
+func limits() (files unix.Rlimit) {
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		panic(err)
+	}
+	return files
+}
+
+// TestGone: a program that cannot be executed again, because its file is gone, stays as it was,
+// with all the files that the runtime lets it open.
+func TestGone(t *testing.T) {
+	program, err := os.ReadFile(os.Args[0])
+	name := filepath.Join(t.TempDir(), "program")
+	if err := errors.Join(err, os.WriteFile(name, program, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err := errors.Join(err, os.Remove(name)); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", "ulimit -Sn 64 && exec /proc/self/fd/3")
+	cmd.Env = append(os.Environ(), childOf+"=gone", godebug+"=")
+	cmd.ExtraFiles = []*os.File{f}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if want := fmt.Sprintf("true true %d", current()); strings.TrimSpace(string(out)) != want {
+		t.Errorf("that the runtime raised the limit, that it is the same afterwards, and the slack are %q, want %q", out, want)
+	}
 }
 
 // wide is the slack after Server: what there was if that was more.
