@@ -231,10 +231,7 @@ func (u *use) breakOff() {
 
 // finish tells everybody that the use is over. The scope's mu is held.
 func (u *use) finish() {
-	if u.done != nil && !u.closed {
-		close(u.done)
-		u.closed = true
-	}
+	u.wake()
 	for _, h := range u.hooks {
 		go h.do()
 	}
@@ -258,11 +255,18 @@ func (u *use) Done() <-chan struct{} {
 	if u.done == nil {
 		u.done = make(chan struct{})
 	}
-	if u.over() && !u.closed {
+	if u.over() {
+		u.wake()
+	}
+	return u.done
+}
+
+// wake wakes up those that wait, if anybody may. The scope's mu is held.
+func (u *use) wake() {
+	if u.done != nil && !u.closed {
 		close(u.done)
 		u.closed = true
 	}
-	return u.done
 }
 
 // Err implements context.Context.

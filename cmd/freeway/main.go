@@ -51,12 +51,11 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 
 // run executes what the arguments say and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
-	stderr := a.stderr
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
-	root.SetErr(stderr)
+	root.SetErr(a.stderr)
 	a.strictHelp(root)
 	plainArgs(root)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -65,7 +64,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	var usage usageError
 	if !a.started || errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "freeway: %s; %q shows how to use it\n", oneLine(err), cmd.CommandPath()+" --help")
+		fmt.Fprintf(a.stderr, "freeway: %s; %q shows how to use it\n", oneLine(err), cmd.CommandPath()+" --help")
 		return exitUsage
 	}
 	a.complain(err)

@@ -173,7 +173,7 @@ func (a *app) scan(ctx context.Context, f *scanFlags, args []string) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, closeOut()) }()
-	s := &scan{app: a, flags: f, cfg: cfg, filter: filter, ahead: a.ahead}
+	s := &scan{app: a, flags: f, cfg: cfg, filter: filter}
 	if s.printer, err = newPrinter(f.format, s.screen(out), f.all); err != nil {
 		return err
 	}

@@ -42,7 +42,8 @@ type feed struct {
 
 // feedFrom begins to read.
 func (s *scan) feedFrom(ctx context.Context, args []string) *feed {
-	f := &feed{s: s, r: &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto"}, args: args, size: s.sizeOf(args), room: make(chan struct{}, 1), full: make(chan struct{}), done: make(chan struct{})}
+	f := &feed{s: s, args: args, size: s.sizeOf(args), r: &reader{app: s.app, cfg: s.cfg, policy: s.policy, as: "auto"},
+		room: make(chan struct{}, 1), full: make(chan struct{}), done: make(chan struct{})}
 	release := s.pool.Hold()
 	go func() {
 		defer f.filled()
@@ -150,7 +151,7 @@ const feedEvery = 500
 
 // wait waits until there is room. It reports false when ctx has ended.
 func (f *feed) wait(ctx context.Context) bool {
-	for f.s.pool.Len() >= f.s.ahead {
+	for f.s.pool.Len() >= f.s.app.ahead {
 		f.filled()
 		select {
 		case <-f.room:

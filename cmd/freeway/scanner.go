@@ -32,9 +32,8 @@ type scan struct {
 	pool *pool.Pool // in memory, every entry is due once
 	keep *pool.Pool // over the store, for --save; nil: nothing is kept
 
-	ahead int // candidates that may wait for their check before no more are read
-	feed  *feed
-	stop  context.CancelFunc
+	feed *feed
+	stop context.CancelFunc
 
 	mu      sync.Mutex // protects the fields below
 	bar     *bar
