@@ -97,7 +97,7 @@ func (x *target) age(now time.Time) (due []proxy.Outcome, idle bool, pairs int) 
 	defer x.mu.Unlock()
 	due = x.expire(now)
 	maps.DeleteFunc(x.pairs, func(_ netip.Addr, p *pair) bool { return p.forgotten(now) })
-	maps.DeleteFunc(x.circuits, func(_ spot, c *circuit) bool { return c.idle(now) })
+	maps.DeleteFunc(x.circuits, func(_ sight, c *circuit) bool { return c.idle(now) })
 	x.wake(now)
 	return due, x.idle(now), len(x.pairs)
 }

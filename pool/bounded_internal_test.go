@@ -134,7 +134,7 @@ func TestPairsAreBoundedInTime(t *testing.T) {
 	to := proxy.Target{Host: "shop.example", Domain: "shop.example", Port: 443}
 	use := func(class proxy.Class, exit byte) {
 		o := proxy.Outcome{Target: to, Class: class, Stage: proxy.StageBody, Origin: proxy.FromTraffic}
-		p.targets.make(to.Domain, now).observe(o, netip.AddrFrom4([4]byte{20, 0, 0, exit}), false, now)
+		p.targets.make(to.Domain, now).observe(o, proxy.PublicPool, netip.AddrFrom4([4]byte{20, 0, 0, exit}), false, now)
 	}
 	use(proxy.Banned, 1)
 	for range int(pairMemory/time.Minute) - 1 {

@@ -21,6 +21,13 @@ func spotOf(t *proxy.Target) spot { return spot{t.Host, t.Port} }
 // String returns host:port, for people.
 func (s spot) String() string { return proxy.Target{Host: s.host, Port: s.port}.String() }
 
+// sight is a spot as one pool sees it: that free proxies do not get there says
+// nothing about proxies of one's own.
+type sight struct {
+	spot
+	pool string
+}
+
 // kind is a way to fail at a target. Exits agree when they fail in the same way.
 type kind uint8
 
@@ -49,9 +56,11 @@ func kindOf(o *proxy.Outcome) kind {
 	return strange
 }
 
-// circuit watches over one spot: when several exits in a row fail there in the
-// same way, in more than one request, and none has succeeded for agreeTime, it
-// opens, and nothing is sent there for a while.
+// circuit watches over one spot as the exits of one pool see it. When several in
+// a row fail there in the same way, nobody is blamed. When they could not reach it,
+// in more than one request, and none has succeeded for agreeTime, it opens, and
+// nothing is sent there for a while. Other ways to fail do not open it: a proxy
+// that dies in the middle looks just the same.
 type circuit struct {
 	touched  time.Time
 	worked   bool // lately, through whatever exit
@@ -67,17 +76,16 @@ type suspect struct {
 	at       time.Time
 	request  string // the latest
 	outcomes []proxy.Outcome
+	excused  bool // the others agreed, so the outcomes are charged to nobody
 }
 
 const (
 	// A target that is down is answered for fast, for downTime doubled with every
-	// time in a row that it is found down again, up to maxDown. One that stays
-	// silent may be slow only, so it is tried again earlier.
-	downTime   = 10 * time.Second
-	silentTime = 5 * time.Second
-	maxDown    = 2 * time.Minute
+	// time in a row that it is found down again, up to maxDown.
+	downTime = 10 * time.Second
+	maxDown  = 2 * time.Minute
 
-	maxCircuits = 64 // spots that are remembered of a domain
+	maxCircuits = 64 // that are remembered of a domain
 	maxOutcomes = 8  // of one exit that can be taken back
 )
 
@@ -87,7 +95,7 @@ func (c *circuit) open(now time.Time) bool { return c != nil && now.Before(c.ope
 // fail notes a failure and decides whose it is; o is charged with f.weight
 // unless that changes here.
 func (x *target) fail(c *circuit, k kind, o proxy.Outcome, exit netip.Addr, f *finding, now time.Time) {
-	if k != broken && c.open(now) {
+	if k == unreachable && c.open(now) {
 		f.weight = 0 // it was under way when the others agreed
 		return
 	}
@@ -98,22 +106,32 @@ func (x *target) fail(c *circuit, k kind, o proxy.Outcome, exit netip.Addr, f *f
 		if k == unreachable {
 			f.weight = 0 // until the others have spoken
 		}
+		list[len(list)-1].again()
 		return
 	}
 	f.weight = 0
 	for i := range list {
 		s := &list[i]
 		x.acquit(s.exit)
-		if s.exit == exit {
-			s.outcomes = s.outcomes[:len(s.outcomes)-1] // this one was not charged yet
+		if !s.excused && k != unreachable {
+			charged := s.outcomes
+			if s.exit == exit {
+				charged = charged[:len(charged)-1] // this one was not charged yet
+			}
+			f.undo = append(f.undo, charged...)
 		}
-		if k != unreachable {
-			f.undo = append(f.undo, s.outcomes...)
-		}
-		s.outcomes = nil
+		s.excused = true
 	}
-	if k != broken && !c.worked && severalRequests(list) {
-		c.trip(k, now)
+	if k == unreachable && !c.worked && severalRequests(list) {
+		c.trip(now)
+	}
+}
+
+// again begins anew with the latest outcome of an exit that was excused when
+// others still agreed.
+func (s *suspect) again() {
+	if s.excused {
+		s.excused, s.outcomes = false, s.outcomes[len(s.outcomes)-1:]
 	}
 }
 
@@ -125,12 +143,8 @@ func severalRequests(list []suspect) bool {
 }
 
 // trip opens the circuit.
-func (c *circuit) trip(k kind, now time.Time) {
-	d := downTime
-	if k != unreachable {
-		d = silentTime
-	}
-	c.openTill = now.Add(min(d<<min(c.opened, 8), maxDown))
+func (c *circuit) trip(now time.Time) {
+	c.openTill = now.Add(min(downTime<<min(c.opened, 8), maxDown))
 	c.opened++
 	c.agreed = [kinds][]suspect{}
 }
@@ -160,8 +174,8 @@ func (c *circuit) expire(now time.Time) (due []proxy.Outcome) {
 	for k := range c.agreed {
 		list := &c.agreed[k]
 		for len(*list) > 0 && now.Sub((*list)[0].at) > agreeTime {
-			if kind(k) == unreachable {
-				due = append(due, (*list)[0].outcomes...)
+			if s := &(*list)[0]; kind(k) == unreachable && !s.excused {
+				due = append(due, s.outcomes...)
 			}
 			*list = (*list)[1:]
 		}
@@ -170,13 +184,17 @@ func (c *circuit) expire(now time.Time) (due []proxy.Outcome) {
 }
 
 // succeed closes the circuit: its target is up, so whoever could not reach it is
-// to blame.
-func (c *circuit) succeed() (due []proxy.Outcome) {
-	if c == nil {
-		return nil
-	}
-	for _, s := range c.agreed[unreachable] {
-		due = append(due, s.outcomes...)
+// to blame. Who failed otherwise and was excused is to blame if it was for the
+// request that now succeeded; another request may be one that the target breaks off.
+func (c *circuit) succeed(request string) (due []proxy.Outcome) {
+	for k, list := range c.agreed {
+		for _, s := range list {
+			for _, o := range s.outcomes {
+				if kind(k) == unreachable || s.excused && o.Request != "" && o.Request == request {
+					due = append(due, o)
+				}
+			}
+		}
 	}
 	*c = circuit{touched: c.touched}
 	return due
@@ -194,15 +212,15 @@ func (c *circuit) idle(now time.Time) bool {
 	return now.Sub(c.touched) > agreeTime && now.Sub(c.openTill) > maxDown
 }
 
-// circuit returns the one that watches over a spot, and makes it when there is
-// none. The room for it is that of one that is not open, if there is any.
-func (x *target) circuit(at spot, now time.Time) *circuit {
+// circuit returns the one that watches over a spot for a pool, and makes it when
+// there is none. The room for it is that of one that is not open, if there is any.
+func (x *target) circuit(at sight, now time.Time) *circuit {
 	if c := x.circuits[at]; c != nil {
 		c.touched = now
 		return c
 	}
 	if len(x.circuits) >= maxCircuits {
-		var victim spot
+		var victim sight
 		for s, c := range x.circuits { // maps are walked in random order
 			victim = s
 			if !c.open(now) {

@@ -50,7 +50,7 @@ func (p *Pool) Feedback(f Feedback) (n int, err error) {
 		}
 	}
 	for _, a := range about {
-		p.observe(proxy.Outcome{Endpoint: a.ep, Target: a.target, At: p.clock.now(), Stage: v.stage, Class: v.class, Origin: proxy.FromFeedback}, a.exit)
+		p.observe(proxy.Outcome{Endpoint: a.ep, Target: a.target, At: p.clock.now(), Stage: v.stage, Class: v.class, Origin: proxy.FromFeedback}, "", a.exit)
 	}
 	return len(about), nil
 }

@@ -8,9 +8,9 @@ import (
 	"freeway/proxy"
 )
 
-// observe takes the outcome of a use, from traffic or from feedback. It returns
+// observe takes the outcome of a use of an exit, from traffic or from feedback. It returns
 // how much of a failure is the proxy's own, as far as that is known now.
-func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
+func (p *Pool) observe(o proxy.Outcome, pool string, exit netip.Addr) (weight float32) {
 	if o.Class == proxy.Canceled {
 		if o.Overtaken {
 			p.overtaken(o.Endpoint)
@@ -28,7 +28,7 @@ func (p *Pool) observe(o proxy.Outcome, exit netip.Addr) (weight float32) {
 		x := p.targets.make(domain, now)
 		x.order.Lock()
 		defer x.order.Unlock()
-		f = x.observe(o, exit, o.Failed() && p.worked.lately(spotOf(&o.Target), now), now)
+		f = x.observe(o, pool, exit, o.Failed() && p.worked.lately(spotOf(&o.Target), now), now)
 		weight = f.weight
 		if !p.docs.off && (f.change || o.Failed()) {
 			p.docs.put(docTarget+domain, x.doc(now))
@@ -92,7 +92,8 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		r.blame(o, weight)
 	}
 	p.learnFromUse(n, o)
-	if p.reassess(n, now); weight >= 1 && o.Class != proxy.OK && r.state == proxy.Live {
+	p.reassess(n, now)
+	if own, _, _ := o.Blame(); own >= 1 && r.state == proxy.Live { // who is excused is checked as well: that tells whose fault it was
 		p.hurry(n, now, p.scaled(resting[0]))
 	}
 	l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))

@@ -19,14 +19,20 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 		return proxy.Lease{}, err
 	}
 	now := p.clock.now()
-	if want.Target.Domain != "" && p.targets.down(&want.Target, now) {
-		p.metrics.picks.WithLabelValues("target_down").Inc()
-		return proxy.Lease{}, fmt.Errorf("%s: %w", want.Target, proxy.ErrTargetDown)
+	pools, all := p.targets.reaching(&want, now)
+	if len(pools) == 0 {
+		return proxy.Lease{}, p.targetDown(&want)
+	}
+	if want.Session == (proxy.SessionKey{}) { // one has its exit, in whatever pool
+		want.Pools = pools
 	}
 	s := p.current(now)
 	it, why, err := p.pickFrom(s, &want, now)
 	if again := p.second(s, err, now); again != nil {
 		it, why, err = p.pickFrom(again, &want, now)
+	}
+	if !all && errors.Is(err, proxy.ErrNone) {
+		return proxy.Lease{}, p.targetDown(&want)
 	}
 	if err != nil {
 		p.metrics.picks.WithLabelValues(pickResult(err)).Inc()
@@ -39,6 +45,12 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 	p.metrics.picked.Inc()
 	p.rates.picks.add(now, 1)
 	return p.lease(it, why), nil
+}
+
+// targetDown says that all pools that could serve cannot reach the target.
+func (p *Pool) targetDown(want *proxy.Want) error {
+	p.metrics.picks.WithLabelValues("target_down").Inc()
+	return fmt.Errorf("%s: %w", want.Target, proxy.ErrTargetDown)
 }
 
 // lease counts a use of the item until it is closed.
@@ -65,7 +77,7 @@ func (l *lease) report(o proxy.Outcome) {
 	if o.Origin == 0 {
 		o.Origin = proxy.FromTraffic
 	}
-	if l.p.observe(o, l.it.exit) > 0 || o.Class == proxy.OK {
+	if l.p.observe(o, l.it.entry.Pool, l.it.exit) > 0 || o.Class == proxy.OK {
 		l.p.calibration.uses.add(l.it.entry.Score, o.Class == proxy.OK)
 	}
 }
@@ -134,8 +146,11 @@ func poolsOf(want *proxy.Want) []string {
 	if len(want.Pools) > 0 {
 		return want.Pools
 	}
-	return []string{proxy.PublicPool}
+	return publicOnly
 }
+
+// publicOnly are the pools of a want that names none.
+var publicOnly = []string{proxy.PublicPool}
 
 // panics reports whether so many endpoints were ejected by traffic that the
 // fault is probably elsewhere, and ejections do not count.

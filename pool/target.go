@@ -39,7 +39,7 @@ type target struct {
 	mu        sync.Mutex // protects the fields below
 	touched   time.Time
 	pairs     map[netip.Addr]*pair
-	circuits  map[spot]*circuit
+	circuits  map[sight]*circuit
 	refused   []suspect                // exits that it refused, in a row
 	throttled time.Time                // until when refusals are nobody's ban
 	resting   map[netip.Addr]time.Time // until when exits are not used; nil: none has to rest
@@ -47,7 +47,7 @@ type target struct {
 
 // newTarget returns one that nothing is known of.
 func newTarget(now time.Time, all *targets) *target {
-	return &target{all: all, touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[spot]*circuit{}}
+	return &target{all: all, touched: now, pairs: map[netip.Addr]*pair{}, circuits: map[sight]*circuit{}}
 }
 
 // pair is a target and an exit. Its bans and failures are in a row, and each
@@ -121,9 +121,9 @@ type finding struct {
 	change bool            // what is kept in the store has changed
 }
 
-// observe takes the outcome of a use, and decides whose fault it was.
-// lately says that a use of the same host and port worked within agreeTime.
-func (x *target) observe(o proxy.Outcome, exit netip.Addr, lately bool, now time.Time) finding {
+// observe takes the outcome of a use through an exit of a pool, and decides whose
+// fault it was. lately says that a use of the same host and port worked within agreeTime.
+func (x *target) observe(o proxy.Outcome, pool string, exit netip.Addr, lately bool, now time.Time) finding {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.touched = now
@@ -131,13 +131,13 @@ func (x *target) observe(o proxy.Outcome, exit netip.Addr, lately bool, now time
 	f.weight, _, _ = o.Blame()
 	switch k := kindOf(&o); {
 	case o.Class == proxy.OK:
-		f.due = append(f.due, x.succeed(x.circuits[spotOf(&o.Target)], exit, now)...)
+		f.due = append(f.due, x.succeed(&o, exit, now)...)
 		f.change = true
 	case o.Class == proxy.Banned:
 		x.refuse(o, exit, now)
 		f.change = true
 	case k != other:
-		c := x.circuit(spotOf(&o.Target), now)
+		c := x.circuit(sight{spotOf(&o.Target), pool}, now)
 		c.worked = lately
 		x.fail(c, k, o, exit, &f, now)
 	case o.Class == proxy.PortDenied && o.Target.Port == 443:
@@ -157,22 +157,27 @@ func (x *target) expire(now time.Time) (due []proxy.Outcome) {
 	return due
 }
 
-// succeed notes that an exit works here; c may be nil.
-func (x *target) succeed(c *circuit, exit netip.Addr, now time.Time) (due []proxy.Outcome) {
+// succeed notes that an exit works here, and that the target is up, whichever
+// pool could not reach it.
+func (x *target) succeed(o *proxy.Outcome, exit netip.Addr, now time.Time) (due []proxy.Outcome) {
 	x.refused, x.throttled = nil, time.Time{}
 	if p := x.pairs[exit]; p != nil {
 		*p = pair{record: p.record}
 		p.record.add(true, now)
 	}
-	return c.succeed()
+	for at, c := range x.circuits { // few of them: only what failed lately has any
+		if at.spot == spotOf(&o.Target) {
+			due = append(due, c.succeed(o.Request)...)
+		}
+	}
+	return due
 }
 
-// acquit forgets that an exit did not deliver; bans stay.
+// acquit lets an exit be used here although it did not deliver; bans stay, and so
+// does the record: it comes after those that did not fail.
 func (x *target) acquit(exit netip.Addr) {
 	if p := x.pairs[exit]; p != nil {
-		if p.fails, p.shut = 0, (time.Time{}); p.bans == 0 {
-			delete(x.pairs, exit)
-		}
+		p.fails, p.shut = 0, time.Time{}
 	}
 }
 

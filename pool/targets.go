@@ -98,15 +98,21 @@ func (t *targets) evict() {
 	delete(t.byDomain, victim)
 }
 
-// down reports whether the target is known not to answer.
-func (t *targets) down(to *proxy.Target, now time.Time) bool {
-	x := t.get(to.Domain)
-	if x == nil {
-		return false
+// reaching returns those of the wanted pools from which the target is not known
+// to be down. all says that those are all.
+func (t *targets) reaching(want *proxy.Want, now time.Time) (pools []string, all bool) {
+	pools = poolsOf(want)
+	x := t.get(want.Target.Domain)
+	if x == nil || want.Target.Domain == "" {
+		return pools, true
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.circuits[spotOf(to)].open(now)
+	down := func(pool string) bool { return x.circuits[sight{spotOf(&want.Target), pool}].open(now) }
+	if !slices.ContainsFunc(pools, down) {
+		return pools, true
+	}
+	return slices.DeleteFunc(slices.Clone(pools), down), false
 }
 
 // info is the view of a target; ok is false when there is nothing to tell.
@@ -121,6 +127,7 @@ func (x *target) info(domain string, now time.Time) (i TargetInfo, ok bool) {
 		}
 	}
 	slices.Sort(i.DownAt)
+	i.DownAt = slices.Compact(i.DownAt) // pools may agree
 	if !i.Down && now.Before(x.throttled) {
 		i.Throttling, i.Until = true, x.throttled
 	}
