@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,6 +119,9 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	}
 	asked := time.Now()
 	t := x.newTry()
+	if tried := len(x.trace.Attempts) + x.pending; tried > 0 && tried == x.most-1 {
+		x.lastResort()
+	}
 	err := x.pick(ctx, &t.lease)
 	now := time.Now()
 	x.c.g.m.took(phasePick, now.Sub(asked), x.traceID)
@@ -134,6 +138,14 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 		return nil, r
 	}
 	return nil, refusePick(err)
+}
+
+// lastResort lets the last try of a request begin with the pools after the first:
+// when all tries so far were in vain there, the next most likely fails as well.
+func (x *exchange) lastResort() {
+	if w := &x.want; len(w.Pools) > 1 && w.Session == (proxy.SessionKey{}) {
+		w.Pools = append(slices.Clone(w.Pools[1:]), w.Pools[0])
+	}
 }
 
 // pick asks the Picker, again and again only while the gateway warms up.

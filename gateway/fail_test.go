@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -334,5 +335,45 @@ func TestNothingIsDialledDirectly(t *testing.T) {
 	}
 	if n := hits.Load(); n != 0 {
 		t.Errorf("%d direct connections to the target", n)
+	}
+}
+
+// TestLastTryIsOfTheNextPool: when all tries but the last failed, that begins with
+// the pools after the first; a session keeps to the order it has.
+func TestLastTryIsOfTheNextPool(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, user string
+		pools      []string
+		want       [][]string
+	}{
+		{"two", "", []string{"public", "own"}, [][]string{{"public", "own"}, {"public", "own"}, {"own", "public"}}},
+		{"three", "", []string{"a", "b", "c"}, [][]string{{"a", "b", "c"}, {"a", "b", "c"}, {"b", "c", "a"}}},
+		{"one", "", []string{"public"}, [][]string{{"public"}, {"public"}, {"public"}}},
+		{"session", "bob-session-a", []string{"public", "own"}, nil},
+		{"one try", "bob-retry-1", []string{"public", "own"}, [][]string{{"public", "own"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := gateway.Config{Pools: tt.pools, Retry: gateway.Retry{Attempts: 3}}
+			r := newRig(t, cfg, refused(t), refused(t), refused(t), honest(t))
+			resp, err := r.client(tt.user).Get(origin(t).URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			asked := r.p.asked()
+			for i, w := range asked {
+				switch {
+				case tt.want == nil && !slices.Equal(w.Pools, tt.pools):
+					t.Errorf("pick %d is from %v, want %v", i, w.Pools, tt.pools)
+				case tt.want != nil && (i >= len(tt.want) || !slices.Equal(w.Pools, tt.want[i])):
+					t.Errorf("pick %d is from %v, want %v", i, w.Pools, tt.want)
+				}
+			}
+			if len(asked) < len(tt.want) {
+				t.Errorf("%d picks, want %d", len(asked), len(tt.want))
+			}
+		})
 	}
 }
