@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"freeway/internal/http1"
@@ -117,25 +116,44 @@ func (w *who) addOptions(header string, fixed *Options) *refusal {
 // verify checks the password and returns the options behind it. Where the client
 // needs no user a name that is not configured is only a name.
 func (c *client) verify(w *who, l login, free bool) (behind string, r *refusal) {
-	if w.user == nil && free {
+	u := w.user
+	if u == nil && free {
 		return "", nil
 	}
-	if wait := c.g.guard.wait(c.ip, c.g.env.Now()); wait > 0 {
-		return "", &refusal{code: codeQuota, msg: "too many wrong logins from this address", retryAfter: wait}
-	}
-	u := w.user
 	if u == nil {
 		u = &user{}
+	}
+	now, noted, here := c.g.env.Now(), false, c.proof.user == u
+	if !here {
+		var wait time.Duration
+		if wait, noted = c.g.guard.wait(c.ip, u.name, now); wait > 0 {
+			return "", guessing(wait)
+		}
 	}
 	behind, same := "", u.password.Equal(l.password)
 	if !same && u.style == styleIPRoyal {
 		behind, same = u.behindPassword(l.password)
 	}
-	if same && w.user != nil && (!l.nopass || u.password.IsZero()) {
+	if !same || w.user == nil || l.nopass && !u.password.IsZero() {
+		c.proof = proof{}
+		if wait := c.g.guard.failed(c.ip, u.name, now); wait > 0 {
+			return "", guessing(wait)
+		}
+		return "", refusef(codeAuth, "wrong user or password")
+	}
+	if here && now.Sub(c.proof.at) < noteEvery {
 		return behind, nil
 	}
-	c.g.guard.failed(c.ip, c.g.env.Now())
-	return "", refusef(codeAuth, "wrong user or password")
+	if !noted {
+		c.g.guard.proved(c.ip, u.name, now)
+	}
+	c.proof = proof{u, now}
+	return behind, nil
+}
+
+// guessing is the refusal of an address that has to wait.
+func guessing(wait time.Duration) *refusal {
+	return &refusal{code: codeQuota, msg: "too many wrong logins from this address", retryAfter: wait}
 }
 
 // admit applies the limits of the user or client, then those of the target, for
@@ -199,71 +217,4 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-const (
-	guessBurst = 10              // wrong logins of one address before it has to wait
-	guessEvery = 6 * time.Second // one more is allowed after this
-	guessKept  = 8192            // addresses remembered
-)
-
-// guard slows the guessing of passwords down, by address.
-type guard struct {
-	mu     sync.Mutex // protects the field below
-	recent map[netip.Prefix]guesses
-}
-
-// guesses is a bucket that wrong logins fill and time empties.
-type guesses struct {
-	count float64
-	at    time.Time
-}
-
-// newGuard makes a guard that has seen nothing.
-func newGuard() *guard { return &guard{recent: map[netip.Prefix]guesses{}} }
-
-// network is the address, or the /64 that one IPv6 user has whole.
-func network(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
-}
-
-// now returns how full the bucket is at t. A clock that runs backwards empties nothing.
-func (b guesses) now(t time.Time) float64 {
-	return max(0, b.count-float64(max(0, t.Sub(b.at)))/float64(guessEvery))
-}
-
-// wait returns how long logins of the address are refused, 0 for not.
-func (g *guard) wait(a netip.Addr, now time.Time) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	over := g.recent[network(a)].now(now) - (guessBurst - 1)
-	if over <= 0 {
-		return 0
-	}
-	return time.Duration(over * float64(guessEvery))
-}
-
-// failed counts one wrong login of the address.
-func (g *guard) failed(a netip.Addr, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if len(g.recent) >= guessKept {
-		g.prune(now)
-	}
-	p := network(a)
-	g.recent[p] = guesses{g.recent[p].now(now) + 1, now}
-}
-
-// prune forgets addresses that are no longer slowed down, and any when all are.
-func (g *guard) prune(now time.Time) {
-	for p, b := range g.recent {
-		if b.now(now) == 0 || len(g.recent) >= guessKept {
-			delete(g.recent, p)
-		}
-	}
 }

@@ -36,6 +36,7 @@ type client struct {
 	conn    net.Conn
 	r       *bufio.Reader
 	ip      netip.Addr
+	proof   proof // who has logged in here
 	came    time.Time
 	x       *exchange   // the request being served, nil for none
 	keep    bool        // the client wants the connection kept after the current request

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"freeway/dial"
@@ -121,3 +122,20 @@ func (p *Pacing) Write(b []byte, put func([]byte) (int, error)) (int, error) {
 
 // FreshTime is after what time a connection without a request is an idle one.
 const FreshTime = freshTime
+
+// Guess counts one wrong login of a user from an address.
+func (g *Gateway) Guess(addr, user string, now time.Time) {
+	g.guard.failed(netip.MustParseAddr(addr), user, now)
+}
+
+// FillGuard counts a right and a wrong login of so many addresses and returns how many
+// it remembers of each.
+func FillGuard(n int) (recent, known int) {
+	g, now := newGuard(), time.Unix(1e9, 0)
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		g.proved(a, "bob", now)
+		g.failed(a, "bob", now)
+	}
+	return len(g.recent), len(g.known)
+}

@@ -512,13 +512,12 @@ func (f *flow) put(dst net.Conn, b []byte, count *atomic.Int64) error {
 	now := time.Now()
 	f.lastMoved.Store(now.UnixNano())
 	_ = dst.SetWriteDeadline(now.Add(f.idle))
-	n, err := dst.Write(b)
+	n, err := f.x.spend(b, dst)
 	count.Add(int64(n))
 	f.lastMoved.Store(time.Now().UnixNano())
-	if err == nil && !f.x.spend(n) {
+	if err == errQuota {
 		f.note(proxy.OK)
 		f.broke.Store(true)
-		return errQuota
 	}
 	return err
 }

@@ -29,11 +29,8 @@ func (w *writer) Write(p []byte) (int, error) {
 // put writes p at once.
 func (w *writer) put(p []byte) (int, error) {
 	w.c.mayStall()
-	n, err := w.c.conn.Write(p)
+	n, err := w.c.x.spend(p, w.c.conn)
 	w.n += int64(n)
-	if err == nil && !w.c.x.spend(n) {
-		return n, errQuota
-	}
 	return n, err
 }
 
@@ -68,6 +65,9 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	switch {
 	case sink != nil:
 		x.spent(sink)
+		if framing == http1.UntilClose {
+			x.c.reset() // it may be cut for want of bytes
+		}
 		t.report(proxy.StageBody, proxy.Canceled, p.head.Status, 0)
 	case source != nil:
 		t.report(proxy.StageBody, proxy.Truncated, p.head.Status, 0)

@@ -214,6 +214,7 @@ func (x *exchange) hold(o *outgoing) *refusal {
 	case errors.Is(err, io.EOF):
 		o.held, o.whole = buf.Bytes(), true
 		o.framing = http1.Framing{Kind: http1.Length, Length: int64(buf.Len())}
+		return x.charge(buf.Len())
 	case err != nil:
 		return bodyRefusal(err)
 	default:

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"net"
 	"sort"
 	"sync"
 	"time"
@@ -27,13 +28,22 @@ func (q *quota) today(now time.Time) {
 	}
 }
 
-// spend counts n bytes and reports whether there is something left of most.
-func (q *quota) spend(n int64, most int64, now time.Time) bool {
+// take counts n bytes that are about to pass, or as many as are left of most, and
+// returns how many.
+func (q *quota) take(n, most int64, now time.Time) int64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.today(now)
+	n = min(n, max(most-q.used, 0))
 	q.used += n
-	return q.used < most
+	return n
+}
+
+// giveBack takes n bytes back that have not passed.
+func (q *quota) giveBack(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used = max(q.used-n, 0)
 }
 
 // wait returns how long until the next day when most is used up, else 0.
@@ -46,14 +56,40 @@ func (q *quota) wait(most int64, now time.Time) time.Duration {
 	return time.Unix((q.day+1)*daySeconds, 0).Sub(now)
 }
 
-// spend counts bytes of the exchange's user. It reports false when the transfer
-// must end, because nothing is left.
-func (x *exchange) spend(n int) bool {
+// spend writes b and counts it, as far as the exchange's user has bytes
+// left. The error is errQuota when that is not all.
+func (x *exchange) spend(b []byte, to net.Conn) (int, error) {
 	u := x.user
-	if u == nil || u.daily <= 0 || n <= 0 {
-		return true
+	if u == nil || u.daily <= 0 || len(b) == 0 {
+		return to.Write(b)
 	}
-	return u.quota.spend(int64(n), u.daily, x.c.g.env.Now())
+	most := int(u.quota.take(int64(len(b)), u.daily, x.c.g.env.Now()))
+	if most == 0 {
+		return 0, errQuota
+	}
+	n, err := to.Write(b[:most])
+	if n < most {
+		u.quota.giveBack(int64(most - n))
+	}
+	if err == nil && most < len(b) {
+		err = errQuota
+	}
+	return n, err
+}
+
+// charge counts the n bytes of a body that is held and may be sent more than once. It
+// refuses the request when that many are not left.
+func (x *exchange) charge(n int) *refusal {
+	u := x.user
+	if u == nil || u.daily <= 0 || n == 0 {
+		return nil
+	}
+	now := x.c.g.env.Now()
+	if got := u.quota.take(int64(n), u.daily, now); got < int64(n) {
+		u.quota.giveBack(got)
+		return &refusal{code: codeQuota, msg: errQuota.Error(), retryAfter: u.quota.wait(0, now)}
+	}
+	return nil
 }
 
 // spent notes that a transfer was cut because nothing is left.

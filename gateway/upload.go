@@ -153,10 +153,7 @@ func (w *upstreamWriter) Write(p []byte) (int, error) {
 // put writes p at once.
 func (w *upstreamWriter) put(p []byte) (int, error) {
 	_ = w.up.SetWriteDeadline(time.Now().Add(stallTime))
-	n, err := w.up.Write(p)
+	n, err := w.u.c.x.spend(p, w.up)
 	w.u.n.Add(int64(n))
-	if err == nil && !w.u.c.x.spend(n) {
-		return n, errQuota
-	}
 	return n, err
 }

@@ -22,12 +22,14 @@ var verdicts = map[string]struct {
 
 // opinion is whom a Feedback is about.
 type opinion struct {
-	ep     proxy.Endpoint
-	exit   netip.Addr
-	target proxy.Target
+	ep      proxy.Endpoint
+	exit    netip.Addr
+	target  proxy.Target
+	session proxy.SessionKey // that was named; zero: none was
 }
 
-// Feedback takes a client's word. It returns about how many proxies it was.
+// Feedback takes a client's word. A session that is named as banned leaves for
+// another exit with its next use, unless it is strict. It returns about how many proxies it was.
 // In the error is ErrInput when the word cannot be understood, and ErrNotFound
 // when it can and nothing fits.
 func (p *Pool) Feedback(f Feedback) (n int, err error) {
@@ -51,6 +53,9 @@ func (p *Pool) Feedback(f Feedback) (n int, err error) {
 	}
 	for _, a := range about {
 		p.observe(proxy.Outcome{Endpoint: a.ep, Target: a.target, At: p.clock.now(), Stage: v.stage, Class: v.class, Origin: proxy.FromFeedback}, "", a.exit)
+		if v.class == proxy.Banned && a.session != (proxy.SessionKey{}) {
+			p.sessions.reject(p, a.session, a.exit)
+		}
 	}
 	return len(about), nil
 }
@@ -98,7 +103,7 @@ func (p *Pool) aboutSession(name string) ([]opinion, error) {
 	var found []opinion
 	for _, s := range p.Sessions() {
 		if s.ID == name || s.Session == name {
-			found = append(found, opinion{ep: s.Endpoint, exit: s.Exit})
+			found = append(found, opinion{ep: s.Endpoint, exit: s.Exit, session: proxy.SessionKey{User: s.User, ID: s.Session}})
 		}
 	}
 	switch len(found) {
@@ -124,7 +129,7 @@ func (p *Pool) aboutRequests(f Feedback) ([]opinion, error) {
 		if !ok {
 			continue
 		}
-		if o := (opinion{e.Endpoint, exitKey(&e), t.Target}); !seen[o] {
+		if o := (opinion{ep: e.Endpoint, exit: exitKey(&e), target: t.Target}); !seen[o] {
 			seen[o] = true
 			found = append(found, o)
 		}

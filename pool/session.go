@@ -13,7 +13,8 @@ import (
 // same exit. When the exit is lost the session says so once and is free for
 // another exit; a strict one waits for its exit until it ends, a soft one takes
 // another exit at once. An exit that works but does not suit this want, or that
-// was tried for this request already, is not lost.
+// was tried for this request already, is not lost. One of which the client has said
+// that it is banned is left at once, for the client knows; a strict session stays.
 func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
 	ss := &p.sessions
 	ss.mu.Lock()
@@ -28,6 +29,8 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 		return p.begin(s, want, now, "new session")
 	case x.lost:
 		return p.leave(s, x, want, now, "new session")
+	case x.unwanted && !want.Strict:
+		return p.leave(s, x, want, now, "session moved: its client says that the exit is banned")
 	}
 	h := p.holding(s, x, want, now)
 	switch {

@@ -291,3 +291,78 @@ func TestSessionLostIsSaid(t *testing.T) {
 		t.Errorf("looks again: %v, %v; want another look where nothing was found", again, err)
 	}
 }
+
+// TestSessionIsRejected: a client that says that the exit of its session is banned gets
+// another one with the next use, without being told that the session is lost; a strict
+// session keeps its exit. A restart in between makes no difference.
+func TestSessionIsRejected(t *testing.T) {
+	t.Parallel()
+	for _, verdict := range []string{"banned", "captcha", "failed", "ok"} {
+		for _, kind := range []string{"normal", "soft", "strict"} {
+			for _, restart := range []bool{false, true} {
+				s := newMemStore()
+				p, _ := livePool(t, pool.Config{}, pool.Env{Store: s}, 20)
+				want := sticky("bob", "a")
+				want.Strict, want.Soft = kind == "strict", kind == "soft"
+				first := pick(t, p, want).Entry.Endpoint
+				if _, err := p.Feedback(pool.Feedback{Session: "a", Target: "shop.example", Verdict: verdict}); err != nil {
+					t.Fatal(err)
+				}
+				if restart {
+					if err := p.Flush(context.Background()); err != nil {
+						t.Fatal(err)
+					}
+					p = open(t, pool.Config{}, pool.Env{Store: s})
+				}
+				leaves := kind != "strict" && (verdict == "banned" || verdict == "captcha")
+				if held := p.Explain(want).Held; (held == nil) != leaves {
+					t.Errorf("%s, %s, restart %v: explained as held %v", verdict, kind, restart, held)
+				}
+				l := pick(t, p, want)
+				if (l.Entry.Endpoint != first) != leaves || leaves && !strings.HasPrefix(l.Why, "session moved") {
+					t.Errorf("%s, %s, restart %v: the next use is at %v, %q; it was at %v", verdict, kind, restart, l.Entry.Endpoint, l.Why, first)
+				}
+				if e := pick(t, p, want).Entry; e.Endpoint != l.Entry.Endpoint {
+					t.Errorf("%s, %s, restart %v: the one after it is at %v, want %v", verdict, kind, restart, e.Endpoint, l.Entry.Endpoint)
+				}
+			}
+		}
+	}
+}
+
+// TestSessionStaysWhereItIsBanned: what others find out does not move a session, nor
+// does a word on its exit that does not name it.
+func TestSessionStaysWhereItIsBanned(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 20)
+	want := sticky("bob", "a")
+	want.Target = target(t, "shop.example:443")
+	l := pick(t, p, want)
+	l.Report(proxy.Outcome{Target: want.Target, Stage: proxy.StageRequest, Class: proxy.Banned})
+	if _, err := p.Feedback(pool.Feedback{Proxy: l.Entry.Endpoint.ID(), Target: "shop.example", Verdict: "banned"}); err != nil {
+		t.Fatal(err)
+	}
+	if e := pick(t, p, want).Entry; e.Endpoint != l.Entry.Endpoint {
+		t.Errorf("the session moved from %v to %v", l.Entry.Endpoint, e.Endpoint)
+	}
+}
+
+// TestRejectedSessionHasNoOther: where there is no other exit a use elsewhere
+// goes on with the only one, and one for the target that banned it finds none.
+func TestRejectedSessionHasNoOther(t *testing.T) {
+	t.Parallel()
+	p, _ := livePool(t, pool.Config{}, pool.Env{}, 1)
+	want := sticky("bob", "a")
+	only := pick(t, p, want).Entry.Endpoint
+	if _, err := p.Feedback(pool.Feedback{Session: "a", Target: "shop.example", Verdict: "banned"}); err != nil {
+		t.Fatal(err)
+	}
+	there := want
+	there.Target = target(t, "shop.example:443")
+	if _, err := p.Pick(context.Background(), there); !errors.Is(err, proxy.ErrNone) || errors.Is(err, proxy.ErrSessionLost) {
+		t.Errorf("Pick for the target = %v, want that there is none", err)
+	}
+	if e := pick(t, p, want).Entry; e.Endpoint != only {
+		t.Errorf("a use elsewhere is at %v, want %v", e.Endpoint, only)
+	}
+}

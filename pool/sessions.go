@@ -32,6 +32,8 @@ type session struct {
 	until time.Time
 	uses  int
 	lost  bool // it is remembered only to be left for another one
+
+	unwanted bool // its client says that the exit is banned: it is left with the next use, unless that is strict
 }
 
 // sessionID is the opaque name of a session.
@@ -84,11 +86,13 @@ type keptSession struct {
 	Exit  netip.Addr     `json:"exit"`
 	Since int64          `json:"since"` // Unix seconds
 	Until int64          `json:"until"` // Unix milliseconds
+
+	Unwanted bool `json:"unwanted,omitempty"`
 }
 
 // doc is what the store keeps of the session.
 func (x *session) doc(k proxy.SessionKey) []byte {
-	doc, err := json.Marshal(keptSession{k.User, k.ID, x.ep, x.exit, x.since.Unix(), x.until.UnixMilli()})
+	doc, err := json.Marshal(keptSession{k.User, k.ID, x.ep, x.exit, x.since.Unix(), x.until.UnixMilli(), x.unwanted})
 	if err != nil {
 		return nil
 	}
@@ -101,7 +105,7 @@ func (ss *sessions) load(doc []byte, now time.Time) error {
 	if err := json.Unmarshal(doc, &k); err != nil {
 		return err
 	}
-	x := &session{ep: k.URL, exit: k.Exit, since: time.Unix(k.Since, 0), until: time.UnixMilli(k.Until)}
+	x := &session{ep: k.URL, exit: k.Exit, since: time.Unix(k.Since, 0), until: time.UnixMilli(k.Until), unwanted: k.Unwanted}
 	if x.since.After(now) { // the clock was set back: the hold lasts as long as it was meant to
 		x.until = now.Add(x.until.Sub(x.since))
 		x.since = now
@@ -136,6 +140,21 @@ func (p *Pool) Sessions() []Session {
 		return cmp.Or(b.Since.Compare(a.Since), strings.Compare(a.ID, b.ID)) < 0
 	})
 	return out
+}
+
+// reject notes that the client of a session has no use for its exit any more. One
+// that has moved meanwhile stays where it is.
+func (ss *sessions) reject(p *Pool, k proxy.SessionKey, exit netip.Addr) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	x := ss.byKey[k]
+	if x == nil || x.lost || x.exit != exit {
+		return
+	}
+	x.unwanted = true
+	if !p.docs.off {
+		p.docs.put(docSession+sessionID(k), x.doc(k))
+	}
 }
 
 // DropSession ends a session, so that its next use gets another exit. It

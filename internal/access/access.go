@@ -166,10 +166,10 @@ func (g *guard) caller(r *http.Request) (Caller, Denial) {
 		return byCertificate(g.clients, r)
 	}
 	addr := clientAddr(r)
-	if g.sessions.blocked(addr) {
+	c, ok := find(g.tokens, token)
+	if !g.sessions.admits(addr, token, ok) {
 		return Caller{}, TooMany
 	}
-	c, ok := find(g.tokens, token)
 	if !ok {
 		g.sessions.failed(addr)
 		return Caller{}, BadToken

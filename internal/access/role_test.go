@@ -155,6 +155,41 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
+// TestGuesserLocksNobodyOut: a token that was right from an address within the hour
+// does not wait because others guess there.
+func TestGuesserLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	h := house(func() time.Time { return now })
+	guess := func() {
+		for range 12 {
+			ask(h, "GET", "/", bearer("guess"))
+		}
+	}
+	ask(h, "GET", "/", bearer("ada"))
+	for i := range 10 {
+		now = now.Add(5 * time.Second)
+		guess()
+		if w := ask(h, "GET", "/", bearer("ada")); w.Code != 200 {
+			t.Errorf("a known token, time %d = %d, want 200", i, w.Code)
+		}
+		if w := logIn(h, "ada"); w.Header().Get("Location") != "/" {
+			t.Errorf("its log-in leads to %q, want /", w.Header().Get("Location"))
+		}
+		if w := ask(h, "GET", "/", bearer("otto")); w.Code != http.StatusForbidden {
+			t.Errorf("a right token that was not seen before, time %d = %d, want 403", i, w.Code)
+		}
+		if w := ask(h, "GET", "/", func(r *http.Request) { bearer("ada")(r); r.RemoteAddr = "10.0.0.7:9" }); w.Code != 200 {
+			t.Errorf("from another address = %d, want 200", w.Code)
+		}
+	}
+	now = now.Add(2 * time.Hour)
+	guess()
+	if w := ask(h, "GET", "/", bearer("ada")); w.Code != http.StatusForbidden {
+		t.Errorf("two hours later = %d, want 403", w.Code)
+	}
+}
+
 func TestHash(t *testing.T) {
 	t.Parallel()
 	token := access.NewToken()

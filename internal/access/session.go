@@ -13,9 +13,10 @@ const (
 	cookieName  = "freeway_session"
 	sessionTime = 12 * time.Hour // after which one has to log in again
 	maxSessions = 1000           // logged in at once; beyond it the oldest are logged out
-	maxFailures = 10             // wrong tokens per address and failureTime; then even a right one must wait
+	maxFailures = 10             // wrong tokens per address and failureTime; then even a right one must wait, unless it is known there
 	failureTime = time.Minute
-	maxWatched  = 10_000 // addresses whose failures are remembered
+	maxWatched  = 10_000 // addresses whose failures are remembered, and tokens at addresses
+	knownTime   = time.Hour
 )
 
 // Sessions are the browsers that are logged in. They live in memory: after a
@@ -27,6 +28,15 @@ type Sessions struct {
 	mu       sync.Mutex // protects the fields below
 	open     map[Hash]session
 	failures map[string]failure // by client address
+	known    map[tokenAt]time.Time
+}
+
+// tokenAt is a token that was right from an address. Until knownTime has passed
+// since it last was, others who guess there do not make it wait. Whoever guesses at
+// it has no limit there; tokens are random and too long for that to help.
+type tokenAt struct {
+	addr  string
+	token Hash
 }
 
 type session struct {
@@ -45,7 +55,7 @@ func NewSessions(now func() time.Time) *Sessions {
 	if now == nil {
 		now = time.Now
 	}
-	return &Sessions{now: now, open: map[Hash]session{}, failures: map[string]failure{}}
+	return &Sessions{now: now, open: map[Hash]session{}, failures: map[string]failure{}, known: map[tokenAt]time.Time{}}
 }
 
 // begin opens a session and returns its cookie.
@@ -97,6 +107,34 @@ func (s *Sessions) end(r *http.Request) {
 		defer s.mu.Unlock()
 		delete(s.open, HashToken(cookie.Value))
 	}
+}
+
+// admits reports whether somebody with that token may come in from the address,
+// and notes a right one that may.
+func (s *Sessions) admits(addr, token string, right bool) bool {
+	if s == nil {
+		return true
+	}
+	blocked, at, now := s.blocked(addr), tokenAt{addr, HashToken(token)}, s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if blocked && (!right || !s.known[at].After(now.Add(-knownTime))) {
+		return false
+	}
+	if !right {
+		return true
+	}
+	if len(s.known) >= maxWatched {
+		for k, t := range s.known {
+			if !t.After(now.Add(-knownTime)) {
+				delete(s.known, k)
+			}
+		}
+	}
+	if _, ok := s.known[at]; ok || len(s.known) < maxWatched {
+		s.known[at] = now
+	}
+	return true
 }
 
 // blocked reports whether an address has guessed too often. This machine's own
@@ -164,7 +202,7 @@ func (g *guard) login(w http.ResponseWriter, r *http.Request) (ok bool) {
 	token := strings.TrimSpace(r.PostFormValue("token"))
 	c, right := find(g.tokens, token)
 	switch {
-	case g.sessions.blocked(addr):
+	case !g.sessions.admits(addr, token, right):
 		http.Redirect(w, r, LoginPath+"?wait", http.StatusSeeOther)
 	case !right || c.only != "":
 		g.sessions.failed(addr)
