@@ -33,7 +33,7 @@ func (f *flow) begin(l *leg, from *source, first *opening) bool {
 	first.data, first.err = f.readFirst(l, from)
 	if l.state.Load() == waiting {
 		first.early = len(first.data) > 0
-		f.awaitClient(l, len(first.data) > 0)
+		f.awaitClient(l, first.data)
 	}
 	l.odd.Store(first.early && plausibleTLS(first.data) == notTLS)
 	if l.state.CompareAndSwap(waiting, open) {
@@ -60,16 +60,16 @@ func (f *flow) begin(l *leg, from *source, first *opening) bool {
 // awaitClient gives a client the time to speak before it gets what the
 // upstream sent first, or learns that the upstream is gone: if it speaks TLS
 // then, another upstream can serve it. A guarded leg gives nothing before.
-func (f *flow) awaitClient(l *leg, bytes bool) {
+func (f *flow) awaitClient(l *leg, first []byte) {
 	if l.guarded {
 		<-l.claimed
 		return
 	}
 	hold := hangupLag
-	if bytes {
-		hold = greetHold
+	if len(first) > 0 {
+		hold = f.x.c.g.greetHold
 	}
-	if bytes && !f.mayHold() {
+	if len(first) > 0 && (!f.mayHold() || greets(first)) {
 		return
 	}
 	t := time.NewTimer(hold)
@@ -78,6 +78,21 @@ func (f *flow) awaitClient(l *leg, bytes bool) {
 	case <-l.claimed:
 	case <-t.C:
 	}
+}
+
+// greetings begin what servers say first in protocols in which they do: SMTP and FTP,
+// SSH, POP3, IMAP, VNC, rsync, NNTP.
+var greetings = []string{"220", "SSH-", "+OK", "* OK", "* PREAUTH", "RFB ", "@RSYNCD:", "200 ", "201 "}
+
+// greets reports whether b is the greeting of a server, for which no client waits
+// with a ClientHello of its own.
+func greets(b []byte) bool {
+	for _, g := range greetings {
+		if len(b) >= len(g) && string(b[:len(g)]) == g {
+			return true
+		}
+	}
+	return false
 }
 
 // readFirst waits for the first bytes, for as long as the tunnel is not idle.

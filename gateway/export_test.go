@@ -21,6 +21,9 @@ func (g *Gateway) SetCredit(d time.Duration) { g.creditAfter = d }
 // SetSoon sets how long a tunnel stays in the goroutine that set it up.
 func (g *Gateway) SetSoon(d time.Duration) { g.soonTime = d }
 
+// SetGreetHold sets how long what an upstream sends first is kept back.
+func (g *Gateway) SetGreetHold(d time.Duration) { g.greetHold = d }
+
 // SetSpliceTurn sets for how long the system moves bytes before they are counted.
 func (g *Gateway) SetSpliceTurn(d time.Duration) { g.spliceTurn = d }
 

@@ -43,7 +43,9 @@ type flow struct {
 	spoke     atomic.Int64 // Unix nanoseconds when the client first sent something; 0: not yet
 	half      atomic.Bool  // one direction has ended
 	broke     atomic.Bool  // the user has no bytes left
+	barred    atomic.Bool  // the client was about to send credentials
 	tls       atomic.Bool  // the client began with a ClientHello, as far as it was here at once
+	heads     *heads       // what the client sends is watched for credentials; nil: not
 
 	mu      sync.Mutex // protects the fields below
 	leg     *leg       // the upstream in use
@@ -298,6 +300,10 @@ func (f *flow) over() bool {
 	if f.broke.Load() {
 		x.spent(errQuota)
 	}
+	if f.barred.Load() {
+		x.trace.Code = codeCredentials
+		x.c.g.m.refused.WithLabelValues(codeCredentials).Inc()
+	}
 	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
 	unhooked, stopped := f.unhook == nil || f.unhook(), f.old == nil || f.old.Stop()
 	alone := unhooked && stopped // abort may run else
@@ -334,8 +340,14 @@ func (f *flow) firstWords(ctx *scope, err error) *leg {
 	case brokeOff(err):
 		f.cut(l) // a second read would take it for an end
 		return nil
-	case l.guarded && (err != nil || !c.beginsTLS()):
-		f.refuse(l, err == nil)
+	case l.guarded && err != nil:
+		f.refuse(l, nil)
+		return nil
+	case l.guarded && !c.beginsTLS():
+		f.refuse(l, refusePlain())
+		return nil
+	case err == nil && f.watches(l) && f.betrays(c):
+		f.refuse(l, refuseCredentials())
 		return nil
 	case hello && f.mayHold() && l.hold():
 		l.claim()
@@ -348,14 +360,37 @@ func (f *flow) firstWords(ctx *scope, err error) *leg {
 	return l
 }
 
-// refuse ends a tunnel whose client does not speak TLS where nothing else may
-// pass. Not a byte of it was sent.
-func (f *flow) refuse(l *leg, spoke bool) {
-	if spoke {
-		f.x.trace.Code = codePlain
-		f.x.c.g.m.refused.WithLabelValues(codePlain).Inc()
+// watches reports whether credentials must not pass here, as far as they can be seen.
+func (f *flow) watches(l *leg) bool {
+	return !f.tls.Load() && f.x.s.cfg.PlaintextCredentials == refuse && isPublic(l.t.lease.Entry.Pool)
+}
+
+// betrays reports whether what the client has said so far names credentials, and
+// has the rest watched if not.
+func (f *flow) betrays(c *client) bool {
+	var h heads
+	b, _ := c.r.Peek(c.r.Buffered())
+	if h.feed(b) {
+		return true
 	}
+	if h.state != atNothing {
+		f.heads = &heads{} // upload shows it the same bytes again
+	}
+	return false
+}
+
+// refuse ends a tunnel for what its client says, none of which was sent; r is nil when
+// it said nothing. A client that speaks HTTP is told, if nothing else was.
+func (f *flow) refuse(l *leg, r *refusal) {
+	x, quiet := f.x, l.state.CompareAndSwap(waiting, shut)
 	l.state.Store(shut)
+	if r != nil {
+		x.trace.Code = r.code
+		x.c.g.m.refused.WithLabelValues(r.code).Inc()
+		if b, _ := x.c.r.Peek(x.c.r.Buffered()); quiet && speaksHTTP(b) && x.c.write(r.appendTo(nil, x.trace.ID, false, false)) == nil {
+			x.c.linger()
+		}
+	}
 	f.abort()
 }
 
@@ -386,7 +421,11 @@ func (f *flow) upload(l *leg) bool {
 	for c.r != nil && c.r.Buffered() > 0 {
 		n := c.r.Buffered()
 		b, _ := c.r.Peek(n)
-		if err := f.send(l.up, b, &f.up); err != nil {
+		err := f.allowed(b)
+		if err == nil {
+			err = f.send(l.up, b, &f.up)
+		}
+		if err != nil {
 			f.note(dial.Classify(err))
 			f.abort()
 			return true
@@ -410,6 +449,25 @@ func (f *flow) upload(l *leg) bool {
 		f.endHalf(l.up.CloseWrite, l.up, l.up.TCP() != nil)
 	}
 	return true
+}
+
+// errCredentials is the end of a tunnel in which they would have passed.
+var errCredentials = errors.New("credentials without encryption")
+
+// allowed looks at the next bytes of the client. The error is errCredentials.
+func (f *flow) allowed(b []byte) error {
+	if f.heads == nil {
+		return nil
+	}
+	if f.heads.feed(b) {
+		f.note(proxy.OK)
+		f.barred.Store(true)
+		return errCredentials
+	}
+	if f.heads.state == atNothing {
+		f.heads = nil
+	}
+	return nil
 }
 
 // errLater is the end of soonTime.
@@ -472,7 +530,10 @@ func (f *flow) copy(dst, src net.Conn, count *atomic.Int64, l *leg) (source, sin
 		}
 		data, err := from.read()
 		n := len(data)
-		if n > 0 {
+		if n > 0 && l == nil {
+			sink = f.allowed(data)
+		}
+		if n > 0 && sink == nil {
 			if sink = f.send(dst, data, count); sink == nil && l != nil {
 				l.records.feed(data)
 				f.credit(l)

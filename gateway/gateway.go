@@ -64,6 +64,7 @@ type Gateway struct {
 	opened      time.Time
 	creditAfter time.Duration // of tunnels; tests make it short
 	soonTime    time.Duration // tests make it very short
+	greetHold   time.Duration // tests make it very long
 	spliceTurn  time.Duration // tests make it short
 	holdTime    time.Duration // that the beginning of a body is waited for; tests change it
 	slowWindow  time.Duration // over which bodies must keep their pace; tests make it short
@@ -103,7 +104,7 @@ func Open(cfg Config, env Env) (*Gateway, error) {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, soonTime: soonTime, spliceTurn: spliceTurn, holdTime: holdTime, slowWindow: slowWindow, clients: map[*client]struct{}{}, hurry: make(chan struct{})}
+	g := &Gateway{env: env, m: newMetrics(env.Metrics), guard: newGuard(), perClient: clientLimits{all: map[clientKey]*gate{}}, shares: shares{}, memory: memory{read: env.Memory}, opened: env.Now(), creditAfter: creditAfter, soonTime: soonTime, greetHold: greetHold, spliceTurn: spliceTurn, holdTime: holdTime, slowWindow: slowWindow, clients: map[*client]struct{}{}, hurry: make(chan struct{})}
 	s, err := newSettings(cfg, env, nil)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

@@ -135,7 +135,7 @@ func (x *exchange) checkPlain(o *outgoing) *refusal {
 		return refusePlain()
 	}
 	if cfg.PlaintextCredentials == refuse && o.q.Header.Has("Authorization") && !x.avoidPublic() {
-		return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
+		return refuseCredentials()
 	}
 	if !o.whole {
 		o.body = http1.NewBody(c.r, o.framing)

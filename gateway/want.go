@@ -140,6 +140,11 @@ func avoidPublic(w *proxy.Want) bool {
 	return len(w.Pools) > 0
 }
 
+// refuseCredentials is what Config.PlaintextCredentials answers.
+func refuseCredentials() *refusal {
+	return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
+}
+
 // refusePlain is what Config.PlainHTTP answers.
 func refusePlain() *refusal {
 	return refusef(codePlain, "plain HTTP through public upstreams is refused (plain_http)")
