@@ -37,6 +37,10 @@ type client struct {
 	r       *bufio.Reader
 	ip      netip.Addr
 	proof   proof // who has logged in here
+
+	showing sync.Mutex // protects shown, and the attempts of the trace that is shown
+	shown   shown
+
 	came    time.Time
 	x       *exchange   // the request being served, nil for none
 	keep    bool        // the client wants the connection kept after the current request

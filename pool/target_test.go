@@ -607,3 +607,43 @@ func TestNamedProxyHasAnExit(t *testing.T) {
 		}
 	}
 }
+
+// TestFeedbackOnRunning: requests that have not ended are known to Requests and Feedback, once,
+// and are not stored.
+func TestFeedbackOnRunning(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 5)
+	x := target(t, "shop.example")
+	now := time.Now()
+	trace := func(id string, age time.Duration, by int) proxy.Trace {
+		return proxy.Trace{ID: id, Tag: "job", At: now.Add(-age), Target: x, Running: true, Attempts: []proxy.Attempt{{Endpoint: found[4].Endpoint}, {Endpoint: found[by].Endpoint}}}
+	}
+	p.Record(proxy.Trace{ID: "over", At: now, Target: x})
+	ended := trace("both", 0, 0)
+	ended.Running = false
+	p.Record(ended)
+	p.Follow(func() []proxy.Trace {
+		return []proxy.Trace{trace("old", time.Minute, 0), trace("new", time.Second, 1), trace("both", time.Second, 0)}
+	})
+	ids := func(n int) (ids []string) {
+		for _, r := range p.Requests(n) {
+			ids = append(ids, r.ID)
+		}
+		return ids
+	}
+	if got := ids(9); !slices.Equal(got, []string{"new", "old", "both", "over"}) {
+		t.Errorf("Requests = %v", got)
+	}
+	if got := ids(1); !slices.Equal(got, []string{"new"}) {
+		t.Errorf("the latest of Requests = %v", got)
+	}
+	if n, err := p.Feedback(pool.Feedback{RequestID: "new", Verdict: "banned"}); n != 1 || err != nil {
+		t.Errorf("Feedback = %d, %v", n, err)
+	}
+	if p.Eligible(at(found[1].Endpoint, x)) != 0 || p.Eligible(proxy.Want{Target: x}) != 4 {
+		t.Error("the next pick does not know of the ban")
+	}
+	if n, err := p.Feedback(pool.Feedback{Tag: "job", Verdict: "banned"}); n != 2 || err != nil {
+		t.Errorf("Feedback by tag = %d, %v, want the two proxies", n, err)
+	}
+}
