@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -251,10 +252,30 @@ func (f *flow) early(ctx *scope) {
 	err := f.hear(min(f.x.c.g.soonTime, f.idle))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		base := ctx.parent // not the whole scope, for as long as nobody speaks
-		f.next(func() { f.words(f.x.c.newScope(base, time.Time{}), f.hear(f.idle)) })
+		asleep := f.x.c.drowse()
+		f.next(func() {
+			var said []byte // the stack is small until somebody speaks
+			var err error
+			if asleep != nil {
+				_ = f.x.c.raw.SetReadDeadline(time.Now().Add(f.idle))
+				said, err = asleep.read()
+			}
+			f.spoken(asleep, said, err, base)
+		})
 		return
 	}
 	f.words(ctx, err)
+}
+
+// spoken is early for a client that was waited for in drowse.
+func (f *flow) spoken(asleep *source, said []byte, err error, base context.Context) {
+	if asleep != nil {
+		f.x.c.wake(asleep, said)
+	}
+	if len(said) > 0 || err == nil {
+		err = f.hear(f.idle)
+	}
+	f.words(f.x.c.newScope(base, time.Time{}), err)
 }
 
 // words serves the client's first words and, unless that ends soon, leaves the

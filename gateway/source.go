@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -98,6 +99,47 @@ func (s *source) done(n int) {
 	case n == largeSize && s.size == largeSize:
 		s.size = hugeSize
 	}
+}
+
+// drowse gives the buffer of a silent client back, and returns what to wait with for its
+// first words. nil: it has spoken.
+func (c *client) drowse() *source {
+	if c.r.Buffered() > 0 {
+		return nil
+	}
+	c.release()
+	s := newSource(c.g, c.conn)
+	s.raw = rawOf(c.conn)
+	s.ready = s.try
+	return s
+}
+
+// wake gives a client a buffer again, with what it said.
+func (c *client) wake(s *source, said []byte) {
+	c.r = readers.Get().(*bufio.Reader)
+	if len(said) == 0 {
+		c.r.Reset(c.conn)
+		return
+	}
+	c.r.Reset(&ahead{c.conn, said})
+	_, _ = c.r.Peek(1)
+	s.done(len(said))
+}
+
+// ahead is a connection of which something was read already.
+type ahead struct {
+	net.Conn
+	said []byte
+}
+
+// Read implements io.Reader.
+func (a *ahead) Read(b []byte) (int, error) {
+	if len(a.said) == 0 {
+		return a.Conn.Read(b)
+	}
+	n := copy(b, a.said)
+	a.said = a.said[n:]
+	return n, nil
 }
 
 // rawOf returns the way to read from the socket itself, nil where there is more

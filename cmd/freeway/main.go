@@ -21,10 +21,11 @@ import (
 )
 
 func main() {
+	untune := func() {}
 	if len(os.Args) > 1 {
 		switch os.Args[1] { // those with many connections
 		case "serve", "demo":
-			tune.Server()
+			untune = tune.Server()
 		case "scan":
 			tune.Scan()
 		}
@@ -32,6 +33,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
+	untune()
 	os.Exit(code) // 0 done, 1 failed, 2 wrong usage
 }
 

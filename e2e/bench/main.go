@@ -44,7 +44,7 @@ func main() {
 	case "upstreams":
 		err = serveUpstreams()
 	case "gateway":
-		tune.Server() // as serve does
+		defer tune.Server()() // as serve does
 		err = serveGateway(o.profile, flag.Args())
 	default:
 		err = measure(o)

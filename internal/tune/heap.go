@@ -83,13 +83,7 @@ func percentFor(live, roots, floor uint64) int {
 func inUse() (live, roots uint64) {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
 	metrics.Read(s)
-	n := func(i int) uint64 {
-		if s[i].Value.Kind() != metrics.KindUint64 {
-			return 0
-		}
-		return s[i].Value.Uint64()
-	}
-	return n(0), n(1) + n(2)
+	return number(&s[0]), number(&s[1]) + number(&s[2])
 }
 
 // abs is the absolute value.
