@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"time"
 
 	"freeway/proxy"
 )
@@ -11,18 +12,43 @@ func (f *flow) watches(l *leg) bool {
 	return !f.tls.Load() && f.x.s.cfg.PlaintextCredentials == refuse && isPublic(l.t.lease.Entry.Pool)
 }
 
+// headPatience is how long the rest of a head may take of which a request line came; it is
+// looked at as a whole then, so that its client can be told.
+const headPatience = time.Second
+
 // betrays reports whether what the client has said so far names credentials, and
-// has the rest watched if not.
-func (f *flow) betrays(c *client) bool {
+// has the rest watched if not. The error is that of reading on.
+func (f *flow) betrays(c *client) (found bool, err error) {
 	var h heads
 	b, _ := c.r.Peek(c.r.Buffered())
-	if h.feed(b) {
-		return true
+	found = h.feed(b)
+	for end := time.Now().Add(headPatience); !found && h.state == atField && len(b) < c.r.Size(); {
+		_ = c.raw.SetReadDeadline(end)
+		if _, err = c.r.Peek(len(b) + 1); err != nil {
+			break
+		}
+		seen := len(b)
+		b, _ = c.r.Peek(c.r.Buffered())
+		found = h.feed(b[seen:])
 	}
-	if h.state != atNothing {
+	if !found && h.state != atNothing {
 		f.heads = &heads{} // upload shows it the same bytes again
 	}
-	return false
+	return found, err
+}
+
+// betrayed ends a tunnel whose client begins with credentials, or breaks off while it is
+// listened to, and reports whether it has.
+func (f *flow) betrayed(l *leg) bool {
+	switch found, err := f.betrays(f.x.c); {
+	case found:
+		f.refuse(l, refuseCredentials())
+	case brokeOff(err):
+		f.cut(l)
+	default:
+		return false
+	}
+	return true
 }
 
 // refuse ends a tunnel for what its client says, none of which was sent; r is nil when

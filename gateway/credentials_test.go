@@ -29,6 +29,7 @@ func TestCredentialsInTunnels(t *testing.T) {
 		{"at once", proxy.PublicPool, gateway.Config{}, []string{secret}, 403, "plaintext_credentials"},
 		{"unnamed pool", "", gateway.Config{}, []string{secret}, 403, "plaintext_credentials"},
 		{"pipelined", proxy.PublicPool, gateway.Config{}, []string{get + secret}, 403, "plaintext_credentials"},
+		{"in two parts", proxy.PublicPool, gateway.Config{}, []string{secret[:20] + "|" + secret[20:30] + "|" + secret[30:60] + "|" + secret[60:]}, 403, "plaintext_credentials"},
 		{"second request", proxy.PublicPool, gateway.Config{}, []string{get, secret}, 0, "plaintext_credentials"},
 		{"third request", proxy.PublicPool, gateway.Config{}, []string{get, get, secret}, 0, "plaintext_credentials"},
 		{"none", proxy.PublicPool, gateway.Config{}, []string{get, get}, 200, ""},
@@ -67,7 +68,9 @@ func TestCredentialsInTunnels(t *testing.T) {
 				}
 				var last *http.Response
 				for i, text := range tt.send {
-					w.send(text)
+					for part := range strings.SplitSeq(text, "|") {
+						w.send(part)
+					}
 					p, _, err := w.tryAnswer("GET")
 					if last = p; err != nil && i+1 < len(tt.send) {
 						t.Fatalf("answer %d: %v", i, err)

@@ -368,8 +368,7 @@ func (f *flow) firstWords(ctx *scope, err error) *leg {
 	case l.guarded && !c.beginsTLS():
 		f.refuse(l, refusePlain())
 		return nil
-	case err == nil && f.watches(l) && f.betrays(c):
-		f.refuse(l, refuseCredentials())
+	case err == nil && !hello && f.watches(l) && f.betrayed(l):
 		return nil
 	case hello && f.mayHold() && l.hold():
 		l.claim()

@@ -94,34 +94,23 @@ func (x *exchange) fetch(ctx, timed *scope, o *outgoing) (*try, *reply, *refusal
 	return x.fetchFrom(ctx, timed, t, o)
 }
 
-// fetchFrom is fetch with the first try made. An error page that seems to be an
-// upstream's own is kept while others are tried, and passed on when none does better.
+// fetchFrom is fetch with the first try made.
 func (x *exchange) fetchFrom(ctx, timed *scope, t *try, o *outgoing) (*try, *reply, *refusal) {
-	var page kept
-	var r *refusal
-	for r == nil {
-		p := t.send(ctx, timed, o)
-		switch {
-		case p == nil:
-			t.close()
-		case p.own == notOwn:
-			page.drop()
+	for {
+		if p := t.send(ctx, timed, o); p != nil {
 			return x.pass(ctx, timed, t, p, o)
-		default:
-			page.drop()
-			page = kept{t, p}
 		}
+		t.close()
+		var r *refusal
 		if o.safe() {
 			t, r = x.next(timed)
 		} else {
 			r = x.unsafe(timed, o)
 		}
+		if r != nil {
+			return nil, nil, r
+		}
 	}
-	if page.p == nil || r.code == codeGone {
-		page.drop()
-		return nil, nil, r
-	}
-	return page.t, page.p, nil
 }
 
 // pass returns the target's answer, or that of one more exit where
@@ -134,21 +123,6 @@ func (x *exchange) pass(ctx, timed *scope, t *try, p *reply, o *outgoing) (*try,
 	p.close()
 	t.close()
 	return x.fetchFrom(ctx, timed, next, o)
-}
-
-// kept is an answer that waits for a better one.
-type kept struct {
-	t *try
-	p *reply
-}
-
-// drop ends the answer, if there is one.
-func (k *kept) drop() {
-	if k.p != nil {
-		k.p.close()
-		k.t.close()
-		k.p = nil
-	}
 }
 
 // unsafe is the refusal when the request may have reached the target and must
@@ -230,7 +204,8 @@ func (t *try) judge(timed context.Context, p *reply, o *outgoing, forward bool, 
 			return nil
 		case ownError:
 			t.failAs(proxy.StageRequest, proxy.BadGateway, p.head.Status)
-			return p
+		case ownDenial: // which says nothing of the target
+			t.failAs(proxy.StageRequest, proxy.Garbage, p.head.Status)
 		case asksLogin:
 			t.failAs(proxy.StageRequest, loginClass(forward), p.head.Status)
 		case intercepted:

@@ -11,7 +11,8 @@ import (
 // without encryption, to find an Authorization field before its value has gone
 // through a public upstream (Config.PlaintextCredentials). Only heads are looked
 // at: bodies are skipped by their framing (RFC 9112 section 6), and what cannot be
-// followed, such as another protocol, ends the watch. The zero value watches.
+// followed, such as another protocol, ends the watch; so does what an Upgrade or CONNECT
+// leads to, by its first bytes, but not one that is not granted. The zero value watches.
 type heads struct {
 	state watching
 	line  [48]byte // the first bytes of the line
@@ -20,7 +21,7 @@ type heads struct {
 	skip  int64    // bytes of the body that are still to come
 	total int64    // Content-Length of the head
 	chunk bool     // the head says chunked
-	other bool     // it asks for another protocol
+	other bool     // its body cannot be followed
 }
 
 // watching is where in the stream a heads is.
@@ -122,7 +123,6 @@ func (h *heads) startEnds(line []byte) {
 	case !bytes.Contains(last, []byte("HTTP/1.")):
 		h.state = atNothing
 	default:
-		h.other = bytes.HasPrefix(line, []byte("CONNECT "))
 		h.state = atField
 	}
 }
@@ -138,9 +138,8 @@ func (h *heads) field(line []byte) {
 			h.other = true
 		}
 	case http1.EqualFold(string(name), "Transfer-Encoding"):
-		h.chunk = true
-	case http1.EqualFold(string(name), "Upgrade"):
-		h.other = true
+		codings := bytes.Split(value, []byte{','})
+		h.chunk = http1.EqualFold(string(bytes.TrimSpace(codings[len(codings)-1])), "chunked")
 	}
 }
 

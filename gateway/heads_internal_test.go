@@ -28,6 +28,11 @@ func TestHeads(t *testing.T) {
 		{"long fields before", "GET / HTTP/1.1\r\nCookie: " + strings.Repeat("c", 5000) + "\r\nAuthorization: x\r\n\r\n", true},
 		{"long target", "GET /" + strings.Repeat("c", 5000) + " HTTP/1.1\r\nAuthorization: x\r\n\r\n", true},
 
+		{"behind an upgrade that was not granted", "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n" + secret, true},
+		{"behind an unknown coding", post + "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello" + secret, true},
+		{"behind two codings", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + secret, true},
+		{"in a tunnel in the tunnel", "CONNECT a.example:80 HTTP/1.1\r\n\r\n" + secret, true},
+
 		{"none", get + get, false},
 		{"another field", "GET / HTTP/1.1\r\nX-Authorization: x\r\nAuthorizations: x\r\nAuthor: x\r\n\r\n", false},
 		{"a value", "GET / HTTP/1.1\r\nX: Authorization: x\r\n\r\n", false},
@@ -38,8 +43,9 @@ func TestHeads(t *testing.T) {
 		{"another protocol", "EHLO me\r\nAuthorization: x\r\n\r\n", false},
 		{"HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nAuthorization: x\r\n", false},
 		{"TLS", "\x16\x03\x01\x00\x05\nGET / HTTP/1.1\r\nAuthorization: x\r\n\r\n", false},
-		{"behind an upgrade", "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" + secret, false},
-		{"behind a tunnel", "CONNECT a.example:80 HTTP/1.1\r\n\r\n" + secret, false},
+		{"behind an upgrade to HTTP/2", "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + secret, false},
+		{"behind an upgrade to WebSocket", "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello\n" + secret, false},
+		{"TLS behind a tunnel", "CONNECT a.example:443 HTTP/1.1\r\n\r\n\x16\x03\x01\n" + secret, false},
 		{"a strange length", post + "Content-Length: -1\r\n\r\n" + secret, false},
 		{"an endless line", "GET /" + strings.Repeat("c", mostLine) + " HTTP/1.1\r\nAuthorization: x\r\n\r\n", false},
 	} {

@@ -128,7 +128,11 @@ func (x *exchange) mayHedge(t *try) bool {
 	case x.want.Session != (proxy.SessionKey{}), x.stuck, x.metered(t):
 		return false
 	}
-	return len(x.trace.Attempts)+x.pending+2 <= x.most
+	left := x.most - len(x.trace.Attempts) - x.pending
+	if len(x.want.Pools) > 1 {
+		left-- // the last try is of another pool
+	}
+	return left >= 2
 }
 
 // metered reports whether a use of the try's upstream costs money.

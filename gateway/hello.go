@@ -33,8 +33,8 @@ func (h flight) bytes() []byte { return (*h.buf)[:h.n] }
 // free gives the buffer back; bytes must not be used afterwards.
 func (h flight) free() { flights.Put(h.buf) }
 
-// readHello takes the first record from a client that began with the byte of a
-// handshake record. ok is false when it is not a ClientHello that may be sent
+// readHello takes the first record, or those of the first message, from a client that
+// began with the byte of a handshake record. ok is false when it is not a ClientHello that may be sent
 // twice; then it holds what was read, possibly less than a record.
 func (c *client) readHello() (h flight, ok bool) {
 	h.buf = flights.Get().(*[]byte)
@@ -54,7 +54,48 @@ func (c *client) readHello() (h flight, ok bool) {
 	}
 	n, err = io.ReadFull(c.r, b[recordHead:recordHead+size])
 	h.n += n
+	if missing := lacks(b[recordHead:h.n]); err == nil && missing > 0 && size+missing <= recordMost {
+		return c.readRest(h)
+	}
 	return h, err == nil && c.r.Buffered() == 0 && replayable(b[recordHead:h.n])
+}
+
+// lacks returns how many bytes of the handshake message are still to come.
+func lacks(b []byte) int {
+	if len(b) < 4 || b[0] != clientHello {
+		return 0
+	}
+	return 4 + (int(b[1])<<16 | int(b[2])<<8 | int(b[3])) - len(b)
+}
+
+// readRest reads on when a ClientHello is in several records (RFC 8446 section 5.1), as
+// it is with clients that hide the name in it from filters.
+func (c *client) readRest(h flight) (flight, bool) {
+	_ = c.raw.SetReadDeadline(time.Now().Add(headTime))
+	defer func() { _ = c.raw.SetReadDeadline(time.Time{}) }()
+	b := *h.buf
+	message := append([]byte(nil), b[recordHead:h.n]...)
+	for lacks(message) > 0 {
+		n := 0
+		if h.n+recordHead <= len(b) {
+			n, _ = io.ReadFull(c.r, b[h.n:h.n+recordHead])
+		}
+		head := b[h.n : h.n+n]
+		h.n += n
+		if n < recordHead || head[0] != recordHandshake || head[1] != 3 {
+			return h, false
+		}
+		size := int(binary.BigEndian.Uint16(head[3:]))
+		if size == 0 || size > len(b)-h.n {
+			return h, false
+		}
+		n, err := io.ReadFull(c.r, b[h.n:h.n+size])
+		message = append(message, b[h.n:h.n+n]...)
+		if h.n += n; err != nil {
+			return h, false
+		}
+	}
+	return h, c.r.Buffered() == 0 && replayable(message)
 }
 
 // holdsRecord reports whether a whole record of TLS is here already.

@@ -8,17 +8,19 @@ import (
 )
 
 // ownPage says whether an upstream wrote an answer itself, as far as that can
-// be told. Targets and what stands in front of them use the same products, so
-// what a field names proves little; the doubtful costs one more try and a
-// suspicion, and the answer is passed on when nothing better comes.
+// be told. Its own pages are never passed on: a client would take them for the
+// target's. Targets and what stands in front of them use the same products, so what a
+// field names proves little; for a doubtful page, whatever it says, the client is
+// answered that nobody delivered, and when several exits get it nobody is blamed.
 type ownPage uint8
 
 // The values of ownPage.
 const (
 	notOwn      ownPage = iota // the target's, passed on
-	ownError                   // probably the upstream could not reach the target
-	asksLogin                  // 407: meant for the gateway, never passed on
-	intercepted                // 511: a network that wants a login, never passed on
+	ownError                   // the upstream could not reach the target
+	ownDenial                  // the upstream does not want to
+	asksLogin                  // 407: meant for the gateway
+	intercepted                // 511: a network that wants a login
 )
 
 // ownPageOf judges the head of an answer. repeats says that the request may be
@@ -32,10 +34,14 @@ func ownPageOf(h *http1.Response, forward, repeats bool) ownPage {
 	case h.Status == 511: // of whoever stands in the way (RFC 6585 section 6), never of the target
 		return intercepted
 	case !forward:
-	case squid != "" && (gateway || h.Status == 403 && strings.HasPrefix(squid, "ERR_ACCESS_DENIED")):
+	case squid != "" && gateway:
 		return ownError
-	case (gateway || h.Status == 400) && repeats && signedByProxy(h.Header):
+	case h.Status == 403 && strings.HasPrefix(squid, "ERR_ACCESS_DENIED"):
+		return ownDenial
+	case gateway && repeats && signedByProxy(h.Header):
 		return ownError
+	case h.Status == 400 && repeats && signedByProxy(h.Header):
+		return ownDenial
 	}
 	return notOwn
 }

@@ -50,9 +50,9 @@ func TestPagesOfTargetsPass(t *testing.T) {
 	}
 }
 
-// TestLastOwnPageIsPassedOn: when no upstream does better the client gets the
-// page rather than an answer of the gateway's, also when the last try broke.
-func TestLastOwnPageIsPassedOn(t *testing.T) {
+// TestOwnPageIsNeverPassedOn: when no upstream does better the client learns that
+// nobody delivered, and does not take an upstream's page for the target's.
+func TestOwnPageIsNeverPassedOn(t *testing.T) {
 	t.Parallel()
 	page := func(body string) proxy.Endpoint {
 		return answering(t, proxy.HTTP, "HTTP/1.1 503 No\r\nX-Squid-Error: ERR_CONNECT_FAIL 111\r\nContent-Length: 1\r\n\r\n"+body)
@@ -64,10 +64,11 @@ func TestLastOwnPageIsPassedOn(t *testing.T) {
 		body         string
 		outcomes     int
 	}{
-		{"all", "GET", []proxy.Endpoint{page("a"), page("b")}, 503, "b", 2},
-		{"then refused", "GET", []proxy.Endpoint{page("a"), refused(t)}, 503, "a", 2},
+		{"all", "GET", []proxy.Endpoint{page("a"), page("b")}, 502, "", 2},
+		{"then refused", "GET", []proxy.Endpoint{page("a"), refused(t)}, 502, "", 2},
 		{"then better", "GET", []proxy.Endpoint{page("a"), answering(t, proxy.HTTP, okAnswer)}, 200, "", 2},
-		{"not repeatable", "POST", []proxy.Endpoint{page("a"), page("b")}, 503, "a", 1},
+		{"not repeatable", "POST", []proxy.Endpoint{page("a"), page("b")}, 502, "", 1},
+		{"never a denial", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 403 No\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\nContent-Length: 0\r\n\r\n")}, 502, "", 1},
 		{"never of a network", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 511 Login\r\nContent-Length: 0\r\n\r\n")}, 502, "", 1},
 		{"better than a network", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 511 Login\r\nContent-Length: 0\r\n\r\n"), answering(t, proxy.HTTP, okAnswer)}, 200, "", 2},
 		{"never a login", "GET", []proxy.Endpoint{answering(t, proxy.HTTP, "HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")}, 502, "", 1},

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/url"
 	"slices"
+	"strings"
 
 	"freeway/proxy"
 )
@@ -20,7 +21,7 @@ func (e *Refused) Error() string { return e.Code + ": " + e.Msg }
 // Want returns what a request for an address would ask of the Picker when it
 // comes from a client with that user name, options included; passwords are not
 // looked at. rawURL is http:// for a plain request, https:// or tcp://host:port
-// for a tunnel. What would be refused is a *Refused. Want knows only the
+// or host:port for a tunnel. What would be refused is a *Refused. Want knows only the
 // configuration; see Gateway.Want for addresses that may not be reached.
 func Want(cfg Config, name, rawURL string) (proxy.Want, error) {
 	if err := cfg.Validate(); err != nil {
@@ -80,6 +81,9 @@ func (s *settings) explain(name, rawURL string) (proxy.Want, *refusal) {
 
 // targetOf reads the address of Want.
 func targetOf(rawURL string) (t proxy.Target, plain bool, r *refusal) {
+	if !strings.Contains(rawURL, "/") { // host:port, as in CONNECT
+		rawURL = "tcp://" + rawURL
+	}
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Host == "" || u.User != nil {
 		return t, false, refusef(codeBadRequest, "not an address such as https://example.com/")
@@ -92,7 +96,7 @@ func targetOf(rawURL string) (t proxy.Target, plain bool, r *refusal) {
 		port = 443
 	case "tcp":
 	default:
-		return t, false, refusef(codeBadRequest, "the address begins with none of http://, https:// and tcp://")
+		return t, false, refusef(codeBadRequest, "the address begins with none of http://, https:// and tcp://, and is not host:port")
 	}
 	if t, err = proxy.ParseTarget(u.Host, port); err != nil {
 		return t, false, refusef(codeBadRequest, err.Error())

@@ -161,6 +161,10 @@ const maxLoad = 64
 // instead of over 93 (TestMonth).
 const lostTry = lostCost
 
+// leastCost is what a success costs beside its latency: differences of some
+// milliseconds are no reason to send everything through one exit.
+const leastCost = 100 * time.Millisecond
+
 // cost is the expected time until a success, if this item and then its equals
 // are tried until one works: Ls + (1-p)/p · Lf (Simon and Kadane 1975), more
 // when the item is busy. In panic only the probability counts.
@@ -174,7 +178,7 @@ func (c *choice) cost(it *item) float64 {
 	if bad == 0 {
 		bad = failCost
 	}
-	t := it.latency().Seconds() + (1-p)/p*(bad+lostTry).Seconds()
+	t := (it.latency() + leastCost).Seconds() + (1-p)/p*(bad+lostTry).Seconds()
 	return t * (1 + float64(it.slot.inflight.Load())/typicalLoad) * float64(1+it.slot.slower.Load())
 }
 

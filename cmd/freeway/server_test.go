@@ -480,8 +480,10 @@ func TestExplainRefusesWhatTheGatewayRefuses(t *testing.T) {
 			t.Errorf("explain %s %s = %s, want %q", tt.user, tt.url, body, tt.want)
 		}
 	}
-	if _, body := r.get(t, "/api/explain?user=bob-country-de&url=https://example.com/"); !strings.Contains(body, `"left":0`) {
-		t.Errorf("explain of what is allowed = %s", body)
+	for _, url := range []string{"https://example.com/", "example.com:443", "1.2.3.4:8443", "tcp://example.com:22", "http://example.com"} {
+		if _, body := r.get(t, "/api/explain?user=bob-country-de&url="+url); !strings.Contains(body, `"left":0`) {
+			t.Errorf("explain of %s, which is allowed = %s", url, body)
+		}
 	}
 }
 
