@@ -91,7 +91,6 @@ type Request struct {
 	Up       int64      `json:"up" doc:"Bytes from the client."`
 	Down     int64      `json:"down" doc:"Bytes to the client."`
 	TookMS   int64      `json:"took_ms"`
-	Running  bool       `json:"running" doc:"It has not ended: a tunnel that is open, or an answer under way. Bytes and time are those until now, and the last attempt is the one that serves."`
 	Attempts []Attempt  `json:"attempts"`
 }
 
@@ -127,7 +126,7 @@ func (a *API) requests(_ context.Context, in *requestsInput) (*struct{ Body Requ
 
 func request(t proxy.Trace) Request {
 	r := Request{ID: t.ID, At: stamp(t.At), Client: addr(t.Client), User: t.User, Tag: t.Tag, Session: t.Session, Method: t.Method, Target: target(t.Target),
-		Status: t.Status, Code: t.Code, Up: t.Up, Down: t.Down, TookMS: t.Took.Milliseconds(), Running: t.Running, Attempts: []Attempt{}}
+		Status: t.Status, Code: t.Code, Up: t.Up, Down: t.Down, TookMS: t.Took.Milliseconds(), Attempts: []Attempt{}}
 	for _, at := range t.Attempts {
 		r.Attempts = append(r.Attempts, Attempt{Proxy: at.Endpoint.String(), ID: at.Endpoint.ID(), Exit: addr(at.Exit), Country: at.Country, Why: at.Why,
 			Stage: at.Stage.String(), Class: at.Class.String(), Status: at.Status, TookMS: at.Took.Milliseconds()})

@@ -89,7 +89,6 @@ func (x *exchange) end(r *refusal) {
 	g.m.down.Add(float64(x.trace.Down))
 	x.trace.Took = g.env.Now().Sub(x.trace.At)
 	g.env.Picker.Record(x.trace)
-	x.hide()
 	g.done(x.trace)
 }
 
@@ -232,7 +231,7 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 			t.lease.Report(o)
 		}
 	}
-	x.attempted(t, &proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
+	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
 		Why: t.lease.Why, Stage: stage, Class: class, Status: status, At: t.began, Pick: t.pick, Phases: t.phases, Took: time.Since(t.began)})
 	if class == proxy.OK || class == proxy.Banned {
 		x.c.g.m.phases(t.phases, x.traceID)

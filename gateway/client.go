@@ -30,17 +30,13 @@ const (
 // client is one connection of a client. Its goroutine owns it; other
 // goroutines touch only raw and idle.
 type client struct {
-	g     *Gateway
-	l     *listener
-	raw   net.Conn // below TLS; safe for all goroutines
-	conn  net.Conn
-	r     *bufio.Reader
-	ip    netip.Addr
-	proof proof // who has logged in here
-
-	showing sync.Mutex // protects shown, and the attempts of the trace that is shown
-	shown   shown
-
+	g       *Gateway
+	l       *listener
+	raw     net.Conn // below TLS; safe for all goroutines
+	conn    net.Conn
+	r       *bufio.Reader
+	ip      netip.Addr
+	proof   proof // who has logged in here
 	came    time.Time
 	x       *exchange   // the request being served, nil for none
 	keep    bool        // the client wants the connection kept after the current request

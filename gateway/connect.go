@@ -97,12 +97,8 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w *who, q *http1
 		return
 	}
 	x, r := c.enter(ctx, s, w, q.Method, t, false)
-	refuse := func(r *refusal) {
-		x.showRefused(r, r.httpStatus())
-		c.answerRefusal(q, r, x.trace.ID, false)
-	}
 	if r != nil {
-		refuse(r)
+		c.answerRefusal(q, r, x.trace.ID, false)
 		x.end(r)
 		return
 	}
@@ -110,10 +106,9 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w *who, q *http1
 		x.trace.Status = 200
 		p := http1.Response{Minor: 1, Status: 200, Reason: "Connection established"}
 		x.expose(&p.Header, t)
-		x.show(t)
 		return c.write(p.AppendTo(nil))
 	}
-	x.tunnel(ctx, succeed, refuse)
+	x.tunnel(ctx, succeed, func(r *refusal) { c.answerRefusal(q, r, x.trace.ID, false) })
 }
 
 // enter begins an exchange after the checks that hold for every protocol. The

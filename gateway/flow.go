@@ -128,7 +128,6 @@ func (f *flow) start(t *try, up *dial.Conn, state int32) *leg {
 		l.claim()
 	}
 	l.guarded = state == waiting && f.x.s.cfg.PlainHTTP == refuse && isPublic(t.lease.Entry.Pool)
-	f.show(t)
 	f.mu.Lock()
 	f.leg = l
 	if f.aborted {

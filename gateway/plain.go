@@ -57,7 +57,6 @@ func (c *client) servePlain(ctx context.Context, s *settings, w *who, q *http1.R
 	}
 	keep, r := x.plain(ctx, o)
 	if r != nil && !o.given {
-		x.showRefused(r, r.httpStatus())
 		keep = c.answerRefusal(q, r, x.trace.ID, o.whole)
 	}
 	x.end(r)

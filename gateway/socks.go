@@ -159,7 +159,7 @@ func (c *client) connectSOCKS(ctx context.Context, s *settings, w *who, method s
 	}
 	x, r := c.enter(ctx, s, w, method, t, false)
 	refuse := func(r *refusal) {
-		x.showRefused(r, int(answers[r.code].reply))
+		x.trace.Status = int(answers[r.code].reply)
 		reply(answers[r.code].reply)
 		c.linger()
 	}
@@ -168,7 +168,7 @@ func (c *client) connectSOCKS(ctx context.Context, s *settings, w *who, method s
 		x.end(r)
 		return
 	}
-	x.tunnel(ctx, func(t *try) error { x.show(t); reply(socks.Succeeded); return nil }, refuse)
+	x.tunnel(ctx, func(*try) error { reply(socks.Succeeded); return nil }, refuse)
 }
 
 // replyWriter gives each reply a deadline and notes nothing: a client that

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"strings"
 
@@ -119,7 +118,7 @@ func (p *Pool) aboutSession(name string) ([]opinion, error) {
 // aboutRequests finds the proxies that answered the requests meant, each pair
 // of proxy and target once.
 func (p *Pool) aboutRequests(f Feedback) ([]opinion, error) {
-	traces := p.requestsOf(math.MaxInt, func(t *proxy.Trace) bool {
+	traces := p.requestsWhere(maxRequests, func(t *proxy.Trace) bool {
 		return len(t.Attempts) > 0 && (f.Tag != "" && t.Tag == f.Tag || f.RequestID != "" && t.ID == f.RequestID)
 	})
 	var found []opinion

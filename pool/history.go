@@ -75,7 +75,7 @@ func (p *Pool) keepRequests() {
 	if p.docs.off || !p.requests.due(p.clock.now().Add(-requestAge)) {
 		return
 	}
-	traces := p.requestsWhere(maxRequests, anyTrace)
+	traces := p.Requests(maxRequests)
 	doc, kept := []byte{'['}, 0
 	for i := range traces {
 		one, err := json.Marshal(keep(&traces[i]))

@@ -40,7 +40,6 @@ type Pool struct {
 	sessions sessions
 	docs     docs
 	requests requests
-	running  atomic.Pointer[func() []proxy.Trace] // see Follow; nil: nobody tells
 	walks    walks
 	speeds   speeds
 

@@ -1,8 +1,6 @@
 package pool
 
 import (
-	"slices"
-	"sort"
 	"sync"
 	"time"
 
@@ -44,44 +42,14 @@ func (p *Pool) Record(t proxy.Trace) {
 	q.next = (q.next + 1) % maxRequests
 }
 
-// Requests returns the latest n requests: those that have not ended, the youngest
-// first, then those that have, the latest end first; of the last day at most.
-func (p *Pool) Requests(n int) []proxy.Trace { return p.requestsOf(n, anyTrace) }
-
-// anyTrace wants all.
-func anyTrace(*proxy.Trace) bool { return true }
-
-// requestsOf returns at most n of the wanted requests, those that have not ended first.
-func (p *Pool) requestsOf(n int, want func(*proxy.Trace) bool) []proxy.Trace {
-	out := p.runningWhere(want) // before the others, so that what ends meanwhile is not missed
-	ended := p.requestsWhere(n, want)
-	over := map[string]bool{}
-	for i := range ended {
-		over[ended[i].ID] = true
-	}
-	out = slices.DeleteFunc(out, func(t proxy.Trace) bool { return over[t.ID] })
-	out = append(out, ended...)
-	return out[:min(n, len(out))]
+// Requests returns the latest n requests, newest first; those of the last day
+// at most.
+func (p *Pool) Requests(n int) []proxy.Trace {
+	return p.requestsWhere(n, func(*proxy.Trace) bool { return true })
 }
 
-// Follow tells the pool of a source of requests that have not ended: Requests and
-// Feedback know those as well. It may be called once, before there are requests.
-func (p *Pool) Follow(running func() []proxy.Trace) { p.running.Store(&running) }
-
-// runningWhere returns the wanted ones of the requests that have not ended, by age, the youngest
-// first.
-func (p *Pool) runningWhere(want func(*proxy.Trace) bool) []proxy.Trace {
-	f := p.running.Load()
-	if f == nil {
-		return nil
-	}
-	all := slices.DeleteFunc((*f)(), func(t proxy.Trace) bool { return !want(&t) })
-	sort.Slice(all, func(i, j int) bool { return all[i].At.After(all[j].At) })
-	return all
-}
-
-// requestsWhere returns the latest n requests that have ended, are wanted and young
-// enough, the latest end first.
+// requestsWhere returns the latest n requests that are wanted and young enough,
+// newest first.
 func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
 	oldest := p.clock.now().Add(-requestAge)
 	q := &p.requests

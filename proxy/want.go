@@ -139,7 +139,6 @@ type Trace struct {
 	Missed   time.Duration // what the last choice took when it found no upstream
 	Answer   time.Duration // from At until the answer began, or the tunnel was up; 0: neither
 	Took     time.Duration
-	Running  bool // it has not ended: bytes and time are those until now
 }
 
 // ParseASN reads "24940" or "AS24940".

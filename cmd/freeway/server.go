@@ -263,7 +263,6 @@ func (s *server) openGateway(context.Context) (err error) {
 		return err
 	}
 	s.recallUsage()
-	s.pool.Follow(s.gateway.Running)
 	return s.gateway.Listen()
 }
 
