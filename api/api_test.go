@@ -381,6 +381,50 @@ func TestRequestsShowAttempts(t *testing.T) {
 	}
 }
 
+// TestRequestsThatRun: the list says which they are, and feedback knows them.
+func TestRequestsThatRun(t *testing.T) {
+	t.Parallel()
+	target, _ := proxy.ParseTarget("example.com:443", 0)
+	var ep proxy.Endpoint
+	p, err := pool.Open(t.Context(), pool.Config{}, pool.Env{Running: func(_ int, want func(*proxy.Trace) bool) []proxy.Trace {
+		one := proxy.Trace{ID: "r2", Tag: "job7", At: time.Now(), Method: "CONNECT", Target: target, Status: 200, Took: time.Minute, Running: true}
+		if !want(&one) {
+			return nil
+		}
+		one.Attempts = []proxy.Attempt{{Endpoint: ep, Stage: proxy.StageTunnel}}
+		return []proxy.Trace{one}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := open(t, func(_ *api.Config, e *api.Env) { e.Pool = p })
+	w.do("POST", "/api/proxies", "http://9.9.9.1:80")
+	ep, _ = proxy.Parse("http://9.9.9.1:80")
+	p.Record(proxy.Trace{ID: "r1", At: time.Now().Add(-time.Hour), Method: "GET", Target: target, Status: 200})
+	for path, want := range map[string]string{"/api/requests": "r2 true r1 false ", "/api/requests?running=true": "r2 true ", "/api/requests?running=false&limit=1": "r2 true "} {
+		status, _, body := w.do("GET", path, "")
+		var page api.Requests
+		_ = json.Unmarshal([]byte(body), &page)
+		got := ""
+		for _, r := range page.Items {
+			got += fmt.Sprint(r.ID, " ", r.Running, " ")
+		}
+		if status != 200 || got != want {
+			t.Errorf("GET %s = %d %s", path, status, body)
+		}
+	}
+	for body, want := range map[string]int{`{"request_id": "r2", "verdict": "captcha"}`: 200, `{"tag": "job7", "verdict": "banned"}`: 200,
+		`{"request_id": "r1", "verdict": "ok"}`: 404, `{"request_id": "r3", "verdict": "ok"}`: 404, `{"request_id": "r2", "verdict": "great"}`: 422,
+		`{"request_id": "r2", "tag": "job7", "verdict": "ok"}`: 422} {
+		if status, _, answer := w.do("POST", "/api/feedback", body, "Content-Type", "application/json"); status != want {
+			t.Errorf("feedback %s = %d %s, want %d", body, status, answer, want)
+		}
+	}
+	if targets := p.Targets(); len(targets) != 1 || targets[0].Domain != "example.com" {
+		t.Errorf("after a captcha the targets are %+v", targets)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	ready := false

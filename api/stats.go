@@ -76,7 +76,7 @@ func countsOf(m map[string]int) map[string]int {
 	return m
 }
 
-// Request is one request through the gateway. It never holds paths or queries.
+// Request is one request through the gateway whose answer has begun. It never holds paths or queries.
 type Request struct {
 	ID       string     `json:"id" doc:"Also in the client's answer."`
 	At       *time.Time `json:"at"`
@@ -91,6 +91,7 @@ type Request struct {
 	Up       int64      `json:"up" doc:"Bytes from the client."`
 	Down     int64      `json:"down" doc:"Bytes to the client."`
 	TookMS   int64      `json:"took_ms"`
+	Running  bool       `json:"running" doc:"It has not ended: took_ms is the time until now, up and down those of a tunnel until now (of another request 0), and the last attempt is the one in use."`
 	Attempts []Attempt  `json:"attempts"`
 }
 
@@ -107,18 +108,23 @@ type Attempt struct {
 	TookMS  int64  `json:"took_ms"`
 }
 
-// Requests are the latest, newest first.
+// Requests are the latest, newest first: by their end, or their beginning while they run.
 type Requests struct {
 	Items []Request `json:"items"`
 }
 
 type requestsInput struct {
-	Limit int `query:"limit" default:"50" minimum:"1" maximum:"1000"`
+	Limit   int  `query:"limit" default:"50" minimum:"1" maximum:"1000"`
+	Running bool `query:"running" doc:"Only those that have not ended, such as open tunnels."`
 }
 
 func (a *API) requests(_ context.Context, in *requestsInput) (*struct{ Body Requests }, error) {
 	out := Requests{Items: []Request{}}
-	for _, t := range a.env.Pool.Requests(in.Limit) {
+	latest := a.env.Pool.Requests
+	if in.Running {
+		latest = a.env.Pool.Running
+	}
+	for _, t := range latest(in.Limit) {
 		out.Items = append(out.Items, request(t))
 	}
 	return &struct{ Body Requests }{out}, nil
@@ -126,7 +132,7 @@ func (a *API) requests(_ context.Context, in *requestsInput) (*struct{ Body Requ
 
 func request(t proxy.Trace) Request {
 	r := Request{ID: t.ID, At: stamp(t.At), Client: addr(t.Client), User: t.User, Tag: t.Tag, Session: t.Session, Method: t.Method, Target: target(t.Target),
-		Status: t.Status, Code: t.Code, Up: t.Up, Down: t.Down, TookMS: t.Took.Milliseconds(), Attempts: []Attempt{}}
+		Status: t.Status, Code: t.Code, Up: t.Up, Down: t.Down, TookMS: t.Took.Milliseconds(), Running: t.Running, Attempts: []Attempt{}}
 	for _, at := range t.Attempts {
 		r.Attempts = append(r.Attempts, Attempt{Proxy: at.Endpoint.String(), ID: at.Endpoint.ID(), Exit: addr(at.Exit), Country: at.Country, Why: at.Why,
 			Stage: at.Stage.String(), Class: at.Class.String(), Status: at.Status, TookMS: at.Took.Milliseconds()})

@@ -15,7 +15,7 @@ func (a *API) registerStatus(h huma.API) {
 		return huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, Tags: []string{"status"}, Errors: errs}
 	}
 	huma.Register(h, op("get-stats", http.MethodGet, "/api/stats", "Numbers of the pool, the checker and the gateway"), a.stats)
-	huma.Register(h, op("list-requests", http.MethodGet, "/api/requests", "The latest requests with every attempt, newest first"), a.requests)
+	huma.Register(h, op("list-requests", http.MethodGet, "/api/requests", "The latest requests with every attempt, newest first, also those that still run"), a.requests)
 	huma.Register(h, op("give-feedback", http.MethodPost, "/api/feedback", "Say how a proxy did", 404, 422), a.feedback)
 	huma.Register(h, op("list-sessions", http.MethodGet, "/api/sessions", "Sessions and their exits"), a.sessions)
 	gone := op("delete-session", http.MethodDelete, "/api/sessions/{id}", "Give a session a new exit", 404)

@@ -145,10 +145,10 @@ func (c *client) afterPanic() {
 		return
 	}
 	r := refusef(codeInternal, "the request could not be served")
+	x.end(r)
 	if !x.answered && c.http {
 		_ = c.write(r.appendTo(nil, x.trace.ID, false, false))
 	}
-	x.end(r)
 }
 
 // shed closes up to n connections that wait for a request, and returns how many.

@@ -39,6 +39,12 @@ type exchange struct {
 	stuck    bool // another try would only fail again
 	first    try
 	unused   *hedge // one that did not begin, for the next; nil: none
+
+	// While the client shows the exchange these, and trace.Attempts, are changed and,
+	// elsewhere, read only with client.showing held.
+	status  int   // that the client has been given
+	through *try  // that the answer came through
+	flow    *flow // nil: no tunnel, or not yet
 }
 
 // begin makes the exchange for an admitted client. Those kept for it are empty.
@@ -66,7 +72,8 @@ func (c *client) begin(s *settings, w *who, method string, t *proxy.Target, plai
 	return x
 }
 
-// end records the request. r is nil when the target's answer was passed on.
+// end records the request. r is nil when the target's answer was passed on, else
+// the client is told afterwards: who has an answer finds its record.
 func (x *exchange) end(r *refusal) {
 	g := x.c.g
 	x.c.x = nil
@@ -89,6 +96,7 @@ func (x *exchange) end(r *refusal) {
 	g.m.down.Add(float64(x.trace.Down))
 	x.trace.Took = g.env.Now().Sub(x.trace.At)
 	g.env.Picker.Record(x.trace)
+	x.hide()
 	g.done(x.trace)
 }
 
@@ -107,6 +115,7 @@ type try struct {
 	pick    time.Duration // what choosing it took
 	phases  proxy.Phases
 	settled bool  // it was reported
+	listed  bool  // it is one of trace.Attempts; written like those
 	full    bool  // it has all the time that is configured
 	hurried uint8 // steps, a bit each, that have less
 	slower  bool  // a hedge was faster, or it was a hedge and the first was
@@ -231,8 +240,12 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 			t.lease.Report(o)
 		}
 	}
-	x.trace.Attempts = append(x.trace.Attempts, proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country,
-		Why: t.lease.Why, Stage: stage, Class: class, Status: status, At: t.began, Pick: t.pick, Phases: t.phases, Took: time.Since(t.began)})
+	a := t.attempt(stage, class, status)
+	a.Phases = t.phases
+	x.c.showing.Lock()
+	t.listed = true
+	x.trace.Attempts = append(x.trace.Attempts, a)
+	x.c.showing.Unlock()
 	if class == proxy.OK || class == proxy.Banned {
 		x.c.g.m.phases(t.phases, x.traceID)
 	}
@@ -240,6 +253,13 @@ func (t *try) report(stage proxy.Stage, class proxy.Class, status int, retryAfte
 		x.c.g.m.bans.Inc()
 	}
 	x.c.g.m.attempt(e.Endpoint.Protocol, class).Inc()
+}
+
+// attempt is the try as a trace has it, without its phases.
+func (t *try) attempt(stage proxy.Stage, class proxy.Class, status int) proxy.Attempt {
+	e := &t.lease.Entry
+	return proxy.Attempt{Endpoint: e.Endpoint, Exit: e.Traits.ExitIP, Country: e.Traits.Country, Why: t.lease.Why,
+		Stage: stage, Class: class, Status: status, At: t.began, Pick: t.pick, Took: time.Since(t.began)}
 }
 
 // fail reports a failure and keeps the rest of the request away from this exit.

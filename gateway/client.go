@@ -28,7 +28,7 @@ const (
 )
 
 // client is one connection of a client. Its goroutine owns it; other
-// goroutines touch only raw and idle.
+// goroutines touch only raw, idle and shown.
 type client struct {
 	g       *Gateway
 	l       *listener
@@ -50,6 +50,9 @@ type client struct {
 	aim     aim
 	then    func() // the next part of the tunnel that the connection has become; nil: there is none
 	where   spot   // that it runs at
+
+	showing sync.Mutex // protects the field below, and of that exchange what it says
+	shown   *exchange  // the request whose answer has begun; nil: none
 }
 
 // spot is which goroutine runs a part of a tunnel.

@@ -97,18 +97,22 @@ func (c *client) serveConnect(ctx context.Context, s *settings, w *who, q *http1
 		return
 	}
 	x, r := c.enter(ctx, s, w, q.Method, t, false)
-	if r != nil {
-		c.answerRefusal(q, r, x.trace.ID, false)
+	refuse := func(r *refusal) {
 		x.end(r)
+		c.answerRefusal(q, r, x.trace.ID, false)
+	}
+	if r != nil {
+		refuse(r)
 		return
 	}
 	succeed := func(t *try) error {
 		x.trace.Status = 200
+		x.show(t)
 		p := http1.Response{Minor: 1, Status: 200, Reason: "Connection established"}
 		x.expose(&p.Header, t)
 		return c.write(p.AppendTo(nil))
 	}
-	x.tunnel(ctx, succeed, func(r *refusal) { c.answerRefusal(q, r, x.trace.ID, false) })
+	x.tunnel(ctx, succeed, refuse)
 }
 
 // enter begins an exchange after the checks that hold for every protocol. The

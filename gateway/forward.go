@@ -60,7 +60,7 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 	defer all.end()
 	x.c.follow(all)
 	defer timed.end()
-	unwatch, whole := func() {}, false
+	unwatch := func() {}
 	if o.whole {
 		unwatch = x.c.watch(all.end, false)
 		defer unwatch()
@@ -74,13 +74,9 @@ func (x *exchange) plain(ctx context.Context, o *outgoing) (keep bool, r *refusa
 		return false, x.switchOver(ctx, t, p, o)
 	}
 	if r == nil {
-		keep, whole = x.give(t, p, o)
+		keep, o.passed = x.give(t, p, o)
 		p.close()
 		t.close()
-	}
-	unwatch()
-	if whole && !keep {
-		x.c.linger()
 	}
 	return keep, r
 }

@@ -23,6 +23,7 @@ type Picker interface {
 	// Pick returns a lease, or an error that is proxy.ErrNone, ErrSessionLost or ErrTargetDown.
 	Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error)
 	// Record keeps one finished request with all its attempts. It must not block.
+	// Running has the request until it returns.
 	Record(t proxy.Trace)
 }
 

@@ -47,6 +47,7 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 	framing := o.answerFraming(p)
 	keep = x.c.keeps() && framing != http1.UntilClose && (o.whole || p.upload != nil && p.upload.finished())
 	x.finishHead(t, p, o, framing, keep)
+	x.show(t)
 	o.given, x.answered = true, true
 	w := &o.parts.writer
 	w.c = x.c
@@ -176,6 +177,7 @@ func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing
 	p.head.Header.Add("Connection", "Upgrade")
 	p.head.Header.Add("Upgrade", "websocket")
 	x.expose(&p.head.Header, t)
+	x.show(t)
 	b := p.head.AppendTo(nil)
 	behind, _ := p.r.Peek(p.r.Buffered())
 	err := x.c.write(append(b, behind...))

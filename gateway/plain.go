@@ -31,6 +31,7 @@ type outgoing struct {
 	written   bool        // bytes of the request went to an upstream
 	hinted    bool        // an interim answer went to the client
 	given     bool        // bytes of the final answer went to the client
+	passed    bool        // all of them did
 	bare      bool        // the target had no path
 	old       bool        // the client speaks HTTP/1.0
 	another   bool        // one more exit was tried because of Retry.OnStatus
@@ -56,10 +57,13 @@ func (c *client) servePlain(ctx context.Context, s *settings, w *who, q *http1.R
 		return c.answerRefusal(q, r, x.trace.ID, o.whole)
 	}
 	keep, r := x.plain(ctx, o)
-	if r != nil && !o.given {
-		keep = c.answerRefusal(q, r, x.trace.ID, o.whole)
-	}
 	x.end(r)
+	switch {
+	case r != nil && !o.given:
+		keep = c.answerRefusal(q, r, x.trace.ID, o.whole)
+	case o.passed && !keep:
+		c.linger()
+	}
 	recycle(x, o)
 	return keep
 }

@@ -160,15 +160,20 @@ func (c *client) connectSOCKS(ctx context.Context, s *settings, w *who, method s
 	x, r := c.enter(ctx, s, w, method, t, false)
 	refuse := func(r *refusal) {
 		x.trace.Status = int(answers[r.code].reply)
+		x.end(r)
 		reply(answers[r.code].reply)
 		c.linger()
 	}
 	if r != nil {
 		refuse(r)
-		x.end(r)
 		return
 	}
-	x.tunnel(ctx, func(*try) error { reply(socks.Succeeded); return nil }, refuse)
+	succeed := func(t *try) error {
+		x.show(t)
+		reply(socks.Succeeded)
+		return nil
+	}
+	x.tunnel(ctx, succeed, refuse)
 }
 
 // replyWriter gives each reply a deadline and notes nothing: a client that

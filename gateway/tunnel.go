@@ -24,7 +24,7 @@ func (x *exchange) dialTunnel(ctx *scope) (*try, *dial.Conn, *refusal) {
 }
 
 // tunnel serves one CONNECT or SOCKS request. succeed tells the client that
-// the tunnel is up, refuse that it is not. The connection is used up: what is left
+// the tunnel is up, refuse ends the exchange and tells that it is not. The connection is used up: what is left
 // to do is in client.then.
 func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse func(*refusal)) {
 	timed := x.c.newScope(ctx, x.until)
@@ -35,7 +35,6 @@ func (x *exchange) tunnel(ctx context.Context, succeed func(*try) error, refuse 
 	unwatch()
 	if r != nil {
 		refuse(r)
-		x.end(r)
 		return
 	}
 	x.answered = true
@@ -68,6 +67,7 @@ func (x *exchange) launch(ctx context.Context, t *try, up *dial.Conn, state int3
 	f := &flow{x: x, idle: x.s.cfg.Timeouts.Idle, left: max(time.Until(x.until), time.Millisecond)}
 	f.lastMoved.Store(time.Now().UnixNano())
 	f.first = f.start(t, up, state)
+	x.carriedBy(f)
 	if age := x.s.cfg.Tunnel.MaxAge; age > 0 {
 		f.old = time.AfterFunc(age, f.abort)
 	}

@@ -115,15 +115,18 @@ func (p *Pool) aboutSession(name string) ([]opinion, error) {
 	return nil, fmt.Errorf("%w: session: several users have a session %q; give its opaque id", ErrInput, name)
 }
 
-// aboutRequests finds the proxies that answered the requests meant, each pair
-// of proxy and target once.
+// aboutRequests finds the proxies that answered the requests meant, or carry them now,
+// each pair of proxy and target once.
 func (p *Pool) aboutRequests(f Feedback) ([]opinion, error) {
 	traces := p.requestsWhere(maxRequests, func(t *proxy.Trace) bool {
-		return len(t.Attempts) > 0 && (f.Tag != "" && t.Tag == f.Tag || f.RequestID != "" && t.ID == f.RequestID)
+		return f.Tag != "" && t.Tag == f.Tag || f.RequestID != "" && t.ID == f.RequestID
 	})
 	var found []opinion
 	seen := map[opinion]bool{}
 	for _, t := range traces {
+		if len(t.Attempts) == 0 {
+			continue
+		}
 		last := t.Attempts[len(t.Attempts)-1]
 		e, ok := p.Find(last.Endpoint)
 		if !ok {

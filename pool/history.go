@@ -75,7 +75,7 @@ func (p *Pool) keepRequests() {
 	if p.docs.off || !p.requests.due(p.clock.now().Add(-requestAge)) {
 		return
 	}
-	traces := p.Requests(maxRequests)
+	traces := p.endedWhere(maxRequests, everyTrace)
 	doc, kept := []byte{'['}, 0
 	for i := range traces {
 		one, err := json.Marshal(keep(&traces[i]))
@@ -91,7 +91,7 @@ func (p *Pool) keepRequests() {
 		p.docs.put(docRequests, nil)
 		return
 	}
-	p.requests.wrote(traces[kept-1].At)
+	p.requests.wrote(endOf(&traces[kept-1]))
 	p.docs.put(docRequests, append(doc, ']'))
 }
 
@@ -107,7 +107,7 @@ func (q *requests) due(oldest time.Time) bool {
 	return true
 }
 
-// wrote notes when the oldest request was that the store has.
+// wrote notes when the oldest request ended that the store has.
 func (q *requests) wrote(oldest time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -129,10 +129,10 @@ func (q *requests) load(doc []byte, now time.Time) error {
 			continue
 		}
 		t := k.trace()
-		if t.At.After(now) {
-			t.At = now
+		if ahead := endOf(&t).Sub(now); ahead > 0 {
+			t.At = t.At.Add(-ahead)
 		}
-		if len(q.ring) < maxRequests && now.Sub(t.At) < requestAge {
+		if len(q.ring) < maxRequests && now.Sub(endOf(&t)) < requestAge {
 			q.ring = append(q.ring, t)
 		}
 	}

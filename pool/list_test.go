@@ -279,6 +279,71 @@ func TestRequests(t *testing.T) {
 	})
 }
 
+// TestRunningRequests: those that run are in the list by their beginning, those
+// that ended by their end, each once; a day after a long one began it hides nothing.
+func TestRunningRequests(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var running []proxy.Trace
+		s := newMemStore()
+		p := open(t, pool.Config{}, pool.Env{Store: s, Running: func(n int, want func(*proxy.Trace) bool) (out []proxy.Trace) {
+			for i := range running {
+				if want(&running[i]) && len(out) < n {
+					out = append(out, running[i])
+				}
+			}
+			return out
+		}})
+		began := time.Now()
+		time.Sleep(25 * time.Hour)
+		ids := func(traces []proxy.Trace) (out string) {
+			for _, t := range traces {
+				if out += t.ID; t.Running {
+					out += "*"
+				}
+				out += " "
+			}
+			return out
+		}
+		ended := func(id string) {
+			p.Record(proxy.Trace{ID: id, At: time.Now().Add(-time.Second), Took: time.Second})
+			time.Sleep(time.Minute)
+		}
+		runs := func(id string, at time.Time) {
+			running = append([]proxy.Trace{{ID: id, At: at, Running: true}}, running...)
+			time.Sleep(time.Minute)
+		}
+		runs("old", began)
+		ended("a")
+		runs("b", time.Now())
+		ended("c")
+		runs("d", time.Now())
+		p.Record(proxy.Trace{ID: "b", At: running[1].At, Took: time.Since(running[1].At)}) // is about to leave those that run
+		if got := ids(p.Requests(10)); got != "b d* c a old* " {
+			t.Errorf("Requests = %s", got)
+		}
+		if got := ids(p.Requests(2)); got != "b d* " {
+			t.Errorf("Requests(2) = %s", got)
+		}
+		if got := ids(p.Running(10)); got != "d* b* old* " {
+			t.Errorf("Running = %s", got)
+		}
+		running = nil
+		p.Record(proxy.Trace{ID: "old", At: began, Took: time.Since(began)})
+		time.Sleep(time.Second)
+		if got := ids(p.Requests(10)); got != "old b c a " {
+			t.Errorf("after the end of one that ran for a day Requests = %s", got)
+		}
+		running = []proxy.Trace{{ID: "e", At: time.Now(), Running: true}}
+		if err := p.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := ids(open(t, pool.Config{}, pool.Env{Store: s}).Requests(10)); got != "old b c a " {
+			t.Errorf("after a restart Requests = %s", got)
+		}
+	})
+}
+
 // TestRequestsSurviveRestart: for a day, with every attempt, and within bounds.
 func TestRequestsSurviveRestart(t *testing.T) {
 	t.Parallel()

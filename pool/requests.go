@@ -42,15 +42,32 @@ func (p *Pool) Record(t proxy.Trace) {
 	q.next = (q.next + 1) % maxRequests
 }
 
-// Requests returns the latest n requests, newest first; those of the last day
-// at most.
-func (p *Pool) Requests(n int) []proxy.Trace {
-	return p.requestsWhere(n, func(*proxy.Trace) bool { return true })
+// Requests returns the latest n requests, newest first: those that ended within
+// the last day, by their end, and those that run, by their beginning.
+func (p *Pool) Requests(n int) []proxy.Trace { return p.requestsWhere(n, everyTrace) }
+
+// Running returns the latest n requests that have not ended, newest first.
+func (p *Pool) Running(n int) []proxy.Trace { return p.runningWhere(n, everyTrace) }
+
+func everyTrace(*proxy.Trace) bool { return true }
+
+// requestsWhere is Requests of those that are wanted.
+func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
+	running := p.runningWhere(n, want) // first: what ends meanwhile is among the others
+	return mergeTraces(n, running, p.endedWhere(n, want))
 }
 
-// requestsWhere returns the latest n requests that are wanted and young enough,
+// runningWhere returns the latest n requests that run and are wanted, newest first.
+func (p *Pool) runningWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
+	if p.env.Running == nil {
+		return nil
+	}
+	return p.env.Running(n, want)
+}
+
+// endedWhere returns the latest n requests that ended, are wanted and young enough,
 // newest first.
-func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
+func (p *Pool) endedWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
 	oldest := p.clock.now().Add(-requestAge)
 	q := &p.requests
 	q.mu.Lock()
@@ -58,7 +75,7 @@ func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace 
 	var out []proxy.Trace
 	for i := range q.ring {
 		t := &q.ring[(q.next-1-i+2*len(q.ring))%len(q.ring)]
-		if len(out) == n || t.At.Before(oldest) {
+		if len(out) == n || endOf(t).Before(oldest) {
 			break
 		}
 		if want(t) {
@@ -66,4 +83,32 @@ func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace 
 		}
 	}
 	return out
+}
+
+// endOf is when a request ended. One may have run for days.
+func endOf(t *proxy.Trace) time.Time { return t.At.Add(t.Took) }
+
+// mergeTraces returns the first n of two lists, in order of time. Who is in both
+// has ended.
+func mergeTraces(n int, running, ended []proxy.Trace) []proxy.Trace {
+	if len(running) == 0 {
+		return ended
+	}
+	over := make(map[string]struct{}, len(ended))
+	for i := range ended {
+		over[ended[i].ID] = struct{}{}
+	}
+	var out []proxy.Trace
+	for i := range running {
+		t := &running[i]
+		if _, ok := over[t.ID]; ok {
+			continue
+		}
+		for len(ended) > 0 && !endOf(&ended[0]).Before(t.At) {
+			out, ended = append(out, ended[0]), ended[1:]
+		}
+		out = append(out, *t)
+	}
+	out = append(out, ended...)
+	return out[:min(n, len(out))]
 }

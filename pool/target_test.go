@@ -589,6 +589,39 @@ func TestFeedback(t *testing.T) {
 	}
 }
 
+// TestFeedbackAboutRunning: by its id or tag, and it hits the proxy in use.
+func TestFeedbackAboutRunning(t *testing.T) {
+	t.Parallel()
+	x := target(t, "shop.example")
+	found := many(3)
+	one := proxy.Trace{ID: "r1", Tag: "job7", Target: x, Running: true, Attempts: []proxy.Attempt{{Endpoint: found[0].Endpoint}, {Endpoint: found[1].Endpoint}}}
+	p, _ := livePool(t, pool.Config{}, pool.Env{Running: func(_ int, want func(*proxy.Trace) bool) []proxy.Trace {
+		bare := one
+		if bare.Attempts = nil; !want(&bare) {
+			return nil
+		}
+		return []proxy.Trace{one}
+	}}, 3)
+	p.Record(proxy.Trace{ID: "r0", Tag: "job7", At: time.Now(), Target: x, Attempts: []proxy.Attempt{{Endpoint: found[2].Endpoint}}})
+	if _, err := p.Feedback(pool.Feedback{RequestID: "r2", Verdict: "captcha"}); !errors.Is(err, pool.ErrNotFound) {
+		t.Errorf("Feedback about another = %v", err)
+	}
+	if n, err := p.Feedback(pool.Feedback{RequestID: "r1", Verdict: "captcha"}); n != 1 || err != nil {
+		t.Errorf("Feedback by id = %d, %v", n, err)
+	}
+	for range 20 {
+		if ep := pick(t, p, proxy.Want{Target: x}).Entry.Endpoint; ep == found[1].Endpoint {
+			t.Fatal("the proxy in use is not banned")
+		}
+	}
+	if n, err := p.Feedback(pool.Feedback{Tag: "job7", Verdict: "captcha"}); n != 2 || err != nil {
+		t.Errorf("Feedback by tag = %d, %v, want that of the running and the ended one", n, err)
+	}
+	if ep := pick(t, p, proxy.Want{Target: x}).Entry.Endpoint; ep != found[0].Endpoint {
+		t.Errorf("picked %s", ep)
+	}
+}
+
 func TestNamedProxyHasAnExit(t *testing.T) {
 	t.Parallel()
 	p := open(t, pool.Config{}, pool.Env{})

@@ -42,6 +42,11 @@ type Env struct {
 	Now     func() time.Time                                          // nil: time.Now
 	Events  func(Event)                                               // told what happens; called with locks held: it must return at once and not call the pool; nil: nobody
 	Rand    func() uint64                                             // uniform; nil: math/rand/v2
+
+	// Running returns the latest n wanted requests that were answered and have not
+	// ended, newest first. want sees them without their attempts. One that is being recorded
+	// must be among them until Record returns. nil: there are none.
+	Running func(n int, want func(*proxy.Trace) bool) []proxy.Trace
 }
 
 // Query asks for a list of entries.

@@ -139,6 +139,11 @@ type Trace struct {
 	Missed   time.Duration // what the last choice took when it found no upstream
 	Answer   time.Duration // from At until the answer began, or the tunnel was up; 0: neither
 	Took     time.Duration
+
+	// Running says that it has not ended. Then the last of Attempts is the one in
+	// use, Took is the time until now, and so are Up and Down of a tunnel; those of
+	// a plain request are not known yet.
+	Running bool
 }
 
 // ParseASN reads "24940" or "AS24940".

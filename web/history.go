@@ -115,8 +115,8 @@ func (d *Dashboard) sample() {
 func (d *Dashboard) latency(now time.Time) (p50, p95 int) {
 	var took []time.Duration
 	for _, t := range d.env.Pool.Requests(1000) {
-		if now.Sub(t.At) > time.Minute {
-			break
+		if t.Running || now.Sub(t.At) > time.Minute { // the list is in the order of their ends
+			continue
 		}
 		took = append(took, t.Took)
 	}

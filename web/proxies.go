@@ -168,7 +168,7 @@ func (d *Dashboard) ban(r *http.Request) (any, error) {
 type requestRow struct {
 	Trace proxy.Trace
 	Bars  []attemptBar
-	Right bool // the target's answer was passed on
+	Right bool // the target's answer is passed on
 }
 
 // attemptBar is one attempt.

@@ -171,12 +171,20 @@ func (s *server) openPool(ctx context.Context) error {
 	}
 	s.store = st
 	measureStore(s.registry, st, s.cfg.Store.Path)
-	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish, Geo: s.geo.Lookup}
+	env := pool.Env{Store: st, Policy: s.policy, Log: s.log, Metrics: s.registry, Events: s.hub.Publish, Geo: s.geo.Lookup, Running: s.requests}
 	if s.opt.place != nil {
 		env.Geo = s.opt.place
 	}
 	s.pool, err = pool.Open(ctx, poolConfig(s.fitted(s.cfg)), env)
 	return err
+}
+
+// requests tells the pool of the gateway's requests that run. The gateway comes later.
+func (s *server) requests(n int, want func(*proxy.Trace) bool) []proxy.Trace {
+	if s.gateway == nil {
+		return nil
+	}
+	return s.gateway.Running(n, want)
 }
 
 // poolConfig collects what other sections say about the pool.

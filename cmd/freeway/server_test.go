@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -225,6 +227,63 @@ audit: {path: %q}
 	text, err := os.ReadFile(audit)
 	if err != nil || !strings.Contains(string(text), `"host":"www.lab.test","port":80,"decision":"allow",`) || strings.Contains(string(text), "/bytes") {
 		t.Errorf("audit log: %v\n%s", err, text)
+	}
+}
+
+// TestFeedbackAboutOpenTunnel: a tunnel is in /api/requests and feedback knows it
+// while it is open; afterwards it is there once.
+func TestFeedbackAboutOpenTunnel(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, lab.Config{})
+	list := filepath.Join(t.TempDir(), "list.txt")
+	if err := os.WriteFile(list, []byte(add(t, l, lab.Upstream{Protocol: proxy.SOCKS5}).Address()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := serveFile(t, fmt.Sprintf(`
+gateway: {listen: "127.0.0.1:0", expose_upstream: true}
+sources: {builtin: false, list: [{name: mine, file: %q}]}
+checker: {judges: [%q, %q], judge_ca: %q, own_ips: [127.0.0.1], timeout: 5s}
+network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
+`, list, l.JudgeHTTP(), l.JudgeHTTPS(), caFile(t, l)))
+	eventually(t, "the proxy is live", func() bool { ok, _ := r.ready(); return ok && r.pool.Stats().Live == 1 })
+	requests := func() (out []api.Request) {
+		_, body := r.get(t, "/api/requests")
+		var page api.Requests
+		if err := json.Unmarshal([]byte(body), &page); err != nil {
+			t.Fatalf("%s: %v", body, err)
+		}
+		return page.Items
+	}
+	say := func(word string) (int, string) {
+		return r.ask(t, "POST", "/api/feedback", word, http.Header{"Content-Type": {"application/json"}})
+	}
+	c, err := net.Dial("tcp", r.gateway.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	target := strings.TrimPrefix(l.HTTPName(), "http://") + ":80"
+	fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: x\r\nFreeway-Options: tag-job7\r\n\r\n", target)
+	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: "CONNECT"})
+	if err != nil || answer.StatusCode != 200 {
+		t.Fatalf("CONNECT: %v, %v", answer, err)
+	}
+	id := answer.Header.Get("Freeway-Request-Id")
+	if got := requests(); len(got) != 1 || got[0].ID != id || !got[0].Running || len(got[0].Attempts) != 1 {
+		t.Fatalf("while the tunnel is open the requests are %+v", got)
+	}
+	for _, word := range []string{`{"request_id": "` + id + `", "verdict": "ok"}`, `{"tag": "job7", "verdict": "captcha"}`} {
+		if status, body := say(word); status != 200 || !strings.Contains(body, `"applied":1`) {
+			t.Errorf("feedback %s = %d %s", word, status, body)
+		}
+	}
+	if _, body := r.get(t, "/api/targets"); !strings.Contains(body, `"exit":`) {
+		t.Errorf("after a captcha the targets are %s", body)
+	}
+	_ = c.Close()
+	eventually(t, "the tunnel has ended", func() bool { got := requests(); return len(got) == 1 && got[0].ID == id && !got[0].Running })
+	if status, body := say(`{"request_id": "` + id + `", "verdict": "ok"}`); status != 200 {
+		t.Errorf("feedback after the end = %d %s", status, body)
 	}
 }
 

@@ -190,7 +190,11 @@ func topRequests(all []api.Request, most int) []string {
 		if r.At != nil {
 			when = r.At.Local().Format(time.TimeOnly)
 		}
-		out = append(out, fmt.Sprintf("%-9s %5dms  %-7s %5d  %-41s %s", when, r.TookMS, status, len(r.Attempts), r.Method+" "+r.Target, last))
+		took := fmt.Sprintf("%5dms", r.TookMS)
+		if r.Running {
+			took += "+"
+		}
+		out = append(out, fmt.Sprintf("%-9s %-8s %-7s %5d  %-41s %s", when, took, status, len(r.Attempts), r.Method+" "+r.Target, last))
 	}
 	return out
 }

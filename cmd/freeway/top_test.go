@@ -34,12 +34,13 @@ func TestTopOnce(t *testing.T) {
 	url := topServer(t, []api.Request{
 		{At: &at, Method: "CONNECT", Target: "example.com:443", Status: 200, TookMS: 321, Attempts: []api.Attempt{{Proxy: "http://192.0.2.1:80", Class: "refused"}, {Proxy: "http://192.0.2.2:80", Class: "ok", Country: "DE"}}},
 		{At: &at, Method: "GET", Target: "evil\x1b[2J.example:80", Code: "no_upstream", Status: 503},
+		{At: &at, Method: "CONNECT", Target: "example.net:443", Status: 200, TookMS: 654, Running: true},
 	})
 	code, out, errs := command(t, nil, "top", "--once", "--server", url)
 	if code != 0 || errs != "" {
 		t.Fatalf("top = %d, %q", code, errs)
 	}
-	for _, want := range []string{"17 live over 15 exits", "1234 in all", "http 12, socks5 5", "DE 9, - 8", "90.0 % answered; 1.4 attempts each", "321ms  200", "2  CONNECT example.com:443",
+	for _, want := range []string{"17 live over 15 exits", "1234 in all", "http 12, socks5 5", "DE 9, - 8", "90.0 % answered; 1.4 attempts each", "321ms  200", "654ms+ 200", "2  CONNECT example.com:443",
 		"http://192.0.2.2:80 ok DE", "no_upstream"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("top does not say %q:\n%s", want, out)
