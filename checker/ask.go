@@ -241,9 +241,12 @@ func issuer(e *tls.CertificateVerificationError) string {
 	return "issuer " + judge.Printable(e.UnverifiedCertificates[0].Issuer.String(), 120)
 }
 
-// newNonce returns 32 hexadecimal digits that nobody can guess.
+// nonceSize is the length of a nonce.
+const nonceSize = 32
+
+// newNonce returns nonceSize hexadecimal digits that nobody can guess.
 func newNonce() string {
-	var b [16]byte
+	var b [nonceSize / 2]byte
 	rand.Read(b[:]) // never fails, see crypto/rand
 	return hex.EncodeToString(b[:])
 }

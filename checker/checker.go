@@ -83,6 +83,7 @@ type Checker struct {
 	sweeps   sweeps
 	pacer    pacer
 	tempo    tempo
+	loops    loops
 	maxSteps time.Duration                          // how many times the time of a step a protocol may take
 	paced    func(host string) (netip.Prefix, bool) // networkOf
 	scouts   func() (*dial.Scout, error)            // dial.NewScout

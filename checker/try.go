@@ -298,8 +298,13 @@ func (t *try) exchange(ctx context.Context, conn *dial.Conn, s *step) {
 	if t.forwards(&e.page) {
 		q.whole, q.auth = true, t.via.ProxyAuthorization()
 	}
+	end := t.c.loops.begin(nonce)
 	a, f := askOver(ctx, limit, conn, q, t.s.roots)
 	s.phases.FirstByte, s.header = a.wait, a.header
+	if end() {
+		s.fault = loopFault()
+		return
+	}
 	if f == nil {
 		var seen judge.Seen
 		seen, _, f = weigh(a, q, nonce, e.known().kind, e.key)

@@ -367,6 +367,9 @@ func (f *flow) firstWords(ctx *scope, err error) *leg {
 	case l.guarded && !c.beginsTLS():
 		f.refuse(l, refusePlain())
 		return nil
+	case err == nil && !hello && f.turnsBack(c):
+		f.refuse(l, refuseLoop())
+		return nil
 	case err == nil && !hello && f.watches(l) && f.betrayed(l):
 		return nil
 	case hello && f.mayHold() && l.hold():

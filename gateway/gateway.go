@@ -33,6 +33,7 @@ type Env struct {
 	Dialer  *dial.Dialer                // required: the only way out
 	Targets proxy.AddrPolicy            // which literal targets clients may ask for
 	Self    func(netip.AddrPort) bool   // further addresses of this program that clients may not reach; nil: none
+	Loops   func(request string) bool   // whether the beginning of a request is this program's own, which an upstream has led back; such a request is refused. nil: nobody knows
 	Log     *slog.Logger                // nil: silent
 	Metrics prometheus.Registerer       // nil: none
 	Now     func() time.Time            // nil: time.Now

@@ -135,6 +135,9 @@ func (o *outgoing) readHead() *refusal {
 // checkPlain applies the rules for what is not encrypted, then prepares the body.
 func (x *exchange) checkPlain(o *outgoing) *refusal {
 	cfg, c := &x.s.cfg, x.c
+	if c.g.loops(o.q.Target) {
+		return refuseLoop()
+	}
 	if cfg.PlainHTTP == refuse && !x.avoidPublic() {
 		return refusePlain()
 	}

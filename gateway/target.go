@@ -93,6 +93,18 @@ func (o *ownAddrs) reaches(self func(netip.AddrPort) bool, t proxy.Target) bool 
 	return self(netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), t.Port)) || self(netip.AddrPortFrom(netip.IPv6Loopback(), t.Port))
 }
 
+// loops reports whether the beginning of a request is this program's own.
+func (g *Gateway) loops(request string) bool { return g.env.Loops != nil && g.env.Loops(request) }
+
+// turnsBack is loops for what a client says in a tunnel.
+func (f *flow) turnsBack(c *client) bool {
+	if f.x.c.g.env.Loops == nil {
+		return false
+	}
+	b, _ := c.r.Peek(c.r.Buffered())
+	return speaksHTTP(b) && c.g.loops(string(b))
+}
+
 // checkTarget refuses what clients may not reach.
 func (g *Gateway) checkTarget(s *settings, t proxy.Target) *refusal {
 	g.mu.Lock()

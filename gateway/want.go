@@ -149,6 +149,11 @@ func refuseCredentials() *refusal {
 	return refusef(codeCredentials, "Authorization in plain HTTP through public upstreams is refused (plaintext_credentials)")
 }
 
+// refuseLoop answers a request of this program itself.
+func refuseLoop() *refusal {
+	return refusef(codeForbidden, "a check of this program has come back to it: an upstream leads here")
+}
+
 // refusePlain is what Config.PlainHTTP answers.
 func refusePlain() *refusal {
 	return refusef(codePlain, "plain HTTP through public upstreams is refused (plain_http)")

@@ -200,6 +200,9 @@ func (s *server) openDialer(context.Context) error {
 	return nil
 }
 
+// loops reports whether a request to the gateway is a check of our own.
+func (s *server) loops(request string) bool { return s.checker != nil && s.checker.Loops(request) }
+
 // isOwn reports whether an address is one of our listeners: an upstream there
 // would be a loop.
 func (s *server) isOwn(ap netip.AddrPort) bool {
@@ -266,7 +269,7 @@ func (s *server) openGateway(context.Context) (err error) {
 		named = s.tracer.Sampled
 	}
 	s.gateway, err = gateway.Open(s.fitted(s.cfg).Gateway, gateway.Env{Picker: s.pool, Done: s.done, Dialer: s.dialer,
-		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Log: s.log, Metrics: s.registry, Listen: s.listen, Certs: s.fresh.gateway, TraceID: named})
+		Targets: proxy.NewAddrPolicy(s.cfg.Network.AllowTargets...), Self: s.isOwn, Loops: s.loops, Log: s.log, Metrics: s.registry, Listen: s.listen, Certs: s.fresh.gateway, TraceID: named})
 	if err != nil {
 		return err
 	}

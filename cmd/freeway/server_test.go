@@ -287,6 +287,75 @@ network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
 	}
 }
 
+// TestUpstreamThatLeadsBack: a relay to the gateway looks like a proxy that works, by each
+// protocol. It is found out by the first check, and never used.
+func TestUpstreamThatLeadsBack(t *testing.T) {
+	t.Parallel()
+	l := startLab(t, lab.Config{})
+	back, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := add(t, l, lab.Upstream{Protocol: proxy.SOCKS5})
+	list := filepath.Join(t.TempDir(), "list.txt")
+	text := good.Address() + "\n"
+	for _, scheme := range []string{"http", "socks5", "socks4"} {
+		text += scheme + "://" + back.Addr().String() + "\n"
+	}
+	if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := serveFile(t, fmt.Sprintf(`
+gateway: {listen: "127.0.0.1:0"}
+sources: {builtin: false, list: [{name: mine, file: %q}]}
+checker: {judges: [%q, %q], judge_ca: %q, own_ips: [127.0.0.1], timeout: 5s, recheck: 1s}
+network: {allow_upstreams: [127.0.0.0/8], allow_targets: [127.0.0.0/8]}
+`, list, l.JudgeHTTP(), l.JudgeHTTPS(), caFile(t, l)))
+	eventually(t, "the proxy is live", func() bool { ok, _ := r.ready(); return ok && r.pool.Stats().Live >= 1 })
+	relay(t, back, r.gateway.Addr().String())
+	for _, scheme := range []string{"http", "socks5", "socks4"} {
+		ep, err := proxy.Parse(scheme + "://" + back.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, scheme+" is found out", func() bool {
+			e, _ := r.pool.Find(ep)
+			if e.State == proxy.Live {
+				t.Fatalf("%s is live", scheme)
+			}
+			if e.State != proxy.Unsafe { // it was checked before the relay began
+				r.pool.CheckNow(ep.ID())
+			}
+			return e.State == proxy.Unsafe && strings.Contains(e.Traits.Tampers, "loop")
+		})
+	}
+}
+
+// relay copies what comes to l to an address, both ways, until the test ends.
+func relay(t *testing.T, l net.Listener, to string) {
+	t.Helper()
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer c.Close()
+				up, err := net.Dial("tcp", to)
+				if err != nil {
+					return
+				}
+				defer up.Close()
+				all.Go(func() { _, _ = io.Copy(up, c); _ = up.Close() })
+				_, _ = io.Copy(c, up)
+			})
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); all.Wait() })
+}
+
 // TestReload: a good file is taken over by the watch, a bad one is refused and
 // everything stays, and what cannot change says so.
 func TestReload(t *testing.T) {
