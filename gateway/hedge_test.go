@@ -140,6 +140,8 @@ func TestNoHedge(t *testing.T) {
 	t.Cleanup(o.Close)
 	off := hedging(1)
 	off.Hedge.Enabled = false
+	pools := hedging(1)
+	pools.Pools = []string{"public", "own"}
 	for _, c := range []struct {
 		name, user, pool string
 		cfg              gateway.Config
@@ -152,6 +154,8 @@ func TestNoHedge(t *testing.T) {
 		{"off", "bob", "public", off, 0},
 		{"off, but the client wants it", "bob-hedge-on", "public", off, 1},
 		{"one upstream only", "bob-retry-1", "public", hedging(1), 0},
+		{"the last try is of the next pool", "bob-retry-2", "public", pools, 0},
+		{"two tries before the next pool", "bob-retry-3", "public", pools, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

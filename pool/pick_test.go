@@ -345,6 +345,31 @@ func TestAdaptivePrefersTheGood(t *testing.T) {
 	}
 }
 
+// TestEqualsShare: exits that differ by milliseconds get as much each, also where there
+// are no more than the choice compares.
+func TestEqualsShare(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 3)
+	for i, c := range found {
+		for range 30 {
+			use(t, p, at(c.Endpoint, target(t, "a.example")), proxy.Outcome{Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: time.Duration(1+3*i) * time.Millisecond}})
+		}
+	}
+	p.Eligible(proxy.Want{}) // makes a snapshot
+	count := map[proxy.Endpoint]int{}
+	const picks = 600
+	for range picks {
+		l := pick(t, p, proxy.Want{Target: target(t, "b.example")})
+		count[l.Entry.Endpoint]++
+		l.Close()
+	}
+	for _, c := range found {
+		if n := count[c.Endpoint]; n < picks/5 || n > picks/2 {
+			t.Errorf("%v got %d of %d picks, want about a third", c.Endpoint, n, picks)
+		}
+	}
+}
+
 // TestLoadSpreads: the one that looks best does not get everything.
 func TestLoadSpreads(t *testing.T) {
 	t.Parallel()
