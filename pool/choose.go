@@ -84,8 +84,13 @@ func (c *choice) adaptive(l *label) (*item, string) {
 	var found [among]*item
 	n := c.sample(l, found[:], func(v *view) int { return v.draw(c.p.random()) })
 	best, low := (*item)(nil), 0.0
+	if n > 1 && !c.panic && c.p.below(tryEvery) == 0 {
+		best = leastLately(found[:n], c.now)
+		return best, c.why(best, n)
+	}
+	share := c.fair(found[:n])
 	for _, it := range found[:n] {
-		if cost := c.cost(it); best == nil || cost < clearly*low {
+		if cost := c.cost(it) * share.excess(it, c.now); best == nil || cost < clearly*low {
 			best, low = it, cost
 		}
 	}
@@ -94,6 +99,61 @@ func (c *choice) adaptive(l *label) (*item, string) {
 	}
 	return best, c.why(best, n)
 }
+
+const (
+	// shareTime is how fast uses are forgotten when shares are compared.
+	shareTime = 30 * time.Second
+	// shareFree is by how much one may have more than the average of those that it is
+	// compared with. Beyond that its cost grows with the third power: whoever was used
+	// has proved good, and would be used ever more (of three equal exits one got all of
+	// 200 uses), while the others are left to their checks, which come rarely.
+	shareFree = 1.25
+	shareFew  = 2 // uses that say nothing
+	// tryEvery is how many choices there are for one that takes whoever was used least:
+	// the only way to learn that somebody is as good as those who have proved it.
+	tryEvery = 16
+)
+
+// leastLately returns the one with the fewest uses lately.
+func leastLately(found []*item, now time.Time) *item {
+	least := found[0]
+	for _, it := range found[1:] {
+		if it.slot.used(now) < least.slot.used(now) {
+			least = it
+		}
+	}
+	return least
+}
+
+// fair is how many uses those had on average that are compared.
+type fair float64
+
+// fair counts the latest uses.
+func (c *choice) fair(found []*item) fair {
+	sum := uint32(0)
+	for _, it := range found {
+		sum += it.slot.used(c.now)
+	}
+	return fair(sum) / fair(max(len(found), 1))
+}
+
+// excess is what the cost of an item is multiplied by, at least 1.
+func (f fair) excess(it *item, now time.Time) float64 {
+	x := (float64(it.slot.used(now)) + shareFew) / ((float64(f) + shareFew) * shareFree)
+	return max(1, x*x*x)
+}
+
+// use counts a use. One that another goroutine counts at the same time may be lost.
+func (s *slot) use(now time.Time) { s.lately.Store(shareTurn(now)<<32 | uint64(s.used(now)+1)) }
+
+// used is how many uses there were lately.
+func (s *slot) used(now time.Time) uint32 {
+	v := s.lately.Load()
+	return uint32(v) >> min(shareTurn(now)-v>>32, 31)
+}
+
+// shareTurn numbers the times after which uses count half.
+func shareTurn(now time.Time) uint64 { return uint64(now.Unix()) / uint64(shareTime/time.Second) }
 
 // random takes any exit, each with the same chance.
 func (c *choice) random(l *label) *item {

@@ -58,6 +58,7 @@ func (p *Pool) lease(it *item, why string) proxy.Lease {
 	l := &lease{p: p, it: it}
 	it.slot.inflight.Add(1)
 	it.slot.uses.Add(1)
+	it.slot.use(p.clock.now())
 	return proxy.Lease{Entry: it.entry, Why: why, Report: l.report, Close: l.close}
 }
 

@@ -345,27 +345,29 @@ func TestAdaptivePrefersTheGood(t *testing.T) {
 	}
 }
 
-// TestEqualsShare: exits that differ by milliseconds get as much each, also where there
-// are no more than the choice compares.
+// TestEqualsShare: of exits that are as good and as fast but for milliseconds, each gets its share,
+// also where there are no more than the choice compares. Who was used first has proved
+// more than the others, which must not keep them out.
 func TestEqualsShare(t *testing.T) {
 	t.Parallel()
-	p, found := livePool(t, pool.Config{}, pool.Env{}, 3)
-	for i, c := range found {
-		for range 30 {
-			use(t, p, at(c.Endpoint, target(t, "a.example")), proxy.Outcome{Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: time.Duration(1+3*i) * time.Millisecond}})
+	for _, n := range []int{2, 3, 14} {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, n)
+		x := target(t, "a.example")
+		count := map[proxy.Endpoint]int{}
+		const each = 200
+		for i := range each * n {
+			l := pick(t, p, proxy.Want{Target: x})
+			count[l.Entry.Endpoint]++
+			l.Report(proxy.Outcome{Target: x, Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: time.Duration(1+i%4) * time.Millisecond}})
+			l.Close()
+			if i%20 == 0 {
+				p.Eligible(proxy.Want{}) // makes a snapshot
+			}
 		}
-	}
-	p.Eligible(proxy.Want{}) // makes a snapshot
-	count := map[proxy.Endpoint]int{}
-	const picks = 600
-	for range picks {
-		l := pick(t, p, proxy.Want{Target: target(t, "b.example")})
-		count[l.Entry.Endpoint]++
-		l.Close()
-	}
-	for _, c := range found {
-		if n := count[c.Endpoint]; n < picks/5 || n > picks/2 {
-			t.Errorf("%v got %d of %d picks, want about a third", c.Endpoint, n, picks)
+		for _, c := range found {
+			if got := count[c.Endpoint]; got < each/8 || got > each*8/5 {
+				t.Errorf("of %d: %v got %d picks, want about %d", n, c.Endpoint, got, each)
+			}
 		}
 	}
 }

@@ -496,6 +496,7 @@ func TestScoreByDomain(t *testing.T) {
 			}
 			l.Close()
 		}
+		now = now.Add(5 * time.Minute) // the uses do not count any more, when shares are compared
 		return float64(n) / 2000
 	}
 	p.Feedback(pool.Feedback{Proxy: found[0].Endpoint.String(), Target: "picky.example", Verdict: "banned"}) //nolint:errcheck // seen below
