@@ -15,6 +15,7 @@ type choice struct {
 	target *target // nil: nothing is known of it
 	panic  bool    // ejections do not count
 	crowd  bool    // those that are busy count as well
+	need   bool    // so do those that only failed at the target, for there is nobody else
 	now    time.Time
 }
 
@@ -26,7 +27,7 @@ func (c *choice) eligible(it *item) bool {
 	if c.want.MinInterval > 0 && c.want.Session == (proxy.SessionKey{}) && !c.target.rested(it.exit, c.now) {
 		return false
 	}
-	ok, _ := c.target.allows(it.exit, c.now)
+	ok, _ := c.target.allows(it.exit, c.need, c.now)
 	return ok
 }
 
@@ -81,66 +82,85 @@ const clearly = 0.9
 // adaptive takes the best of three: two choices already keep everybody off the
 // one that looks best, and a third costs nothing.
 func (c *choice) adaptive(l *label) (*item, string) {
-	var found [among]*item
+	var found [among]drawn
 	n := c.sample(l, found[:], func(v *view) int { return v.draw(c.p.random()) })
-	best, low := (*item)(nil), 0.0
-	if n > 1 && !c.panic && c.p.below(tryEvery) == 0 {
-		best = leastLately(found[:n], c.now)
-		return best, c.why(best, n)
-	}
-	share := c.fair(found[:n])
-	for _, it := range found[:n] {
-		if cost := c.cost(it) * share.excess(it, c.now); best == nil || cost < clearly*low {
-			best, low = it, cost
-		}
-	}
-	if best == nil {
+	if n == 0 {
 		return nil, ""
 	}
-	return best, c.why(best, n)
+	d := c.best(found[:n])
+	d.head.use(c.now)
+	return d.it, c.why(d.it, n)
+}
+
+// drawn is an item that was drawn, with what counts the uses of its exit.
+type drawn struct {
+	it    *item
+	head  *slot // of one endpoint of the exit, always the same for a filter
+	alone bool  // the exit has no other endpoint
+}
+
+// draw takes any of the items of an exit.
+func (c *choice) draw(items []*item) drawn {
+	return drawn{c.one(items), items[0].slot, len(items) == 1}
+}
+
+// best returns the one with the lowest expected cost, its share considered; now and then
+// one that has not proved yet what it is worth.
+func (c *choice) best(found []drawn) drawn {
+	if len(found) > 1 && !c.panic && c.p.below(tryEvery) == 0 {
+		if d, ok := unproved(found); ok {
+			return d
+		}
+	}
+	sum := 0.0
+	for _, d := range found {
+		sum += float64(d.head.used(c.now))
+	}
+	mean := sum / float64(len(found))
+	best, low := found[0], 0.0
+	for i, d := range found {
+		over := max(1, (float64(d.head.used(c.now))+shareFew)/(mean+shareFew))
+		if cost := c.cost(d.it) * over * over; i == 0 || cost < clearly*low {
+			best, low = d, cost
+		}
+	}
+	return best
+}
+
+// random takes any exit, each with the same chance.
+func (c *choice) random(l *label) *item {
+	var found [1]drawn
+	c.sample(l, found[:], func(v *view) int { return int(c.p.below(uint64(v.exits()))) })
+	return found[0].it
 }
 
 const (
 	// shareTime is how fast uses are forgotten when shares are compared.
 	shareTime = 30 * time.Second
-	// shareFree is by how much one may have more than the average of those that it is
-	// compared with. Beyond that its cost grows with the third power: whoever was used
-	// has proved good, and would be used ever more (of three equal exits one got all of
-	// 200 uses), while the others are left to their checks, which come rarely.
-	shareFree = 1.25
-	shareFew  = 2 // uses that say nothing
-	// tryEvery is how many choices there are for one that takes whoever was used least:
-	// the only way to learn that somebody is as good as those who have proved it.
-	tryEvery = 16
+	// shareFew is how many uses say nothing. Beyond the average of those that it is compared
+	// with, the cost of one grows with the square of its uses: whoever was used has
+	// proved good, and would be used ever more (of three equal exits one got all of 200
+	// uses), while the others are left to their checks, which come rarely.
+	shareFew = 2
+	// tryEvery is how many choices there are for one that takes somebody with less than
+	// proveUses and no failure among them, if there is any: the only way to learn whether
+	// it is as good as those who have proved it.
+	tryEvery  = 8
+	proveUses = 24
 )
 
-// leastLately returns the one with the fewest uses lately.
-func leastLately(found []*item, now time.Time) *item {
-	least := found[0]
-	for _, it := range found[1:] {
-		if it.slot.used(now) < least.slot.used(now) {
-			least = it
+// unproved returns the one with the fewest uses ever; ok is false when all have enough,
+// have failed more than now and then, or leave from exits with other endpoints, of which not each
+// has to be tried.
+func unproved(found []drawn) (least drawn, ok bool) {
+	few := uint32(proveUses)
+	for _, d := range found {
+		e := &d.it.entry
+		if n := d.it.slot.uses.Load(); d.alone && n < few && e.Uses.Failed == 0 && d.it.slot.slower.Load() == 0 && e.Checks.Failed <= e.Checks.OK/4 {
+			least, few, ok = d, n, true
 		}
 	}
-	return least
-}
-
-// fair is how many uses those had on average that are compared.
-type fair float64
-
-// fair counts the latest uses.
-func (c *choice) fair(found []*item) fair {
-	sum := uint32(0)
-	for _, it := range found {
-		sum += it.slot.used(c.now)
-	}
-	return fair(sum) / fair(max(len(found), 1))
-}
-
-// excess is what the cost of an item is multiplied by, at least 1.
-func (f fair) excess(it *item, now time.Time) float64 {
-	x := (float64(it.slot.used(now)) + shareFew) / ((float64(f) + shareFew) * shareFree)
-	return max(1, x*x*x)
+	return least, ok
 }
 
 // use counts a use. One that another goroutine counts at the same time may be lost.
@@ -155,22 +175,15 @@ func (s *slot) used(now time.Time) uint32 {
 // shareTurn numbers the times after which uses count half.
 func shareTurn(now time.Time) uint64 { return uint64(now.Unix()) / uint64(shareTime/time.Second) }
 
-// random takes any exit, each with the same chance.
-func (c *choice) random(l *label) *item {
-	var found [1]*item
-	c.sample(l, found[:], func(v *view) int { return int(c.p.below(uint64(v.exits()))) })
-	return found[0]
-}
-
 // sample fills found with different eligible items, fewer when there are no
 // more, and returns how many. Most wants match most items, so it draws from
 // all first, then from those that match, and looks at each only in the end.
-func (c *choice) sample(l *label, found []*item, exit func(*view) int) int {
+func (c *choice) sample(l *label, found []drawn, exit func(*view) int) int {
 	n := 0
 	for try := 0; try < draws && n < len(found) && l.all.exits() > 0; try++ {
-		it := c.one(l.all.exit(exit(l.all)))
-		if c.matches(it) && c.eligible(it) && !slices.Contains(found[:n], it) {
-			found[n] = it
+		d := c.draw(l.all.exit(exit(l.all)))
+		if c.matches(d.it) && c.eligible(d.it) && !slices.Contains(found[:n], d) {
+			found[n] = d
 			n++
 		}
 	}
@@ -179,8 +192,8 @@ func (c *choice) sample(l *label, found []*item, exit func(*view) int) int {
 	}
 	v := l.view(&c.want.Filter, c.want.Need)
 	for try := 0; try < draws && n < len(found) && v.exits() > 0; try++ {
-		if it := c.one(v.exit(exit(v))); c.eligible(it) && !slices.Contains(found[:n], it) {
-			found[n] = it
+		if d := c.draw(v.exit(exit(v))); c.eligible(d.it) && !slices.Contains(found[:n], d) {
+			found[n] = d
 			n++
 		}
 	}
@@ -190,7 +203,7 @@ func (c *choice) sample(l *label, found []*item, exit func(*view) int) int {
 	start := int(c.p.below(uint64(len(v.items))))
 	for i := range v.items {
 		if it := v.items[(start+i)%len(v.items)]; c.eligible(it) {
-			found[n] = it
+			found[n] = drawn{it: it, head: it.slot}
 			if n++; n == len(found) {
 				break
 			}
@@ -229,7 +242,7 @@ const leastCost = 100 * time.Millisecond
 // are tried until one works: Ls + (1-p)/p · Lf (Simon and Kadane 1975), more
 // when the item is busy. In panic only the probability counts.
 func (c *choice) cost(it *item) float64 {
-	_, here := c.target.allows(it.exit, c.now)
+	_, here := c.target.allows(it.exit, c.need, c.now)
 	p := max(here.shrink(it.entry.Score, c.now), 1e-3)
 	if c.panic {
 		return 1 / p

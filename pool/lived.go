@@ -33,7 +33,7 @@ type slot struct {
 	status   atomic.Int32
 	inflight atomic.Int32
 	uses     atomic.Uint32 // leases given
-	lately   atomic.Uint64 // the same, each counting half after shareTime: the number of the shareTime above the count
+	lately   atomic.Uint64 // adaptive choices of the exit, each counting half after shareTime: the number of the shareTime above the count
 	slower   atomic.Int32  // times in a row that another endpoint was faster within one request
 	good     atomic.Int64  // nanoseconds, moving average of what a success costs
 	bad      atomic.Int64  // of what a failure costs

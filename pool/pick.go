@@ -58,7 +58,6 @@ func (p *Pool) lease(it *item, why string) proxy.Lease {
 	l := &lease{p: p, it: it}
 	it.slot.inflight.Add(1)
 	it.slot.uses.Add(1)
-	it.slot.use(p.clock.now())
 	return proxy.Lease{Entry: it.entry, Why: why, Report: l.report, Close: l.close}
 }
 
@@ -112,25 +111,31 @@ func (p *Pool) pickFrom(s *snapshot, want *proxy.Want, now time.Time) (*item, st
 }
 
 // choose picks freely: from the first of the wanted pools that has something
-// eligible.
+// eligible. Where all exits failed at the target, if it has not banned them, one of them is tried
+// all the same: when they fail by chance, or only by what is asked, that is better than nothing.
 func (p *Pool) choose(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
 	c := choice{p: p, want: *want, now: now}
 	if want.Target.Domain != "" {
 		c.target = p.targets.get(want.Target.Domain)
 	}
-	for _, name := range poolsOf(want) {
-		l := s.labels[name]
-		if l == nil {
-			continue
-		}
-		c.panic = p.panics(s, l)
-		for _, c.crowd = range []bool{false, true} {
-			if it, why := c.from(l); it != nil && c.take(it) {
-				return it, why, nil
+	for {
+		for _, name := range poolsOf(want) {
+			l := s.labels[name]
+			if l == nil {
+				continue
+			}
+			c.panic = p.panics(s, l)
+			for _, c.crowd = range []bool{false, true} {
+				if it, why := c.from(l); it != nil && c.take(it) {
+					return it, why, nil
+				}
 			}
 		}
+		if c.need || c.target == nil {
+			return nil, "", c.none(s)
+		}
+		c.need = true
 	}
-	return nil, "", c.none(s)
 }
 
 // take begins the rest of the item's exit, where it has to rest. It reports

@@ -354,7 +354,7 @@ func TestEqualsShare(t *testing.T) {
 		p, found := livePool(t, pool.Config{}, pool.Env{}, n)
 		x := target(t, "a.example")
 		count := map[proxy.Endpoint]int{}
-		const each = 200
+		const each = 400
 		for i := range each * n {
 			l := pick(t, p, proxy.Want{Target: x})
 			count[l.Entry.Endpoint]++
@@ -366,7 +366,8 @@ func TestEqualsShare(t *testing.T) {
 		}
 		for _, c := range found {
 			if got := count[c.Endpoint]; got < each/8 || got > each*8/5 {
-				t.Errorf("of %d: %v got %d picks, want about %d", n, c.Endpoint, got, each)
+				e, _ := p.Find(c.Endpoint)
+				t.Errorf("of %d: %v got %d picks, want about %d; score %.3f, latency %v", n, c.Endpoint, got, each, e.Score, e.Latency)
 			}
 		}
 	}

@@ -306,8 +306,9 @@ func (x *target) wake(now time.Time) {
 	maps.DeleteFunc(x.resting, func(_ netip.Addr, until time.Time) bool { return !now.Before(until) })
 }
 
-// allows reports whether an exit may be used here, and how it did.
-func (x *target) allows(exit netip.Addr, now time.Time) (ok bool, e evidence) {
+// allows reports whether an exit may be used here, and how it did. In need those that only
+// failed here may, too; those that the target has banned never.
+func (x *target) allows(exit netip.Addr, need bool, now time.Time) (ok bool, e evidence) {
 	if x == nil {
 		return true, e
 	}
@@ -317,5 +318,9 @@ func (x *target) allows(exit netip.Addr, now time.Time) (ok bool, e evidence) {
 	if p == nil {
 		return true, e
 	}
-	return !now.Before(p.until()), p.record
+	until := p.until()
+	if need {
+		until = p.banned
+	}
+	return !now.Before(until), p.record
 }

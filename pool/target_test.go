@@ -480,6 +480,46 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// TestAllFailedHere: exits that failed at a target twice in a row are left out as long as there are
+// others. When there are none they are tried all the same, but not those that are banned.
+func TestAllFailedHere(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 4)
+	x := target(t, "chaos.example")
+	fail := func(c proxy.Candidate) {
+		for range 2 {
+			use(t, p, at(c.Endpoint, x), proxy.Outcome{Stage: proxy.StageRequest, Class: proxy.Reset})
+			use(t, p, at(found[3].Endpoint, x), outcome(proxy.OK)) // so that it is not the target
+		}
+	}
+	for _, c := range found[:3] {
+		fail(c)
+	}
+	use(t, p, at(found[0].Endpoint, x), proxy.Outcome{Stage: proxy.StageBody, Class: proxy.Banned, Status: 429})
+	for range 50 {
+		l := pick(t, p, proxy.Want{Target: x})
+		if l.Entry.Endpoint != found[3].Endpoint {
+			t.Fatalf("picked %v, which failed", l.Entry.Endpoint)
+		}
+		l.Close()
+	}
+	for range 2 {
+		use(t, p, at(found[3].Endpoint, x), proxy.Outcome{Stage: proxy.StageBody, Class: proxy.Truncated})
+	}
+	if n := p.Eligible(proxy.Want{Target: x}); n != 0 {
+		t.Fatalf("%d eligible, want none", n)
+	}
+	seen := map[proxy.Endpoint]bool{}
+	for range 50 {
+		l := pick(t, p, proxy.Want{Target: x})
+		seen[l.Entry.Endpoint] = true
+		l.Close()
+	}
+	if len(seen) == 0 || seen[found[0].Endpoint] {
+		t.Errorf("picked %v, want those that are not banned", seen)
+	}
+}
+
 // TestScoreByDomain: how a proxy did at one domain counts there and not elsewhere,
 // less and less, and is shrunk towards its own score.
 func TestScoreByDomain(t *testing.T) {
