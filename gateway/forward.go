@@ -134,12 +134,14 @@ func (x *exchange) unsafe(timed context.Context, o *outgoing) *refusal {
 }
 
 // oneMore returns a try at another exit when the answer's status is one of
-// Retry.OnStatus, once. nil: the answer is passed on.
+// Retry.OnStatus, or when its content seems to be packed by the upstream, once. nil: the
+// answer is passed on.
 func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing) *try {
-	if !x.retry.again[p.head.Status] || o.another || !o.safe() {
+	packed := x.packed(t, p, o)
+	if !packed && !x.retry.again[p.head.Status] || o.another || !o.safe() {
 		return nil
 	}
-	o.another = true
+	o.another, o.packed = true, packed
 	t.reportAnswer(p)
 	t.avoid(proxy.StageBody, proxy.Banned)
 	next, r := x.next(timed)

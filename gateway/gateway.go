@@ -67,6 +67,7 @@ type Gateway struct {
 	creditAfter time.Duration // of tunnels; tests make it short
 	soonTime    time.Duration // tests make it very short
 	greetHold   time.Duration // tests make it very long
+	coded       coded
 	spliceTurn  time.Duration // tests make it short
 	holdTime    time.Duration // that the beginning of a body is waited for; tests change it
 	slowWindow  time.Duration // over which bodies must keep their pace; tests make it short

@@ -37,11 +37,12 @@ func (h flight) free() { flights.Put(h.buf) }
 // began with the byte of a handshake record. ok is false when it is not a ClientHello that may be sent
 // twice; then it holds what was read, possibly less than a record.
 func (c *client) readHello() (h flight, ok bool) {
-	h.buf = flights.Get().(*[]byte)
 	if !c.holdsRecord() {
 		_ = c.raw.SetReadDeadline(time.Now().Add(headTime))
 		defer func() { _ = c.raw.SetReadDeadline(time.Time{}) }()
+		_, _ = c.r.Peek(recordHead) // before there is a large buffer
 	}
+	h.buf = flights.Get().(*[]byte)
 	b := *h.buf
 	n, err := io.ReadFull(c.r, b[:recordHead])
 	h.n = n

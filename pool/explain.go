@@ -54,7 +54,7 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 	}
 	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	if d := want.Target.Domain; d != "" {
-		removed("banned by "+d, func(it *item) bool { ok, _ := c.target.allows(it.exit, false, now); return ok })
+		removed("banned by or failed at "+d, func(it *item) bool { ok, _ := c.target.allows(it.exit, false, now); return ok })
 	}
 	removed("failed lately or avoided", c.eligible)
 	x.Exits = newView(items).exits()

@@ -417,7 +417,7 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	got := strings.Join(steps, "; ")
-	if want := "state new 110; state dead 100; pool public 0; country=DE 60; need=tunnel 0; banned by shop.example "; !strings.HasPrefix(got, want) {
+	if want := "state new 110; state dead 100; pool public 0; country=DE 60; need=tunnel 0; banned by or failed at shop.example "; !strings.HasPrefix(got, want) {
 		t.Errorf("steps = %s, want %s...", got, want)
 	}
 	if x.Left != p.Eligible(want) || x.Left != left {
