@@ -56,9 +56,9 @@ func (s *scope) Err() error {
 	real, over := s.real, s.over
 	s.mu.Unlock()
 	switch {
-	case real != nil:
+	case real != nil && (!over || real.Err() != nil):
 		return real.Err()
-	case over:
+	case over: // which end says before it ends what is real
 		return context.Canceled
 	case s.parent.Err() != nil:
 		return s.parent.Err()
@@ -185,6 +185,7 @@ type use struct {
 	broken bool          // it is over, and the scope need not be
 	done   chan struct{} // closed when it is over; nil: nobody has asked for it
 	closed bool          // done is
+	told   bool          // hooks were called
 	hooks  []hook        // called when it is over
 	room   [1]hook
 	last   int // the id of the latest
@@ -213,12 +214,11 @@ func (s *scope) beginUseOf(t *try) (context.Context, func()) {
 func (s *scope) beginUse() *use {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.use
-	if u.closed && !s.over {
-		u.done, u.closed = nil, false
+	if u := s.use; u.closed || u.told { // whoever was told that it is over must not hear otherwise
+		s.use = &use{s: s}
 	}
-	u.broken = false
-	return u
+	s.use.broken = false
+	return s.use
 }
 
 // breakOff ends the use and lets the scope go on.
@@ -233,6 +233,7 @@ func (u *use) breakOff() {
 func (u *use) finish() {
 	u.wake()
 	for _, h := range u.hooks {
+		u.told = true
 		go h.do()
 	}
 	clear(u.hooks)

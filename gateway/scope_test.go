@@ -151,3 +151,30 @@ func isClosed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// TestUseThatIsOverStaysSo: a context that was told to be over says so for ever, also when the next
+// use begins, or the scope ends, at the same moment. Package context panics else.
+func TestUseThatIsOverStaysSo(t *testing.T) {
+	t.Parallel()
+	for i := range 2000 {
+		begin, end := gateway.NewUses(t.Context(), time.Now().Add(time.Hour))
+		u, breakOff := begin()
+		child, stop := context.WithCancel(u)
+		grandchild, halt := context.WithTimeout(child, time.Hour)
+		var next context.Context
+		if i%2 == 0 {
+			breakOff()
+			next, _ = begin()
+		} else {
+			end()
+		}
+		<-child.Done()
+		<-grandchild.Done()
+		if u.Err() == nil || child.Err() == nil || next != nil && next.Err() != nil {
+			t.Fatalf("errors %v, %v, of the next %v", u.Err(), child.Err(), next)
+		}
+		halt()
+		stop()
+		end()
+	}
+}
