@@ -59,15 +59,20 @@ func unasked(p *http1.Response, q *http1.Request) bool {
 	return true
 }
 
+// agreePacked is how many exits in a row must give a packed answer to one request until
+// the target is taken to do that itself: as many as blame a target for other things.
+const agreePacked = 3
+
 // packed reports whether an upstream seems to have packed the answer of the try, and
-// remembers a domain of which a second exit says the same.
+// remembers a domain of which so many exits say the same.
 func (x *exchange) packed(t *try, p *reply, o *outgoing) bool {
 	domain, now := x.want.Target.Domain, x.c.g.env.Now()
 	if !isPublic(t.lease.Entry.Pool) || !unasked(p.head, o.q) || x.c.g.coded.knows(domain, now) {
 		return false
 	}
-	if o.packed {
-		x.c.g.coded.note(domain, now)
+	if o.packed++; o.packed < agreePacked {
+		return true
 	}
-	return true
+	x.c.g.coded.note(domain, now)
+	return false
 }

@@ -134,14 +134,14 @@ func (x *exchange) unsafe(timed context.Context, o *outgoing) *refusal {
 }
 
 // oneMore returns a try at another exit when the answer's status is one of
-// Retry.OnStatus, or when its content seems to be packed by the upstream, once. nil: the
+// Retry.OnStatus, once, or when its content seems to be packed by the upstream. nil: the
 // answer is passed on.
 func (x *exchange) oneMore(timed context.Context, t *try, p *reply, o *outgoing) *try {
 	packed := x.packed(t, p, o)
-	if !packed && !x.retry.again[p.head.Status] || o.another || !o.safe() {
+	if !packed && (o.another || !x.retry.again[p.head.Status]) || !o.safe() {
 		return nil
 	}
-	o.another, o.packed = true, packed
+	o.another = o.another || !packed
 	t.reportAnswer(p)
 	t.avoid(proxy.StageBody, proxy.Banned)
 	next, r := x.next(timed)

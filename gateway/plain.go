@@ -35,7 +35,7 @@ type outgoing struct {
 	bare      bool        // the target had no path
 	old       bool        // the client speaks HTTP/1.0
 	another   bool        // one more exit was tried because of Retry.OnStatus
-	packed    bool        // or because its content was packed though nobody asked for that
+	packed    int         // exits that packed the content though nobody asked for that
 	broken    *refusal    // set by an upload when the client's body is to blame
 	parts     parts
 }
