@@ -89,7 +89,7 @@ func (x *exchange) end(r *refusal) {
 		}
 		g.m.refused.WithLabelValues(r.code).Inc()
 	}
-	if n := len(x.trace.Attempts); n > 1 && slices.ContainsFunc(x.trace.Attempts[:n-1], failed) {
+	if n := len(x.trace.Attempts); n > 1 && slices.ContainsFunc(x.trace.Attempts[:n-1], func(a proxy.Attempt) bool { return a.Class.Failed() }) {
 		g.m.failovers.Inc()
 	}
 	g.m.up.Add(float64(x.trace.Up))
@@ -99,9 +99,6 @@ func (x *exchange) end(r *refusal) {
 	x.hide()
 	g.done(x.trace)
 }
-
-// failed reports whether an attempt came to nothing; a hedge that was not needed did not.
-func failed(a proxy.Attempt) bool { return a.Class != proxy.OK && a.Class != proxy.Canceled }
 
 // avoidPublic keeps the request away from public upstreams. It reports false
 // when nothing else may be used.

@@ -57,8 +57,7 @@ func (f *flow) refuse(l *leg, r *refusal) {
 	x, quiet := f.x, l.state.CompareAndSwap(waiting, shut)
 	l.state.Store(shut)
 	if r != nil {
-		x.trace.Code = r.code
-		x.c.g.m.refused.WithLabelValues(r.code).Inc()
+		x.cutFor(r.code)
 		if b, _ := x.c.r.Peek(x.c.r.Buffered()); quiet && speaksHTTP(b) && x.c.write(r.appendTo(nil, x.trace.ID, false, false)) == nil {
 			x.c.linger()
 		}

@@ -322,8 +322,7 @@ func (f *flow) over() bool {
 		x.spent(errQuota)
 	}
 	if f.barred.Load() {
-		x.trace.Code = codeCredentials
-		x.c.g.m.refused.WithLabelValues(codeCredentials).Inc()
+		x.cutFor(codeCredentials)
 	}
 	x.trace.Up, x.trace.Down = f.up.Load(), f.down.Load()
 	unhooked, stopped := f.unhook == nil || f.unhook(), f.old == nil || f.old.Stop()

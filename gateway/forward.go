@@ -27,7 +27,6 @@ type reply struct {
 	up      *dial.Conn
 	r       *bufio.Reader
 	upload  *upload // of a body that is not held; nil when there is none
-	own     ownPage // whether the upstream wrote it itself
 	scope   *scope  // whose end closes the connection
 	g       *Gateway
 	lane    lane // where the connection is kept, with keeps
@@ -190,8 +189,7 @@ func (t *try) ask(ctx *scope, up *dial.Conn, o *outgoing, forward bool) (*reply,
 // judge returns an answer that may be passed on. Else it reports what failed.
 func (t *try) judge(timed context.Context, p *reply, o *outgoing, forward bool, err error) *reply {
 	if err == nil {
-		p.own = ownPageOf(p.head, forward, o.repeats)
-		switch p.own {
+		switch ownPageOf(p.head, forward, o.repeats) {
 		case notOwn:
 			p.keepFor(t, o)
 			if err = t.begun(p, o); err == nil {

@@ -95,9 +95,14 @@ func (x *exchange) charge(n int) *refusal {
 // spent notes that a transfer was cut because nothing is left.
 func (x *exchange) spent(err error) {
 	if errors.Is(err, errQuota) {
-		x.trace.Code = codeQuota
-		x.c.g.m.refused.WithLabelValues(codeQuota).Inc()
+		x.cutFor(codeQuota)
 	}
+}
+
+// cutFor notes why a transfer was cut that had begun.
+func (x *exchange) cutFor(code string) {
+	x.trace.Code = code
+	x.c.g.m.refused.WithLabelValues(code).Inc()
 }
 
 // usedUp is the refusal of an upload that ended for want of bytes, nil for one

@@ -241,7 +241,7 @@ func (p *reply) keepFor(t *try, o *outgoing) {
 	h := p.head
 	l, ok := t.lane(o)
 	switch {
-	case !ok, p.own != notOwn, p.upload != nil, h.Minor == 0, !h.KeepAlive(), h.Header.HasToken("Proxy-Connection", "close"):
+	case !ok, p.upload != nil, h.Minor == 0, !h.KeepAlive(), h.Header.HasToken("Proxy-Connection", "close"):
 	case p.framing.Kind != http1.Length && p.framing.Kind != http1.Chunked, h.Status == 401, h.Status == 407:
 	case o.q.Method == "HEAD", len(o.held) > 0 && h.Status >= 400:
 	default:

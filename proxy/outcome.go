@@ -27,6 +27,9 @@ func (s Stage) String() string {
 	return "stage"
 }
 
+// Failed reports whether somebody failed, whoever that is.
+func (c Class) Failed() bool { return c != OK && c != Canceled }
+
 // MarshalText prints the name.
 func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
@@ -108,7 +111,7 @@ type Outcome struct {
 }
 
 // Failed reports whether something went wrong, whoever is to blame.
-func (o Outcome) Failed() bool { return o.Class != OK && o.Class != Canceled }
+func (o Outcome) Failed() bool { return o.Class.Failed() }
 
 // Blame divides a failure: how much of it (0 to 1) is the proxy's own, how much
 // belongs to the pair of proxy and target, and how much makes the target
