@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"freeway/checker"
 	"freeway/lab"
 )
 
@@ -87,4 +88,20 @@ func TestLivezWaitsForNothing(t *testing.T) {
 		}
 	}
 	t.Errorf("the fastest of 500 answers of /livez took %v", fastest)
+}
+
+// TestJudgesNotAskedAreNotBroken: a judge that the configuration has just brought is
+// not called broken before it was asked.
+func TestJudgesNotAskedAreNotBroken(t *testing.T) {
+	t.Parallel()
+	for want, judges := range map[string][]checker.JudgeStatus{
+		"1 of 1 answer": {{Up: true, Breaker: "closed"}},
+		"0 of 2 answer; the breakers of 2 are open":                  {{Breaker: "open"}, {Breaker: "half-open"}},
+		"1 of 3 answer; the breakers of 1 are open; 1 not asked yet": {{Up: true, Breaker: "closed"}, {Breaker: "open"}, {Breaker: "closed"}},
+		"0 of 1 answer; 1 not asked yet":                             {{Breaker: "closed"}},
+	} {
+		if got := judgesPart(judges); got.Says != want || got.OK != judges[0].Up {
+			t.Errorf("%+v: %+v, want %q", judges, got, want)
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"freeway/api"
+	"freeway/checker"
 	"freeway/proxy"
 )
 
@@ -52,16 +53,6 @@ func (s *server) remarks() []api.Part {
 	case st.Doubt != "":
 		checks.OK, checks.Says = false, "failures do not count at present: "+st.Doubt
 	}
-	up := 0
-	for _, j := range st.Judges {
-		if j.Up {
-			up++
-		}
-	}
-	judges := api.Part{Name: "judges", OK: up > 0, Info: true, Says: fmt.Sprintf("%d of %d answer", up, len(st.Judges))}
-	if up < len(st.Judges) {
-		judges.Says += fmt.Sprintf("; the breakers of %d are open", len(st.Judges)-up)
-	}
 	on, failing, open, resting := 0, 0, 0, 0
 	for _, r := range s.scraper.Results() {
 		if r.Enabled {
@@ -81,7 +72,29 @@ func (s *server) remarks() []api.Part {
 	if open+resting > 0 {
 		lists.Says += fmt.Sprintf(", %d with an open breaker, %d at rest", open, resting)
 	}
-	return append(out, checks, judges, lists)
+	return append(out, checks, judgesPart(st.Judges), lists)
+}
+
+// judgesPart tells which judges answer. One that was not asked yet does not, but
+// its breaker is closed.
+func judgesPart(judges []checker.JudgeStatus) api.Part {
+	up, broken := 0, 0
+	for _, j := range judges {
+		if j.Up {
+			up++
+		}
+		if j.Breaker != "closed" {
+			broken++
+		}
+	}
+	says := fmt.Sprintf("%d of %d answer", up, len(judges))
+	if broken > 0 {
+		says += fmt.Sprintf("; the breakers of %d are open", broken)
+	}
+	if unasked := len(judges) - up - broken; unasked > 0 {
+		says += fmt.Sprintf("; %d not asked yet", unasked)
+	}
+	return api.Part{Name: "judges", OK: up > 0, Info: true, Says: says}
 }
 
 // healthcheckCommand makes "freeway healthcheck".
