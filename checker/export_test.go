@@ -117,12 +117,21 @@ func (s *Sweeps) Dead(tried, took int) (atEnd int, reason string) {
 	return atEnd, s.w.doubt()
 }
 
-// EndSweep makes the present sweep of a running checker end now.
+// EndSweep makes the present sweep of a running checker end and returns when the
+// next one has begun, so that what comes then is not of the old one. What waited is
+// delivered some time after that.
 func (c *Checker) EndSweep() {
+	was := time.Now().Add(-time.Hour)
 	c.sweeps.mu.Lock()
-	c.sweeps.began = time.Now().Add(-time.Hour)
+	c.sweeps.began = was
 	c.sweeps.mu.Unlock()
-	c.wake()
+	for ended := false; !ended; {
+		c.wake()
+		time.Sleep(time.Millisecond)
+		c.sweeps.mu.Lock()
+		ended = c.sweeps.began != was
+		c.sweeps.mu.Unlock()
+	}
 }
 
 // Usual returns the usual share of live ones that pass, 0 while it is not known.
@@ -238,5 +247,5 @@ func Elastic(ctx context.Context, first time.Duration, most func() time.Duration
 	return e, func() { e.stop() }
 }
 
-// ForJudges is how many failures wait for what judges say.
-func (c *Checker) ForJudges() int { return c.hold.len() }
+// ForSweep is how many failures wait for the end of the sweep.
+func (c *Checker) ForSweep() int { return c.sweeps.held() }

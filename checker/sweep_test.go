@@ -91,7 +91,7 @@ func TestInterceptorOfConnections(t *testing.T) {
 			e.LastChecked, e.Checks.Failed, e.Error = time.Now(), 5, proxy.Fault{Stage: proxy.StageConnect, Class: proxy.Refused}
 		})
 	}
-	until(t, "the end of the checks", func() bool { s := b.Status(); return s.Held == n && s.Running == 0 })
+	until(t, "the end of the checks", func() bool { return b.ForSweep() == n })
 	why := ""
 	until(t, "the end of the sweep", func() bool {
 		b.EndSweep()
@@ -154,12 +154,7 @@ func TestCollapseDemotesNobodyAtFirst(t *testing.T) {
 		for _, ep := range eps {
 			q.feed <- jobOf(ep, passedOnce, func(e *proxy.Entry) { e.State = proxy.Live })
 		}
-		until(t, "the end of the checks", func() bool {
-			s := b.Status()
-			return len(q.feed) == 0 && len(q.all())-before+s.Held == n && s.Running == 0
-		})
-		// Failures may wait for a judge before they wait for the sweep.
-		until(t, "the word of the judges", func() bool { return b.ForJudges() == 0 })
+		until(t, "the end of the checks", func() bool { return len(q.all())-before+b.ForSweep() == n })
 		until(t, "the end of the sweep", func() bool {
 			b.EndSweep()
 			return len(q.all())-before == n
