@@ -1,9 +1,9 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -52,11 +52,12 @@ func (e Errors) err() error {
 	if len(e) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(e, func(a, b Error) int {
-		if (a.line == 0) != (b.line == 0) {
-			return cmp.Compare(b.line, a.line)
+	sort.SliceStable(e, func(i, j int) bool {
+		a, b := e[i].line, e[j].line
+		if a == 0 || b == 0 {
+			return a > b
 		}
-		return cmp.Compare(a.line, b.line)
+		return a < b
 	})
 	return e
 }

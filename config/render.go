@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -174,7 +174,7 @@ func (r renderer) item(v reflect.Value, path string) *yaml.Node {
 func (r renderer) dictionary(v reflect.Value, path string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Style: yaml.FlowStyle}
 	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	sort.Slice(keys, func(i, j int) bool { return fmt.Sprint(keys[i]) < fmt.Sprint(keys[j]) })
 	for _, k := range keys {
 		val := r.value(v.MapIndex(k), path)
 		if strings.HasSuffix(path, "headers") && val.Value != "" {

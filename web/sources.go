@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sort"
 	"strings"
 
 	"freeway/internal/access"
@@ -34,14 +35,12 @@ func (d *Dashboard) sources(*http.Request) (any, error) {
 	for _, r := range d.env.Scraper.Results() {
 		out.Rows = append(out.Rows, sourceRow{r, d.history.spark(r.Name)})
 	}
-	slices.SortStableFunc(out.Rows, func(a, b sourceRow) int {
-		on := func(r sourceRow) int {
-			if r.Enabled {
-				return 0
-			}
-			return 1
+	sort.SliceStable(out.Rows, func(i, j int) bool {
+		a, b := &out.Rows[i], &out.Rows[j]
+		if a.Enabled != b.Enabled {
+			return a.Enabled
 		}
-		return cmp.Or(cmp.Compare(on(a), on(b)), cmp.Compare(b.Worth.Live, a.Worth.Live), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Worth.Live, a.Worth.Live), cmp.Compare(a.Name, b.Name)) < 0
 	})
 	return out, nil
 }

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -93,7 +93,7 @@ func (a *app) sources(ctx context.Context, server string, show sourcesView) erro
 	if show.format == "json" {
 		return a.sourcesJSON(page.Items, show.all)
 	}
-	slices.SortStableFunc(page.Items, byWorth)
+	sort.SliceStable(page.Items, func(i, j int) bool { return byWorth(&page.Items[i], &page.Items[j]) < 0 })
 	rows := [][]string{{"NAME", "OFFERS", "NEW", "ONLY", "LIVE", "FIRST", "EVER", "LATENCY", "COST", "CHANGED", "READ", "RESULT"}}
 	off := 0
 	for _, r := range page.Items {
@@ -148,7 +148,7 @@ func (a *app) sourceTable(rows [][]string, off int, show sourcesView) error {
 
 // byWorth puts the best first: enabled ones, then those with the most live
 // endpoints.
-func byWorth(a, b scraper.Result) int {
+func byWorth(a, b *scraper.Result) int {
 	if a.Enabled != b.Enabled {
 		if a.Enabled {
 			return -1
@@ -172,7 +172,7 @@ func worthRow(r scraper.Result, wide bool) []string {
 func (a *app) configuredSources(cfg config.Config, show sourcesView) error {
 	rows := [][]string{{"NAME", "ON", "POOL", "FORMAT", "WHERE"}}
 	sources, mistakes := cfg.Sources.Known()
-	slices.SortStableFunc(sources, func(a, b scraper.Source) int { return -cmp.Compare(onOff(a), onOff(b)) })
+	sort.SliceStable(sources, func(i, j int) bool { return onOff(sources[i]) > onOff(sources[j]) })
 	off := 0
 	for _, s := range sources {
 		err := mistakes[s.Name]

@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"sort"
 	"strconv"
 
 	"github.com/klauspost/compress/zstd"
@@ -118,8 +119,9 @@ func (b *Builder) appendPlaces(out []byte) ([]byte, map[spot]uint64) {
 		all = append(all, at)
 		countries[at.country], asns[at.asn] = 0, 0
 	}
-	slices.SortFunc(all, func(x, y spot) int {
-		return cmp.Or(cmp.Compare(b.spots[y], b.spots[x]), cmp.Compare(x.country, y.country), cmp.Compare(x.asn, y.asn))
+	sort.Slice(all, func(i, j int) bool {
+		x, y := all[i], all[j]
+		return cmp.Or(cmp.Compare(b.spots[y], b.spots[x]), cmp.Compare(x.country, y.country), cmp.Compare(x.asn, y.asn)) < 0
 	})
 	out = appendCountries(out, countries)
 	out = b.appendSystems(out, asns)
