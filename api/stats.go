@@ -183,11 +183,12 @@ type Target struct {
 	Banned     []Ban      `json:"banned"`
 }
 
-// Ban is an exit that a target refuses.
+// Ban is an exit that a target refuses, or through which it was not reached.
 type Ban struct {
 	Exit  string     `json:"exit"`
 	Until *time.Time `json:"until"`
 	Count int        `json:"count" doc:"In a row."`
+	Why   string     `json:"why" enum:"banned,failed" doc:"banned: the target refuses it, or a client said so; failed: it did not deliver there, and is used only when there is no other."`
 }
 
 // TargetList is every domain that something is remembered of.
@@ -206,7 +207,11 @@ func (a *API) targets(context.Context, *struct{}) (*struct{ Body TargetList }, e
 func targetOf(t pool.TargetInfo) Target {
 	out := Target{Domain: t.Domain, Down: t.Down, DownAt: orEmpty(t.DownAt), Throttling: t.Throttling, Until: stamp(t.Until), Banned: []Ban{}}
 	for _, b := range t.Banned {
-		out.Banned = append(out.Banned, Ban{Exit: addr(b.Exit), Until: stamp(b.Until), Count: b.Count})
+		why := "banned"
+		if b.Failed {
+			why = "failed"
+		}
+		out.Banned = append(out.Banned, Ban{Exit: addr(b.Exit), Until: stamp(b.Until), Count: b.Count, Why: why})
 	}
 	return out
 }

@@ -83,7 +83,7 @@ const clearly = 0.9
 // one that looks best, and a third costs nothing.
 func (c *choice) adaptive(l *label) (*item, string) {
 	var found [among]drawn
-	n := c.sample(l, found[:], func(v *view) int { return v.draw(c.p.random()) })
+	n := c.sample(l, found[:], func(v *view) (int, float32) { return v.draw(c.p.random()) })
 	if n == 0 {
 		return nil, ""
 	}
@@ -95,14 +95,21 @@ func (c *choice) adaptive(l *label) (*item, string) {
 // drawn is an item that was drawn, with what counts the uses of its exit.
 type drawn struct {
 	it    *item
-	head  *slot // of one endpoint of the exit, always the same for a filter
-	alone bool  // the exit has no other endpoint
+	head  *slot   // of one endpoint of the exit, always the same for a filter
+	alone bool    // the exit has no other endpoint
+	part  float32 // see view.parts
 }
 
-// draw takes any of the items of an exit.
-func (c *choice) draw(items []*item) drawn {
-	return drawn{c.one(items), items[0].slot, len(items) == 1}
+// draw takes any of the items of the exit that is drawn.
+func (c *choice) draw(v *view, exit func(*view) (int, float32)) drawn {
+	i, part := exit(v)
+	items := v.exit(i)
+	return drawn{c.one(items), items[0].slot, len(items) == 1, part}
 }
+
+// used is how many uses the exit had lately, more if it has a part of its weight only:
+// its owner's exits have a share together.
+func (d drawn) used(now time.Time) float64 { return float64(d.head.used(now)) / float64(d.part) }
 
 // best returns the one with the lowest expected cost, its share considered; now and then
 // one that has not proved yet what it is worth.
@@ -114,12 +121,12 @@ func (c *choice) best(found []drawn) drawn {
 	}
 	sum := 0.0
 	for _, d := range found {
-		sum += float64(d.head.used(c.now))
+		sum += d.used(c.now)
 	}
 	mean := sum / float64(len(found))
 	best, low := found[0], 0.0
 	for i, d := range found {
-		over := max(1, (float64(d.head.used(c.now))+shareFew)/(mean+shareFew))
+		over := max(1, (d.used(c.now)+shareFew)/(mean+shareFew))
 		if cost := c.cost(d.it) * over * over; i == 0 || cost < clearly*low {
 			best, low = d, cost
 		}
@@ -130,7 +137,7 @@ func (c *choice) best(found []drawn) drawn {
 // random takes any exit, each with the same chance.
 func (c *choice) random(l *label) *item {
 	var found [1]drawn
-	c.sample(l, found[:], func(v *view) int { return int(c.p.below(uint64(v.exits()))) })
+	c.sample(l, found[:], func(v *view) (int, float32) { return int(c.p.below(uint64(v.exits()))), 1 })
 	return found[0].it
 }
 
@@ -178,10 +185,10 @@ func shareTurn(now time.Time) uint64 { return uint64(now.Unix()) / uint64(shareT
 // sample fills found with different eligible items, fewer when there are no
 // more, and returns how many. Most wants match most items, so it draws from
 // all first, then from those that match, and looks at each only in the end.
-func (c *choice) sample(l *label, found []drawn, exit func(*view) int) int {
+func (c *choice) sample(l *label, found []drawn, exit func(*view) (int, float32)) int {
 	n := 0
 	for try := 0; try < draws && n < len(found) && l.all.exits() > 0; try++ {
-		d := c.draw(l.all.exit(exit(l.all)))
+		d := c.draw(l.all, exit)
 		if c.matches(d.it) && c.eligible(d.it) && !slices.Contains(found[:n], d) {
 			found[n] = d
 			n++
@@ -192,7 +199,7 @@ func (c *choice) sample(l *label, found []drawn, exit func(*view) int) int {
 	}
 	v := l.view(&c.want.Filter, c.want.Need)
 	for try := 0; try < draws && n < len(found) && v.exits() > 0; try++ {
-		if d := c.draw(v.exit(exit(v))); c.eligible(d.it) && !slices.Contains(found[:n], d) {
+		if d := c.draw(v, exit); c.eligible(d.it) && !slices.Contains(found[:n], d) {
 			found[n] = d
 			n++
 		}
@@ -203,7 +210,7 @@ func (c *choice) sample(l *label, found []drawn, exit func(*view) int) int {
 	start := int(c.p.below(uint64(len(v.items))))
 	for i := range v.items {
 		if it := v.items[(start+i)%len(v.items)]; c.eligible(it) {
-			found[n] = drawn{it: it, head: it.slot}
+			found[n] = drawn{it: it, head: it.slot, part: 1}
 			if n++; n == len(found) {
 				break
 			}

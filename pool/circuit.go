@@ -57,8 +57,8 @@ func kindOf(o *proxy.Outcome) kind {
 }
 
 // circuit watches over one spot as the exits of one pool see it. When several in
-// a row fail there in the same way, nobody is blamed. When they could not reach it,
-// in more than one request, and none has succeeded for agreeTime, it opens, and
+// a row fail there in the same way, nobody is blamed. When they could not reach it
+// and none has succeeded for agreeTime, it opens, and
 // nothing is sent there for a while. Other ways to fail do not open it: a proxy
 // that dies in the middle looks just the same.
 type circuit struct {
@@ -122,7 +122,7 @@ func (x *target) fail(c *circuit, k kind, o proxy.Outcome, exit netip.Addr, f *f
 		}
 		s.excused = true
 	}
-	if k == unreachable && !c.worked && severalRequests(list) {
+	if k == unreachable && !c.worked && (o.Stage <= proxy.StageHandshake || severalRequests(list)) {
 		c.trip(now)
 	}
 }
@@ -135,8 +135,8 @@ func (s *suspect) again() {
 	}
 }
 
-// severalRequests reports whether more than one request failed: a single one may
-// be what its target takes offence at.
+// severalRequests reports whether more than one request failed. A single one may
+// be what its target takes offence at, unless it was a tunnel that never came up.
 func severalRequests(list []suspect) bool {
 	first := list[0].request
 	return first == "" || slices.ContainsFunc(list, func(s suspect) bool { return s.request != first })

@@ -150,6 +150,7 @@ func (p *Pool) Apply(cfg Config) error {
 		return errors.New("once: cannot be changed")
 	}
 	p.install(cfg)
+	p.rebuild() // what the filter keeps out is not handed out any more
 	return nil
 }
 

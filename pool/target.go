@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	banMemory     = time.Hour
 
 	maxTargets  = 4096             // domains that are remembered
+	maxFine     = 64               // exits whose working is remembered beside reports
 	maxPairs    = 4096             // exits that are remembered of a domain
 	maxAllPairs = 64 * maxTargets  // of all domains together; a half of it is for domains that have few
 	pairMemory  = 3 * pairHalfLife // how long the record of a pair stays after its last use
@@ -41,6 +43,8 @@ type target struct {
 	pairs     map[netip.Addr]*pair
 	circuits  map[sight]*circuit
 	refused   []suspect                // exits that it refused, in a row
+	reported  []suspect                // exits that clients say it refused
+	fine      map[netip.Addr]time.Time // when exits worked that nobody has reported since the first report
 	throttled time.Time                // until when refusals are nobody's ban
 	resting   map[netip.Addr]time.Time // until when exits are not used; nil: none has to rest
 }
@@ -154,6 +158,10 @@ func (x *target) expire(now time.Time) (due []proxy.Outcome) {
 	for len(x.refused) > 0 && now.Sub(x.refused[0].at) > agreeTime {
 		x.refused = x.refused[1:]
 	}
+	for len(x.reported) > 0 && now.Sub(x.reported[0].at) > agreeTime {
+		x.reported = x.reported[1:]
+	}
+	maps.DeleteFunc(x.fine, func(_ netip.Addr, at time.Time) bool { return len(x.reported) == 0 || now.Sub(at) > agreeTime })
 	return due
 }
 
@@ -161,6 +169,14 @@ func (x *target) expire(now time.Time) (due []proxy.Outcome) {
 // pool could not reach it.
 func (x *target) succeed(o *proxy.Outcome, exit netip.Addr, now time.Time) (due []proxy.Outcome) {
 	x.refused, x.throttled = nil, time.Time{}
+	if o.Origin == proxy.FromFeedback {
+		x.reported = nil
+	} else if len(x.reported) > 0 && len(x.fine) < maxFine && !slices.ContainsFunc(x.reported, func(s suspect) bool { return s.exit == exit }) {
+		if x.fine == nil {
+			x.fine = map[netip.Addr]time.Time{}
+		}
+		x.fine[exit] = now
+	}
 	if p := x.pairs[exit]; p != nil {
 		*p = pair{record: p.record}
 		p.record.add(true, now)
@@ -182,19 +198,27 @@ func (x *target) acquit(exit netip.Addr) {
 }
 
 // refuse notes a ban. When several exits are refused in a row the target is
-// throttling, and nobody is banned for it.
+// throttling, and nobody is banned for it. What clients report looked like a
+// success at first, so there it is that several are reported and nobody works
+// who is not.
 func (x *target) refuse(o proxy.Outcome, exit netip.Addr, now time.Time) {
-	if o.Origin == proxy.FromTraffic {
+	var list []suspect
+	if o.Origin == proxy.FromFeedback {
+		delete(x.fine, exit)
+		x.reported = agreeing(x.reported, exit, now, o)
+		list = x.reported
+	} else {
 		x.refused = agreeing(x.refused, exit, now, o)
+		list = x.refused
 	}
-	if o.Origin == proxy.FromTraffic && len(x.refused) >= agree {
-		for _, s := range x.refused {
+	if len(list) >= agree && (o.Origin != proxy.FromFeedback || len(x.fine) == 0) {
+		for _, s := range list {
 			x.unban(s.exit)
 		}
 		x.throttled = now.Add(max(min(o.RetryAfter, maxBan), banTime/2))
 		return
 	}
-	if now.Before(x.throttled) && o.Origin == proxy.FromTraffic {
+	if now.Before(x.throttled) {
 		return
 	}
 	p := x.pair(exit, now)

@@ -334,20 +334,23 @@ func TestManyBreakOffAtOnce(t *testing.T) {
 	}
 }
 
-// TestOneRequestClosesNoTarget: neither the failures of a single request nor
-// those soon after a success, whoever agrees.
+// TestOneRequestClosesNoTarget: neither the failures of a single request, unless
+// nothing of it got there, nor those soon after a success, whoever agrees.
 func TestOneRequestClosesNoTarget(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name     string
+		stage    proxy.Stage
 		requests []string // of the failures
 		worked   time.Duration
 		down     bool
 	}{
-		{"one request", []string{"a", "a", "a"}, 0, false},
-		{"two requests", []string{"a", "a", "b"}, 0, true},
-		{"worked lately", []string{"a", "b", "c"}, 50 * time.Second, false},
-		{"worked long ago", []string{"a", "b", "c"}, 2 * time.Minute, true},
+		{"one request", proxy.StageRequest, []string{"a", "a", "a"}, 0, false},
+		{"two requests", proxy.StageRequest, []string{"a", "a", "b"}, 0, true},
+		{"worked lately", proxy.StageRequest, []string{"a", "b", "c"}, 50 * time.Second, false},
+		{"worked long ago", proxy.StageRequest, []string{"a", "b", "c"}, 2 * time.Minute, true},
+		{"one request for a tunnel", proxy.StageHandshake, []string{"a", "a", "a"}, 0, true},
+		{"tunnels, worked lately", proxy.StageHandshake, []string{"a", "b", "c"}, 50 * time.Second, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -359,7 +362,7 @@ func TestOneRequestClosesNoTarget(t *testing.T) {
 					time.Sleep(tt.worked)
 				}
 				for i, id := range tt.requests {
-					use(t, p, at(found[i].Endpoint, x), proxy.Outcome{Stage: proxy.StageHandshake, Class: proxy.BadGateway, Request: id})
+					use(t, p, at(found[i].Endpoint, x), proxy.Outcome{Stage: tt.stage, Class: proxy.BadGateway, Request: id})
 				}
 				if _, err := p.Pick(context.Background(), proxy.Want{Target: x}); errors.Is(err, proxy.ErrTargetDown) != tt.down {
 					t.Errorf("Pick = %v, want target down: %v", err, tt.down)

@@ -133,7 +133,7 @@ func (x *target) info(domain string, now time.Time) (i TargetInfo, ok bool) {
 	}
 	for exit, p := range x.pairs {
 		if now.Before(p.until()) {
-			i.Banned = append(i.Banned, Ban{exit, p.until(), max(p.bans, p.fails)})
+			i.Banned = append(i.Banned, Ban{exit, p.until(), max(p.bans, p.fails), !now.Before(p.banned)})
 		}
 	}
 	sort.Slice(i.Banned, func(a, b int) bool { return i.Banned[a].Exit.Less(i.Banned[b].Exit) })

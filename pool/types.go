@@ -123,9 +123,10 @@ type TargetInfo struct {
 
 // Ban is an exit that a target refuses, or that does not reach it.
 type Ban struct {
-	Exit  netip.Addr
-	Until time.Time
-	Count int // in a row
+	Exit   netip.Addr
+	Until  time.Time
+	Count  int  // in a row
+	Failed bool // it was not refused, it did not deliver; it is used all the same when there is no other
 }
 
 // Explanation says what a want would get.

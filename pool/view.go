@@ -19,6 +19,7 @@ type view struct {
 
 	weigh  sync.Once      // makes sums, which only the adaptive rotation needs
 	sums   []float64      // running sum of the exits' weights
+	parts  []float32      // of each exit, how much of its weight is left to it by what its owner and list may have
 	byTime func() []*item // the items by latency, made when they are first asked for
 }
 
@@ -75,7 +76,7 @@ const (
 func (v *view) weights() []float64 {
 	v.weigh.Do(func() {
 		owners, lists := map[owner]float64{}, map[string]float64{}
-		v.sums = make([]float64, v.exits())
+		v.sums, v.parts = make([]float64, v.exits()), make([]float32, v.exits())
 		all := 0.0
 		for i := range v.exits() {
 			first, w := v.exit(i)[0], attraction(v.exit(i))
@@ -91,12 +92,12 @@ func (v *view) weights() []float64 {
 		total := 0.0
 		for i, w := range v.sums {
 			first := v.exit(i)[0]
-			w *= thinned(owners[first.owner], ownerLimit)
+			part := thinned(owners[first.owner], ownerLimit)
 			if first.only != "" {
-				w *= thinned(lists[first.only], listLimit)
+				part *= thinned(lists[first.only], listLimit)
 			}
-			total += w
-			v.sums[i] = total
+			total += w * part
+			v.sums[i], v.parts[i] = total, float32(part)
 		}
 	})
 	return v.sums
@@ -138,17 +139,18 @@ func limit[K comparable](groups map[K]float64, all, share, boost float64) float6
 // that weigh w count as limit.
 func thinned(w, limit float64) float64 { return min(1, limit/w) }
 
-// draw returns the number of an exit, by weight. r is in [0, 1).
-func (v *view) draw(r float64) int {
+// draw returns the number of an exit, by weight, and its part. r is in [0, 1).
+func (v *view) draw(r float64) (i int, part float32) {
 	sums := v.weights()
 	x := r * sums[len(sums)-1]
-	i, _ := slices.BinarySearchFunc(sums, x, func(s, x float64) int {
+	i, _ = slices.BinarySearchFunc(sums, x, func(s, x float64) int {
 		if s <= x {
 			return -1
 		}
 		return 1
 	})
-	return min(i, len(sums)-1)
+	i = min(i, len(sums)-1)
+	return i, v.parts[i]
 }
 
 // view returns the items that match. Snapshots live a second, so the answers

@@ -179,7 +179,7 @@ func sorted[K cmp.Ordered](m map[K]uint64) []K {
 // appendSpans writes the starts of ranges, joined where the place stays the
 // same, with the gaps between them.
 func appendSpans(out []byte, spans []span, number map[spot]uint64) ([]byte, error) {
-	slices.SortFunc(spans, func(x, y span) int { return cmp.Compare(x.first, y.first) })
+	sort.Slice(spans, func(i, j int) bool { return spans[i].first < spans[j].first })
 	var starts, places []uint64
 	begin := func(start, place uint64) {
 		if n := len(places); n == 0 && place != 0 || n > 0 && places[n-1] != place {

@@ -1,7 +1,6 @@
 package judge
 
 import (
-	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sort"
 	"strconv"
 )
 
@@ -108,7 +108,7 @@ func pageOf(r *http.Request, remote netip.Addr) page {
 			p.Header = append(p.Header, Field{name, v})
 		}
 	}
-	slices.SortStableFunc(p.Header, func(a, b Field) int { return cmp.Compare(a.Name, b.Name) })
+	sort.SliceStable(p.Header, func(i, j int) bool { return p.Header[i].Name < p.Header[j].Name })
 	return p
 }
 

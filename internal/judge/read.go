@@ -2,7 +2,6 @@ package judge
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/hmac"
 	"encoding/hex"
 	"encoding/json"
@@ -11,7 +10,7 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -219,6 +218,6 @@ func multiMap(raw json.RawMessage) ([]Field, error) {
 			out = append(out, Field{name, one})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Field) int { return cmp.Compare(a.Name, b.Name) })
+	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out, nil
 }
