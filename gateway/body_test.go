@@ -201,6 +201,30 @@ func TestStreamedUpload(t *testing.T) {
 	}
 }
 
+// TestChunksFlow: a chunk goes on before the next one comes.
+func TestChunksFlow(t *testing.T) {
+	t.Parallel()
+	here := make(chan struct{})
+	r := newRig(t, gateway.Config{}, upstream(t, proxy.HTTP, func(c *wire) {
+		c.head()
+		_, _ = io.ReadFull(c.r, make([]byte, len("3\r\none\r\n")))
+		close(here)
+		_, _ = io.ReadFull(c.r, make([]byte, len("3\r\ntwo\r\n0\r\n\r\n")))
+		_, _ = io.WriteString(c.Conn, okAnswer)
+	}))
+	w := r.conn()
+	w.send("POST http://example.com/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+	select {
+	case <-here:
+	case <-time.After(patience):
+		t.Fatal("the first chunk waits for the second")
+	}
+	w.send("3\r\ntwo\r\n0\r\n\r\n")
+	if p, body := w.answer("POST"); p.StatusCode != 200 || body != "ok" {
+		t.Errorf("%v %q", p.Status, body)
+	}
+}
+
 // TestLongUpload: the time that a client takes for its body is not that of the
 // upstream, whose answer is waited for as long as after a short one.
 func TestLongUpload(t *testing.T) {

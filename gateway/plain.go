@@ -255,7 +255,7 @@ func (o *outgoing) proceed(c *client) error {
 // body that comes in drips.
 type stallReader struct {
 	c     *client
-	r     io.Reader
+	r     *http1.Body
 	stop  *atomic.Bool // once set, reads end at once; nil: never
 	until time.Time    // the body must be here by then; zero: no such limit
 
@@ -263,9 +263,9 @@ type stallReader struct {
 	n     int       // bytes that came in it
 }
 
-// Read implements io.Reader. A read that can be served from the buffer sets no deadline.
+// Read implements io.Reader. A read that need not wait for the client sets no deadline.
 func (s *stallReader) Read(p []byte) (int, error) {
-	if s.c.r.Buffered() == 0 {
+	if s.r.Waits() {
 		now := time.Now()
 		if s.dripping(now) {
 			return 0, os.ErrDeadlineExceeded

@@ -90,7 +90,7 @@ func (u *upload) run(up *dial.Conn, o *outgoing) *refusal {
 		if err != nil {
 			return bodyRefusal(err)
 		}
-		if u.c.r.Buffered() > 0 {
+		if !o.body.Waits() {
 			continue
 		}
 		if werr := bw.Flush(); werr != nil {
