@@ -70,7 +70,7 @@ func (p *Pool) heldBy(x *Explanation, want *proxy.Want, now time.Time) {
 	}
 	p.sessions.mu.Lock()
 	held := p.sessions.byKey[want.Session]
-	if held == nil || held.lost || held.unwanted && !want.Strict || !now.Before(held.until) {
+	if held == nil || held.lost || (held.unwanted || held.failing()) && !want.Strict || !now.Before(held.until) {
 		p.sessions.mu.Unlock()
 		return
 	}

@@ -44,7 +44,7 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 	}
 	p.metrics.picked.Inc()
 	p.rates.picks.add(now, 1)
-	return p.lease(it, why), nil
+	return p.lease(it, why, want.Session), nil
 }
 
 // targetDown says that all pools that could serve cannot reach the target.
@@ -54,8 +54,11 @@ func (p *Pool) targetDown(want *proxy.Want) error {
 }
 
 // lease counts a use of the item until it is closed.
-func (p *Pool) lease(it *item, why string) proxy.Lease {
+func (p *Pool) lease(it *item, why string, session proxy.SessionKey) proxy.Lease {
 	l := &lease{p: p, it: it}
+	if session != (proxy.SessionKey{}) {
+		l.session = new(session)
+	}
 	it.slot.inflight.Add(1)
 	it.slot.uses.Add(1)
 	return proxy.Lease{Entry: it.entry, Why: why, Report: l.report, Close: l.close}
@@ -64,6 +67,7 @@ func (p *Pool) lease(it *item, why string) proxy.Lease {
 type lease struct {
 	p        *Pool
 	it       *item
+	session  *proxy.SessionKey // nil: none
 	reported atomic.Bool
 	closed   atomic.Bool
 }
@@ -77,7 +81,11 @@ func (l *lease) report(o proxy.Outcome) {
 	if o.Origin == 0 {
 		o.Origin = proxy.FromTraffic
 	}
-	if l.p.observe(o, l.it.entry.Pool, l.it.exit) > 0 || o.Class == proxy.OK {
+	weight := l.p.observe(o, l.it.entry.Pool, l.it.exit)
+	if l.session != nil {
+		l.p.sessions.used(*l.session, l.it.exit, &o, weight)
+	}
+	if weight > 0 || o.Class == proxy.OK {
 		l.p.calibration.uses.add(l.it.entry.Score, o.Class == proxy.OK)
 	}
 }

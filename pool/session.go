@@ -13,7 +13,9 @@ import (
 // same exit. When the exit is lost the session says so once and is free for
 // another exit; a strict one waits for its exit until it ends, a soft one takes
 // another exit at once. An exit that works but does not suit this want, or that
-// was tried for this request already, is not lost. One of which the client has said
+// was tried for this request already, is not lost. One that has failed the session
+// several times in a row, or lacks an ability that is needed, is, if there are others.
+// One of which the client has said
 // that it is banned is left at once, for the client knows; a strict session stays.
 func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
 	ss := &p.sessions
@@ -34,6 +36,8 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	}
 	h := p.holding(s, x, want, now)
 	switch {
+	case (h.best != nil && x.failing() && !want.Strict || h.best == nil && h.unable) && p.another(s, x, want, now):
+		return p.lose(s, x, want, now)
 	case h.best != nil:
 		x.ep = h.best.entry.Endpoint
 		x.uses++
@@ -106,10 +110,11 @@ func (p *Pool) begin(s *snapshot, want *proxy.Want, now time.Time, why string) (
 
 // hold is what became of a session's exit.
 type hold struct {
-	best  *item // to be used now
-	alive bool  // something that leaves from it works
-	fits  bool  // of that, something is what is wanted
-	tried bool  // of that, something was tried for this request
+	best   *item // to be used now
+	alive  bool  // something that leaves from it works
+	unable bool  // of that, something is what is wanted, but lacks an ability
+	fits   bool  // of that, something is what is wanted
+	tried  bool  // of that, something was tried for this request
 }
 
 // holding finds an endpoint that leaves from the session's exit.
@@ -128,6 +133,7 @@ func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time)
 			}
 			h.alive = true
 			if !wanted || !c.matches(it) {
+				h.unable = h.unable || wanted && matches(it, &want.Filter, 0)
 				continue
 			}
 			h.fits = true
@@ -138,6 +144,17 @@ func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time)
 		}
 	}
 	return h
+}
+
+// another reports whether an exit other than the session's could be used now.
+func (p *Pool) another(s *snapshot, x *session, want *proxy.Want, now time.Time) bool {
+	c := choice{p: p, want: *want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
+	for _, name := range poolsOf(want) {
+		if l := s.labels[name]; l != nil && slices.ContainsFunc(l.view(&want.Filter, want.Need).items, func(it *item) bool { return it.exit != x.exit && c.eligible(it) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // prefers reports whether the session should rather go on with a than with b:

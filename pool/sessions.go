@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -34,6 +35,43 @@ type session struct {
 	lost  bool // it is remembered only to be left for another one
 
 	unwanted bool // its client says that the exit is banned: it is left with the next use, unless that is strict
+
+	fails   int      // requests in a row for which the exit is to blame
+	request string   // the latest of them
+	domains []string // where requests failed in a row, whoever is to blame
+}
+
+// failing reports whether the exit has failed the session as often in a row as ends
+// the life of a proxy, or at so many domains that it is not theirs.
+func (x *session) failing() bool { return x.fails >= maxFails || len(x.domains) >= agree }
+
+// maxFails is how many requests in a row an exit may fail.
+const maxFails = 3
+
+// used takes down how a use of a session's exit went; weight is how much of a
+// failure is the proxy's own.
+func (ss *sessions) used(k proxy.SessionKey, exit netip.Addr, o *proxy.Outcome, weight float32) {
+	own, pair, _ := o.Blame()
+	if o.Class != proxy.OK && (own == 0 && pair == 0 || o.Class == proxy.Banned) {
+		return
+	}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	x := ss.byKey[k]
+	switch {
+	case x == nil || x.exit != exit:
+	case o.Class == proxy.OK:
+		x.fails, x.request, x.domains = 0, "", nil
+	case o.Request != "" && o.Request == x.request:
+	default:
+		x.request = o.Request
+		if weight > 0 {
+			x.fails++
+		}
+		if d := o.Target.Domain; d != "" && len(x.domains) < agree && !slices.Contains(x.domains, d) {
+			x.domains = append(x.domains, d)
+		}
+	}
 }
 
 // sessionID is the opaque name of a session.
