@@ -96,6 +96,34 @@ type event struct {
 	host   string
 }
 
+// turnsAway reports whether an answer is a refusal or an error of a server, which says
+// nothing about the proxy that it came through when it is the target's.
+func turnsAway(c proxy.Class, status uint16) bool {
+	return c == proxy.Banned || c == proxy.OK && (status == 401 || status == 403 || status == 429 || status >= 500)
+}
+
+// turnsAllAway reports whether the latest answers of this many domains were refusals or
+// errors, with nothing in between that worked: perhaps they are the proxy's own. Host
+// names stand for domains.
+func (l *lived) turnsAllAway() bool {
+	var hosts []string
+	for i := range min(l.events, historyLen) {
+		e := &l.history[(l.events-1-i)%historyLen]
+		switch {
+		case e.origin == proxy.FromTraffic && turnsAway(e.class, e.status):
+			if !slices.Contains(hosts, e.host) {
+				hosts = append(hosts, e.host)
+			}
+			if len(hosts) == agree {
+				return true
+			}
+		case e.class == proxy.OK:
+			return false
+		}
+	}
+	return false
+}
+
 // remember puts an outcome, and the score that it led to, in the place of the oldest.
 func (l *lived) remember(o proxy.Outcome, score float64) {
 	l.history[l.events%historyLen] = event{seconds(o.At), [4]uint32{micros(o.Phases.Connect), micros(o.Phases.TLS), micros(o.Phases.Handshake), micros(o.Phases.FirstByte)},

@@ -97,7 +97,13 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		p.hurry(n, now, p.scaled(resting[0]))
 	}
 	l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))
+	if r.state == proxy.Live && turnsAway(o.Class, uint16(o.Status)) && now.Sub(instant(r.checked)) > againAfter && l.turnsAllAway() {
+		p.hurry(n, now, p.scaled(resting[0])) // a check can tell whose answers they are
+	}
 }
+
+// againAfter is how old the latest check must be for answers to be a reason for another one.
+const againAfter = time.Minute
 
 // blame notes that so much of a failure is the row's own.
 func (r *row) blame(o *proxy.Outcome, weight float32) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"freeway/pool"
 	"freeway/proxy"
@@ -105,5 +107,46 @@ func TestOwnersShare(t *testing.T) {
 	}
 	if part := float64(one) / float64(all); part > .4 || part < .1 {
 		t.Errorf("six exits of one network, of ten, had %.2f of the uses, want about a fifth to a third", part)
+	}
+}
+
+// TestTurnsAllAway: whoever answers with refusals and errors at several hosts in a row
+// is checked soon, for nobody else can say whether they are its own. It is blamed for nothing.
+func TestTurnsAllAway(t *testing.T) {
+	t.Parallel()
+	banned := proxy.Outcome{Stage: proxy.StageBody, Class: proxy.Banned, Status: 403}
+	failed := proxy.Outcome{Stage: proxy.StageBody, Class: proxy.OK, Status: 502}
+	fine := proxy.Outcome{Stage: proxy.StageBody, Class: proxy.OK, Status: 200}
+	for _, tt := range []struct {
+		name  string
+		uses  []proxy.Outcome // each at another host
+		age   time.Duration   // of the latest check
+		hurry bool
+	}{
+		{"refusals", []proxy.Outcome{banned, banned, banned}, 2 * time.Minute, true},
+		{"refusals and errors", []proxy.Outcome{banned, failed, failed}, 2 * time.Minute, true},
+		{"two", []proxy.Outcome{banned, failed}, 2 * time.Minute, false},
+		{"something works", []proxy.Outcome{banned, banned, fine, banned}, 2 * time.Minute, false},
+		{"checked just now", []proxy.Outcome{banned, banned, banned}, time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, found := livePool(t, pool.Config{}, pool.Env{}, 2)
+				ep := found[0].Endpoint
+				time.Sleep(tt.age)
+				before, _ := p.Find(ep)
+				for i, o := range tt.uses {
+					use(t, p, at(ep, target(t, fmt.Sprintf("www.site%d.example", i))), o)
+				}
+				e, _ := p.Find(ep)
+				if soon := time.Until(e.NextCheck) <= 20*time.Second; soon != tt.hurry || time.Until(before.NextCheck) <= 20*time.Second {
+					t.Errorf("the next check is in %v, before in %v; want soon: %v", time.Until(e.NextCheck), time.Until(before.NextCheck), tt.hurry)
+				}
+				if e.State != proxy.Live || e.Error != (proxy.Fault{}) {
+					t.Errorf("it is %v, %+v", e.State, e.Error)
+				}
+			})
+		})
 	}
 }
