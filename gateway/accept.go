@@ -69,6 +69,7 @@ func (g *Gateway) admit(ctx context.Context, l *listener, conn net.Conn) {
 		g.shed(shedBatch)
 	}
 	if (full || n > limit && !g.makeRoom() && !below) && !g.tooMany(c) {
+		c.dropExcess()
 		g.forget(c)
 		return
 	}

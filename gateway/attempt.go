@@ -157,21 +157,36 @@ func (x *exchange) lastResort() {
 	}
 }
 
-// pick asks the Picker, again and again only while the gateway warms up.
+// pick asks the Picker, again only while the gateway warms up, and when an exit
+// will have rested in time.
 func (x *exchange) pick(ctx context.Context, lease *proxy.Lease) error {
-	const every = 100 * time.Millisecond
 	for {
 		err := x.pickOnce(ctx, lease)
-		left := x.s.cfg.Timeouts.Warmup - x.c.g.env.Now().Sub(x.c.g.opened)
-		if err == nil || !errors.Is(err, proxy.ErrNone) || left <= 0 {
+		if err == nil {
+			return nil
+		}
+		wait := x.pickAgain(err)
+		if wait <= 0 {
 			return err
 		}
 		select {
-		case <-time.After(min(every, left)):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return err
 		}
 	}
+}
+
+// pickAgain returns after what time it makes sense to ask once more after an error, 0 for never.
+func (x *exchange) pickAgain(err error) time.Duration {
+	const every = 100 * time.Millisecond
+	if none, ok := errors.AsType[*proxy.NoneError](err); ok && none.Rest > 0 && time.Now().Add(none.Rest).Before(x.until) {
+		return none.Rest
+	}
+	if !errors.Is(err, proxy.ErrNone) {
+		return 0
+	}
+	return min(every, x.s.cfg.Timeouts.Warmup-x.c.g.env.Now().Sub(x.c.g.opened))
 }
 
 // pickOnce asks the Picker. A session begins on an exit with a tunnel where

@@ -60,6 +60,9 @@ func (c *client) authorize(s *settings, l login, header string, w *who) *refusal
 	var err error
 	if l.given {
 		w.name, w.opt, err = parseUser(l.user, s.find())
+		if err != nil && w.name == "" { // nobody has such a name, so it is no guess at a password
+			return refusef(codeBadOptions, err.Error())
+		}
 		w.user = s.users[w.name]
 		behind, r := c.verify(w, l, free)
 		if r != nil {

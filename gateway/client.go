@@ -174,6 +174,18 @@ func (c *client) refuseExcess() {
 	c.answerBare(&refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second})
 }
 
+// dropExcess tells a client that there is no place for, even to be told so in turn,
+// without waiting for what it asks: most read the answer all the same.
+func (c *client) dropExcess() {
+	const moment = 100 * time.Millisecond
+	if c.l.tls.Load() != nil {
+		return
+	}
+	_ = c.raw.SetWriteDeadline(time.Now().Add(moment)) // the first bytes of a connection never wait
+	r := &refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second}
+	_, _ = c.raw.Write(r.appendTo(nil, newID(), false, false))
+}
+
 // write sends b whole, or reports that the client does not take it.
 func (c *client) write(b []byte) error {
 	c.mayStall()

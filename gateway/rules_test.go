@@ -319,3 +319,26 @@ func (w *wire) askHere(target string) (int, string) {
 func guarded(t *testing.T) *dial.Dialer {
 	return dial.New(dial.Config{}, dial.Env{Policy: policy, Control: loopback.Guard(t)})
 }
+
+// TestRestIsWaitedFor: when all exits rest between two uses, a request waits for
+// the first of them if that is in time, and is told when not.
+func TestRestIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gateway.Config{Timeouts: gateway.Timeouts{Total: patience}}, honest(t))
+	r.p.note(func() { r.p.err = &proxy.NoneError{Reason: "all rest", Rest: time.Millisecond} })
+	w := r.conn()
+	w.send(getExample)
+	until(t, "it asks again", func() bool { return len(r.p.asked()) > 2 })
+	o := origin(t)
+	r.p.note(func() { r.p.err = nil })
+	w.answer("GET")
+	w.send("GET " + o.URL + "/a HTTP/1.1\r\nHost: x\r\n\r\n")
+	if p, body := w.answer("GET"); p.StatusCode != 200 {
+		t.Errorf("%v %q", p.Status, body)
+	}
+	r.p.note(func() { r.p.err = &proxy.NoneError{Reason: "all rest", RetryAfter: time.Hour, Rest: time.Hour} })
+	w.send(getExample)
+	if p, body := w.answer("GET"); p.StatusCode != 503 || p.Header.Get("Retry-After") != "3600" {
+		t.Errorf("%v %v %q, want 503 with the time", p.Status, p.Header, body)
+	}
+}

@@ -169,8 +169,10 @@ func TestMinInterval(t *testing.T) {
 			if len(seen) != 3 {
 				t.Errorf("round %d: %d exits, want 3", round, len(seen))
 			}
-			if _, err := p.Pick(context.Background(), polite); !errors.Is(err, proxy.ErrNone) {
-				t.Errorf("round %d: Pick = %v, want that all rest", round, err)
+			time.Sleep(4 * time.Second)
+			_, err := p.Pick(context.Background(), polite)
+			if none, ok := errors.AsType[*proxy.NoneError](err); !ok || none.Rest != 6*time.Second {
+				t.Errorf("round %d: Pick = %v, want that all rest for another 6 s", round, err)
 			}
 			held := polite
 			held.Session = proxy.SessionKey{User: "bob", ID: "a"}
@@ -182,7 +184,7 @@ func TestMinInterval(t *testing.T) {
 			other := polite
 			other.Target = target(t, "else.example")
 			pick(t, p, other).Close()
-			time.Sleep(10 * time.Second)
+			time.Sleep(6 * time.Second)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 		want.Pools = pools
 	}
 	s := p.current(now)
+	if p.behind(s, now) && p.panicky(s, &want) { // few are left, and which of them work is all that counts
+		s = p.catchUp()
+	}
 	it, why, err := p.pickFrom(s, &want, now)
 	if again := p.second(s, err, now); again != nil {
 		it, why, err = p.pickFrom(again, &want, now)
@@ -173,6 +177,14 @@ func (p *Pool) panics(s *snapshot, l *label) bool {
 	return l.recent > left && left < max(5, l.recent/10)
 }
 
+// panicky reports whether panics does for a pool that is wanted.
+func (p *Pool) panicky(s *snapshot, want *proxy.Want) bool {
+	return slices.ContainsFunc(poolsOf(want), func(name string) bool {
+		l := s.labels[name]
+		return l != nil && p.panics(s, l)
+	})
+}
+
 // none says why there is nothing, with counts that lead to the cause.
 func (c *choice) none(s *snapshot) error {
 	e := &proxy.NoneError{RetryAfter: noneRetry}
@@ -191,12 +203,42 @@ func (c *choice) none(s *snapshot) error {
 		e.Reason = fmt.Sprintf("0 live of %d known", total)
 	case live == 0:
 		e.Reason = fmt.Sprintf("0 live in pool %s; %d live of %d known", pools, c.p.states[proxy.Live].Load(), total)
+	case c.want.MinInterval > 0 && c.soonest(s, e):
 	case match == 0:
 		e.Reason = fmt.Sprintf("0 live match; %d live before %s", live, strings.Join(c.conditions(), " "))
 	default:
 		e.Reason = fmt.Sprintf("%d live match, but all were tried already, failed lately, rest or are banned by the target", match)
 	}
 	return e
+}
+
+// soonest fills in when the first exit has rested that could be used but for that. It
+// reports false when there is none.
+func (c *choice) soonest(s *snapshot, e *proxy.NoneError) bool {
+	if c.target == nil {
+		return false
+	}
+	interval := c.want.MinInterval
+	c.want.MinInterval = 0
+	defer func() { c.want.MinInterval = interval }()
+	c.crowd = true
+	var first time.Time
+	for _, name := range poolsOf(&c.want) {
+		if l := s.labels[name]; l != nil {
+			for _, it := range l.view(&c.want.Filter, c.want.Need).items {
+				if until := c.target.rests(it.exit); c.eligible(it) && (first.IsZero() || until.Before(first)) {
+					first = until
+				}
+			}
+		}
+	}
+	if first.IsZero() {
+		return false
+	}
+	e.Rest = max(first.Sub(c.now), time.Millisecond)
+	e.RetryAfter = e.Rest
+	e.Reason = fmt.Sprintf("all exits rest between two uses for the target, the first for another %v", e.Rest.Round(time.Millisecond))
+	return true
 }
 
 // noneRetry is when it makes sense to ask again: failing proxies are checked

@@ -150,3 +150,28 @@ func TestTurnsAllAway(t *testing.T) {
 		})
 	}
 }
+
+// TestPanicIsUpToDate: when few are left, what failed a moment ago is not taken for as
+// good as before.
+func TestPanicIsUpToDate(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 20)
+	x, bad := target(t, "www.site.example"), map[proxy.Endpoint]bool{}
+	for _, c := range found[:18] {
+		bad[c.Endpoint] = true
+		for i := range 3 {
+			use(t, p, at(c.Endpoint, target(t, fmt.Sprintf("www.site%d.example", i))), refused())
+		}
+	}
+	n := 0
+	for range 200 {
+		l := pick(t, p, proxy.Want{Target: x})
+		if bad[l.Entry.Endpoint] {
+			n++
+		}
+		l.Close()
+	}
+	if n > 40 { // one in three draws has one of the two, and none of three can be worse than all
+		t.Errorf("%d of 200 picks are of those that have just failed three times", n)
+	}
+}

@@ -304,6 +304,13 @@ func (x *target) rested(exit netip.Addr, now time.Time) bool {
 	return !now.Before(x.resting[exit])
 }
 
+// rests returns until when an exit rests, the zero time for one that never did.
+func (x *target) rests(exit netip.Addr) time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.resting[exit]
+}
+
 // take begins the rest of an exit that is used now, or reports that it rests
 // already.
 func (x *target) take(exit netip.Addr, interval time.Duration, now time.Time) bool {

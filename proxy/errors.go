@@ -16,6 +16,7 @@ var (
 type NoneError struct {
 	Reason     string        // for people, for example "12 live, none in DE"
 	RetryAfter time.Duration // 0: not known
+	Rest       time.Duration // until the first of those ends its rest that only rest (Want.MinInterval); 0: none does
 }
 
 // Error prints the reason.
