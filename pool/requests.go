@@ -57,6 +57,21 @@ func (p *Pool) requestsWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace 
 	return mergeTraces(n, running, p.endedWhere(n, want))
 }
 
+// Took returns how long those of the latest requests took that have ended and began
+// after since, in no order. It is for those who ask again and again: nothing is copied.
+func (p *Pool) Took(since time.Time) []time.Duration {
+	q := &p.requests
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out []time.Duration
+	for i := range q.ring {
+		if q.ring[i].At.After(since) {
+			out = append(out, q.ring[i].Took)
+		}
+	}
+	return out
+}
+
 // runningWhere returns the latest n requests that run and are wanted, newest first.
 func (p *Pool) runningWhere(n int, want func(*proxy.Trace) bool) []proxy.Trace {
 	if p.env.Running == nil {

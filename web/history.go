@@ -113,13 +113,7 @@ func (d *Dashboard) sample() {
 // latency returns the median and the 95th percentile of the last minute's
 // requests, in milliseconds; 0 when there were none.
 func (d *Dashboard) latency(now time.Time) (p50, p95 int) {
-	var took []time.Duration
-	for _, t := range d.env.Pool.Requests(1000) {
-		if t.Running || now.Sub(t.At) > time.Minute { // the list is in the order of their ends
-			continue
-		}
-		took = append(took, t.Took)
-	}
+	took := d.env.Pool.Took(now.Add(-time.Minute))
 	if len(took) == 0 {
 		return 0, 0
 	}

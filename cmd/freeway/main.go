@@ -22,19 +22,29 @@ import (
 
 func main() {
 	untune := func() {}
-	if len(os.Args) > 1 {
-		switch os.Args[1] { // those with many connections
-		case "serve", "demo":
-			untune = tune.Server()
-		case "scan":
-			tune.Scan()
-		}
+	switch commandIn(os.Args[1:]) { // those with many connections
+	case "serve", "demo":
+		untune = tune.Server()
+	case "scan":
+		tune.Scan()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	untune()
 	os.Exit(code) // 0 done, 1 failed, 2 wrong usage
+}
+
+// commandIn is the command that the arguments name, whatever flags come before it; "" for none.
+func commandIn(args []string) string {
+	if len(args) == 0 || !strings.HasPrefix(args[0], "-") { // what follows takes 8 ms
+		return strings.Join(args[:min(len(args), 1)], "")
+	}
+	cmd, _, err := (&app{}).rootCommand().Find(args)
+	if err != nil || !cmd.HasParent() || cmd.Parent().HasParent() { // none, or one below another
+		return ""
+	}
+	return cmd.Name()
 }
 
 // The exit codes.
