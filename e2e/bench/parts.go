@@ -166,7 +166,7 @@ func serveGateway(profileTo string, addrs []string) error {
 }
 
 // saveProfile writes a profile without what is only of the machine and the moment: the
-// program's path and build, and the time. So it can be what a build is guided by (make pgo).
+// program's path and build, and the time. So it can be what a build is guided by (go build -pgo).
 func saveProfile(path string, from io.Reader) error {
 	p, err := profile.Parse(from)
 	if err != nil {
