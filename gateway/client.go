@@ -171,7 +171,7 @@ func (c *client) answerBare(r *refusal) {
 
 // refuseExcess answers the first request of a connection over the limit.
 func (c *client) refuseExcess() {
-	c.answerBare(&refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second})
+	c.answerBare(tooManyConnections())
 }
 
 // dropExcess tells a client that there is no place for, even to be told so in turn,
@@ -182,8 +182,12 @@ func (c *client) dropExcess() {
 		return
 	}
 	_ = c.raw.SetWriteDeadline(time.Now().Add(moment)) // the first bytes of a connection never wait
-	r := &refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second}
-	_, _ = c.raw.Write(r.appendTo(nil, newID(), false, false))
+	_, _ = c.raw.Write(tooManyConnections().appendTo(nil, newID(), false, false))
+}
+
+// tooManyConnections is the refusal of a connection over the limit.
+func tooManyConnections() *refusal {
+	return &refusal{code: codeOverload, msg: "too many connections", retryAfter: time.Second}
 }
 
 // write sends b whole, or reports that the client does not take it.

@@ -124,23 +124,14 @@ func (p *Pool) Eligible(want proxy.Want) int {
 // anything, as Pick goes through them.
 func (p *Pool) eligible(s *snapshot, want *proxy.Want, now time.Time) int {
 	c := choice{p: p, want: *want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
-	for _, name := range poolsOf(want) {
-		l := s.labels[name]
-		if l == nil {
-			continue
+	n, first := 0, ""
+	for it := range c.usable(s, true) {
+		if n > 0 && it.entry.Pool != first {
+			break
 		}
-		c.panic = p.panics(s, l)
-		n := 0
-		for _, it := range l.view(&want.Filter, want.Need).items {
-			if c.eligible(it) {
-				n++
-			}
-		}
-		if n > 0 {
-			return n
-		}
+		n, first = n+1, it.entry.Pool
 	}
-	return 0
+	return n
 }
 
 // Wait returns when Pick would find something for want. The error is that of

@@ -93,12 +93,11 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 	}
 	p.learnFromUse(n, o)
 	p.reassess(n, now)
-	if own, _, _ := o.Blame(); own >= 1 && r.state == proxy.Live { // who is excused is checked as well: that tells whose fault it was
-		p.hurry(n, now, p.scaled(resting[0]))
-	}
 	l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))
-	if r.state == proxy.Live && turnsAway(o.Class, uint16(o.Status)) && now.Sub(instant(r.checked)) > againAfter && l.turnsAllAway() {
-		p.hurry(n, now, p.scaled(resting[0])) // a check can tell whose answers they are
+	own, _, _ := o.Blame()
+	doubtful := turnsAway(o.Class, uint16(o.Status)) && now.Sub(instant(r.checked)) > againAfter && l.turnsAllAway()
+	if r.state == proxy.Live && (own >= 1 || doubtful) { // who is excused is checked as well: that tells whose fault it was
+		p.hurry(n, now, p.scaled(resting[0]))
 	}
 }
 

@@ -28,8 +28,8 @@ func (p *Pool) Pick(ctx context.Context, want proxy.Want) (proxy.Lease, error) {
 		want.Pools = pools
 	}
 	s := p.current(now)
-	if p.behind(s, now) && p.panicky(s, &want) { // few are left, and which of them work is all that counts
-		s = p.catchUp()
+	if p.panicky(s, &want) { // few are left, and which of them work is all that counts
+		s = p.newest(s, now)
 	}
 	it, why, err := p.pickFrom(s, &want, now)
 	if again := p.second(s, err, now); again != nil {
@@ -215,21 +215,12 @@ func (c *choice) none(s *snapshot) error {
 // soonest fills in when the first exit has rested that could be used but for that. It
 // reports false when there is none.
 func (c *choice) soonest(s *snapshot, e *proxy.NoneError) bool {
-	if c.target == nil {
-		return false
-	}
-	interval := c.want.MinInterval
-	c.want.MinInterval = 0
-	defer func() { c.want.MinInterval = interval }()
-	c.crowd = true
+	rested := *c
+	rested.want.MinInterval, rested.crowd = 0, true
 	var first time.Time
-	for _, name := range poolsOf(&c.want) {
-		if l := s.labels[name]; l != nil {
-			for _, it := range l.view(&c.want.Filter, c.want.Need).items {
-				if until := c.target.rests(it.exit); c.eligible(it) && (first.IsZero() || until.Before(first)) {
-					first = until
-				}
-			}
+	for it := range rested.usable(s, true) {
+		if until := c.target.rests(it.exit); first.IsZero() || until.Before(first) {
+			first = until
 		}
 	}
 	if first.IsZero() {

@@ -15,8 +15,8 @@ import (
 // another exit at once. An exit that works but does not suit this want, or that
 // was tried for this request already, is not lost. One that has failed the session
 // several times in a row, or lacks an ability that is needed, is, if there are others.
-// One of which the client has said
-// that it is banned is left at once, for the client knows; a strict session stays.
+// One of which the client has said that it is banned is left at once, for the client
+// knows; a strict session stays.
 func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item, string, error) {
 	ss := &p.sessions
 	ss.mu.Lock()
@@ -149,8 +149,8 @@ func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time)
 // another reports whether an exit other than the session's could be used now.
 func (p *Pool) another(s *snapshot, x *session, want *proxy.Want, now time.Time) bool {
 	c := choice{p: p, want: *want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
-	for _, name := range poolsOf(want) {
-		if l := s.labels[name]; l != nil && slices.ContainsFunc(l.view(&want.Filter, want.Need).items, func(it *item) bool { return it.exit != x.exit && c.eligible(it) }) {
+	for it := range c.usable(s, false) {
+		if it.exit != x.exit {
 			return true
 		}
 	}

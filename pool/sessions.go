@@ -46,7 +46,7 @@ type session struct {
 func (x *session) failing() bool { return x.fails >= maxFails || len(x.domains) >= agree }
 
 // maxFails is how many requests in a row an exit may fail.
-const maxFails = 3
+const maxFails = maxStrikes / 4 // those are quarters
 
 // used takes down how a use of a session's exit went; weight is how much of a
 // failure is the proxy's own.

@@ -155,11 +155,10 @@ func (x *target) expire(now time.Time) (due []proxy.Outcome) {
 	for _, c := range x.circuits {
 		due = append(due, c.expire(now)...)
 	}
-	for len(x.refused) > 0 && now.Sub(x.refused[0].at) > agreeTime {
-		x.refused = x.refused[1:]
-	}
-	for len(x.reported) > 0 && now.Sub(x.reported[0].at) > agreeTime {
-		x.reported = x.reported[1:]
+	for _, list := range []*[]suspect{&x.refused, &x.reported} {
+		for len(*list) > 0 && now.Sub((*list)[0].at) > agreeTime {
+			*list = (*list)[1:]
+		}
 	}
 	maps.DeleteFunc(x.fine, func(_ netip.Addr, at time.Time) bool { return len(x.reported) == 0 || now.Sub(at) > agreeTime })
 	return due
@@ -202,17 +201,14 @@ func (x *target) acquit(exit netip.Addr) {
 // success at first, so there it is that several are reported and nobody works
 // who is not.
 func (x *target) refuse(o proxy.Outcome, exit netip.Addr, now time.Time) {
-	var list []suspect
+	list, alone := &x.refused, true
 	if o.Origin == proxy.FromFeedback {
 		delete(x.fine, exit)
-		x.reported = agreeing(x.reported, exit, now, o)
-		list = x.reported
-	} else {
-		x.refused = agreeing(x.refused, exit, now, o)
-		list = x.refused
+		list, alone = &x.reported, len(x.fine) == 0
 	}
-	if len(list) >= agree && (o.Origin != proxy.FromFeedback || len(x.fine) == 0) {
-		for _, s := range list {
+	*list = agreeing(*list, exit, now, o)
+	if len(*list) >= agree && alone {
+		for _, s := range *list {
 			x.unban(s.exit)
 		}
 		x.throttled = now.Add(max(min(o.RetryAfter, maxBan), banTime/2))
@@ -294,18 +290,11 @@ func (x *target) thin(most int, now time.Time) {
 	}
 }
 
-// rested reports whether an exit need not rest now.
-func (x *target) rested(exit netip.Addr, now time.Time) bool {
-	if x == nil {
-		return true
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return !now.Before(x.resting[exit])
-}
-
 // rests returns until when an exit rests, the zero time for one that never did.
 func (x *target) rests(exit netip.Addr) time.Time {
+	if x == nil {
+		return time.Time{}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.resting[exit]

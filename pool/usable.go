@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"iter"
 	"sort"
 
 	"freeway/proxy"
@@ -14,21 +15,31 @@ func (p *Pool) Usable(want proxy.Want) []proxy.Entry {
 	s := p.rebuilt()
 	c := choice{p: p, want: want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
 	var out []proxy.Entry
-	for _, name := range poolsOf(&want) {
-		l := s.labels[name]
-		if l == nil {
-			continue
-		}
-		c.panic = p.panics(s, l)
-		for _, it := range l.view(&want.Filter, want.Need).items {
-			if c.eligible(it) {
-				out = append(out, it.entry)
-			}
-		}
+	for it := range c.usable(s, true) {
+		out = append(out, it.entry)
 	}
 	sort.Slice(out, func(i, j int) bool {
 		a, b := &out[i], &out[j]
 		return a.Score > b.Score || a.Score == b.Score && a.Endpoint.String() < b.Endpoint.String()
 	})
 	return out
+}
+
+// usable goes through what is eligible in the wanted pools, one pool after the other.
+// With panicking, those that traffic ejected count in a pool that panics.
+func (c *choice) usable(s *snapshot, panicking bool) iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		for _, name := range poolsOf(&c.want) {
+			l := s.labels[name]
+			if l == nil {
+				continue
+			}
+			c.panic = panicking && c.p.panics(s, l)
+			for _, it := range l.view(&c.want.Filter, c.want.Need).items {
+				if c.eligible(it) && !yield(it) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -37,8 +37,11 @@ func main() {
 
 // commandIn is the command that the arguments name, whatever flags come before it; "" for none.
 func commandIn(args []string) string {
-	if len(args) == 0 || !strings.HasPrefix(args[0], "-") { // what follows takes 8 ms
-		return strings.Join(args[:min(len(args), 1)], "")
+	if len(args) == 0 {
+		return ""
+	}
+	if !strings.HasPrefix(args[0], "-") { // to look for it takes 8 ms
+		return args[0]
 	}
 	cmd, _, err := (&app{}).rootCommand().Find(args)
 	if err != nil || !cmd.HasParent() || cmd.Parent().HasParent() { // none, or one below another

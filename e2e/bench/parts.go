@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,8 +14,6 @@ import (
 	"runtime/pprof"
 	"syscall"
 	"time"
-
-	"github.com/google/pprof/profile"
 
 	"freeway/dial"
 	"freeway/gateway"
@@ -119,7 +116,7 @@ func readHead(r *bufio.Reader) ([]byte, error) {
 
 // serveGateway serves a gateway over a pool in which the upstreams are live.
 // SIGUSR1 gives memory that is not used back, as the runtime does by itself in time.
-func serveGateway(profileTo string, addrs []string) error {
+func serveGateway(profile string, addrs []string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	policy := proxy.NewAddrPolicy(netip.MustParsePrefix("127.0.0.0/8"))
@@ -138,17 +135,16 @@ func serveGateway(profileTo string, addrs []string) error {
 	if err := g.Listen(); err != nil {
 		return err
 	}
-	if profileTo != "" {
-		var b bytes.Buffer
-		if err := pprof.StartCPUProfile(&b); err != nil {
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
 			return err
 		}
-		defer func() {
-			pprof.StopCPUProfile()
-			if err := saveProfile(profileTo, &b); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-			}
-		}()
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	collect := make(chan os.Signal, 1)
 	signal.Notify(collect, syscall.SIGUSR1)
@@ -163,25 +159,6 @@ func serveGateway(profileTo string, addrs []string) error {
 	fmt.Println(g.Addr())
 	go func() { waitForEnd(); cancel() }()
 	return g.Run(ctx)
-}
-
-// saveProfile writes a profile without what is only of the machine and the moment: the
-// program's path and build, and the time. So it can be what a build is guided by (go build -pgo).
-func saveProfile(path string, from io.Reader) error {
-	p, err := profile.Parse(from)
-	if err != nil {
-		return err
-	}
-	for _, m := range p.Mapping {
-		m.File, m.BuildID = "", ""
-	}
-	p.TimeNanos = 0
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return p.Write(f)
 }
 
 // fill makes the upstreams live, as checks would.
