@@ -91,8 +91,11 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		l.uses.Failed++
 		r.blame(o, weight)
 	}
-	p.learnFromUse(n, o)
+	lost := p.learnFromUse(n, o)
 	p.reassess(n, now)
+	if lost {
+		p.needed.Store(p.changes.Load())
+	}
 	l.remember(*o, r.health.Score(now, p.sources.prior(r.set)))
 	own, _, _ := o.Blame()
 	doubtful := turnsAway(o.Class, uint16(o.Status)) && now.Sub(instant(r.checked)) > againAfter && l.turnsAllAway()
@@ -161,8 +164,9 @@ func (p *Pool) refund(o *proxy.Outcome, now time.Time) {
 	p.reassess(n, now)
 }
 
-// learnFromUse notes capabilities that a use showed or disproved.
-func (p *Pool) learnFromUse(n uint32, o *proxy.Outcome) {
+// learnFromUse notes capabilities that a use showed or disproved. It reports whether
+// one was lost that was there, or not known, before.
+func (p *Pool) learnFromUse(n uint32, o *proxy.Outcome) (lost bool) {
 	var t proxy.Traits
 	if o.Learned != nil {
 		t = *o.Learned
@@ -178,12 +182,15 @@ func (p *Pool) learnFromUse(n uint32, o *proxy.Outcome) {
 		p.livedOf(n).denied = nil
 	}
 	if t != (proxy.Traits{}) {
+		before := p.livedOf(n).traits
 		p.learn(n, t)
+		lost = p.livedOf(n).traits.Lacks(before)
 	}
 	if o.Eject() {
 		p.ejectFor(n, o)
 		p.rows.at(n).fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
 	}
+	return lost
 }
 
 // exitKey is the address that pairs, sessions and rotation go by. For a proxy

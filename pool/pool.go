@@ -28,6 +28,7 @@ type Pool struct {
 	settings   atomic.Pointer[settings] // what Pick needs of the configuration
 	snap       atomic.Pointer[snapshot]
 	changes    atomic.Uint64 // of what snapshots show, ever; grows with mu held
+	needed     atomic.Uint64 // changes that a snapshot must show: what was able to do less then is not asked for it again
 	ejections  atomic.Int64  // by traffic, ever
 	round      atomic.Uint64
 	unwritable atomic.Bool     // the latest write to the store failed

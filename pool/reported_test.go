@@ -175,3 +175,20 @@ func TestPanicIsUpToDate(t *testing.T) {
 		t.Errorf("%d of 200 picks are of those that have just failed three times", n)
 	}
 }
+
+// TestLostAbilityAtOnce: who was seen not to tunnel is not asked for a tunnel again, also
+// before the next snapshot is due.
+func TestLostAbilityAtOnce(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 3000)
+	ep, x := found[0].Endpoint, target(t, "a.example")
+	want := at(ep, x)
+	want.Need = proxy.NeedTunnel
+	report(p, found[1].Endpoint, proxy.OK)
+	p.Eligible(proxy.Want{}) // makes a snapshot, and the next comes in some time
+	use(t, p, want, proxy.Outcome{Stage: proxy.StageHandshake, Class: proxy.NoConnect})
+	if l, err := p.Pick(t.Context(), want); err == nil {
+		l.Close()
+		t.Errorf("%v was picked for a tunnel again", l.Entry.Endpoint)
+	}
+}

@@ -167,11 +167,11 @@ func (p *Pool) makeItem(n uint32, s *slot, now time.Time) *item {
 // stale reports whether the latest snapshot does not show everything.
 func (p *Pool) stale() bool { return p.snap.Load().changes != p.changes.Load() }
 
-// current returns the snapshot, made anew when it is far behind, as it is only
-// when nobody calls Run.
+// current returns the snapshot, made anew when it lacks what it must show, or is far
+// behind, as it is only when nobody calls Run.
 func (p *Pool) current(now time.Time) *snapshot {
 	s := p.snap.Load()
-	if p.stale() && now.Sub(s.made) > 2*rebuildEvery {
+	if s.changes < p.needed.Load() || p.stale() && now.Sub(s.made) > 2*rebuildEvery {
 		return p.catchUp()
 	}
 	return s

@@ -90,6 +90,13 @@ type Traits struct {
 	Tampers   string     // what it was caught at ("tls", "content", ...), with a word of evidence; "" for nothing
 }
 
+// Lacks reports whether one of the abilities is missing for certain that was not in before.
+func (t Traits) Lacks(before Traits) bool {
+	less := func(now, then Tri) bool { return now == No && then != No }
+	return less(t.Forward, before.Forward) || less(t.Tunnel, before.Tunnel) || less(t.TunnelAny, before.TunnelAny) ||
+		less(t.RemoteDNS, before.RemoteDNS) || less(t.IPv6, before.IPv6)
+}
+
 // Merge overlays what newer knows on t: known fields win, unknown ones leave t as it is.
 // Evidence of tampering is never merged away.
 func (t Traits) Merge(newer Traits) Traits {
