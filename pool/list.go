@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sort"
 
 	"freeway/proxy"
 )
@@ -209,9 +210,20 @@ func (g *page) keep(x listed) {
 
 // sorted puts what was kept in order and returns it.
 func (g *page) sorted() []listed {
-	slices.SortFunc(g.kept, func(a, b listed) int { return g.l.compare(&a.key, &b.key) })
+	sort.Sort(byKey{g.l, g.kept})
 	return g.kept
 }
+
+// byKey sorts entries by what a listing is sorted by. It compares them where
+// they are: slices.SortFunc copies both, and is 20 KB of program for this type.
+type byKey struct {
+	l  *listing
+	of []listed
+}
+
+func (s byKey) Len() int           { return len(s.of) }
+func (s byKey) Less(i, j int) bool { return s.l.compare(&s.of[i].key, &s.of[j].key) < 0 }
+func (s byKey) Swap(i, j int)      { s.of[i], s.of[j] = s.of[j], s.of[i] }
 
 // Each is List without pages, for exports. It holds no lock while the caller
 // works, and eight bytes an entry. Of more than exactly many, those that differ
@@ -248,7 +260,7 @@ func (l *listing) inOrder(yield func(proxy.Entry) bool) {
 	} else {
 		l.each(func(n uint32, e *proxy.Entry) { all = append(all, l.whole(n, e)) })
 	}
-	slices.SortFunc(all, func(a, b listed) int { return l.compare(&a.key, &b.key) })
+	sort.Sort(byKey{l, all})
 	for i := range all {
 		if !yield(all[i].entry) {
 			return

@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -12,8 +14,11 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"syscall"
 	"time"
+
+	"github.com/google/pprof/profile"
 
 	"freeway/dial"
 	"freeway/gateway"
@@ -116,7 +121,7 @@ func readHead(r *bufio.Reader) ([]byte, error) {
 
 // serveGateway serves a gateway over a pool in which the upstreams are live.
 // SIGUSR1 gives memory that is not used back, as the runtime does by itself in time.
-func serveGateway(profile string, addrs []string) error {
+func serveGateway(profileTo string, addrs []string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	policy := proxy.NewAddrPolicy(netip.MustParsePrefix("127.0.0.0/8"))
@@ -135,16 +140,17 @@ func serveGateway(profile string, addrs []string) error {
 	if err := g.Listen(); err != nil {
 		return err
 	}
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err != nil {
+	if profileTo != "" {
+		var b bytes.Buffer
+		if err := pprof.StartCPUProfile(&b); err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+		defer func() {
+			pprof.StopCPUProfile()
+			if err := saveProfile(profileTo, &b); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}()
 	}
 	collect := make(chan os.Signal, 1)
 	signal.Notify(collect, syscall.SIGUSR1)
@@ -159,6 +165,42 @@ func serveGateway(profile string, addrs []string) error {
 	fmt.Println(g.Addr())
 	go func() { waitForEnd(); cancel() }()
 	return g.Run(ctx)
+}
+
+// guiding is the share of the time that is kept of a profile, in the stacks that took most.
+// The whole lets the compiler copy what ran once, too: 108 KB of program instead of 66, and no faster.
+const guiding = 0.8
+
+// saveProfile writes a profile as a build is guided by it (go build -pgo): the stacks seen
+// most, without what is only of the machine and the moment, the program's path and build and
+// the time.
+func saveProfile(path string, from io.Reader) error {
+	p, err := profile.Parse(from)
+	if err != nil {
+		return err
+	}
+	const nanos = 1 // of the values of a sample of a CPU profile: how many, nanoseconds
+	slices.SortStableFunc(p.Sample, func(a, b *profile.Sample) int { return cmp.Compare(b.Value[nanos], a.Value[nanos]) })
+	var all, sum int64
+	for _, s := range p.Sample {
+		all += s.Value[nanos]
+	}
+	for i, s := range p.Sample {
+		if sum += s.Value[nanos]; float64(sum) >= guiding*float64(all) {
+			p.Sample = p.Sample[:i+1]
+			break
+		}
+	}
+	for _, m := range p.Mapping {
+		m.File, m.BuildID = "", ""
+	}
+	p.TimeNanos = 0
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return p.Compact().Write(f)
 }
 
 // fill makes the upstreams live, as checks would.
