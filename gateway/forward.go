@@ -283,6 +283,8 @@ func (t *try) readHead(p *reply, o *outgoing) (err error) {
 		switch p.head = &p.room; {
 		case p.head.Status == 101 && !o.upgrade, n == maxInterim:
 			return &http1.Error{Status: 502, Msg: "an interim answer too many"}
+		case p.head.Status == 101 && !p.head.Header.HasToken("Upgrade", "websocket"): // RFC 9110 section 7.8
+			return &http1.Error{Status: 502, Msg: "an answer switches to a protocol that was not asked for"}
 		case p.head.Status >= 200 || p.head.Status == 101:
 			p.framing, err = p.head.BodyKind(o.q.Method)
 			return err

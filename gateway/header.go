@@ -27,7 +27,8 @@ func normal(buf []byte, name string) []byte {
 func forProxies(name string) bool {
 	var buf [32]byte
 	switch n := string(normal(buf[:], name)); n {
-	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded", "x-real-ip",
+	case "connection", "keep-alive", "te", "trailer", "upgrade", "http2-settings", "expect", "via", "forwarded",
+		"x-remote-ip", "x-remote-addr", "x-originating-ip", "x-proxyuser-ip", "cf-connecting-ip",
 		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "sentry-trace", "x-cloud-trace-context", "x-amzn-trace-id",
 		"elastic-apm-traceparent", "newrelic", "x-ot-span-context":
 		return true
@@ -37,7 +38,8 @@ func forProxies(name string) bool {
 				return true
 			}
 		}
-		return false
+		// X-Real-IP, True-Client-IP, X-Cluster-Client-IP, WL-Proxy-Client-IP, Fastly-Client-IP and the like
+		return strings.HasSuffix(n, "client-ip") || strings.HasSuffix(n, "clientip") || strings.HasSuffix(n, "real-ip")
 	}
 }
 

@@ -192,7 +192,8 @@ func TestNormalForm(t *testing.T) {
 		{"HTTP/1.0", "GET http://example.com/ HTTP/1.0\r\nAccept: a\r\n\r\n", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nAccept: a\r\n\r\n"},
 		{"hop by hop", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive, X-Mine, Host, Content-Length\r\nX-Mine: 1\r\n" +
 			"Keep-Alive: 5\r\nTE: trailers\r\nTrailer: a\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Connection: keep-alive\r\nProxy-Anything: 1\r\n" +
-			"Via: 1.1 me\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_Host: a\r\nX-Real-IP: 1.2.3.4\r\nFreeway-Tag: x\r\nCookie: a=b\r\n\r\n",
+			"Via: 1.1 me\r\nForwarded: for=1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\nX_Forwarded_Host: a\r\nX-Real-IP: 1.2.3.4\r\nFreeway-Tag: x\r\n" +
+			"Client-IP: 1.2.3.4\r\nX-Client-IP: 1.2.3.4\r\nTrue_Client_IP: 1.2.3.4\r\nCF-Connecting-IP: 1.2.3.4\r\nX-Remote-IP: 1.2.3.4\r\nCookie: a=b\r\n\r\n",
 			"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nCookie: a=b\r\n\r\n"},
 		{"chunks", "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: Chunked\r\n\r\n003;x=\"y\"\r\nabc\r\n2  \r\nde\r\n0\r\nT: u\r\n\r\n",
 			"POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n"},

@@ -360,6 +360,24 @@ func TestWebSocketThroughPlainHTTP(t *testing.T) {
 	}
 }
 
+// TestSwitchToAnother: a target may only switch to what was asked for (RFC 9110 section 7.8).
+func TestSwitchToAnother(t *testing.T) {
+	t.Parallel()
+	for _, field := range []string{"Upgrade: h2c\r\n", ""} {
+		target := serve(t, func(c *wire) {
+			c.head()
+			_, _ = io.WriteString(c.Conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"+field+"\r\nfirst")
+			_, _ = io.Copy(io.Discard, c.r)
+		})
+		r := newRig(t, gateway.Config{}, honest(t))
+		w := r.conn()
+		w.send("GET http://" + target.String() + "/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		if p, _ := w.answer("GET"); p.StatusCode != 502 {
+			t.Errorf("%q: answer %v, want 502", field, p.Status)
+		}
+	}
+}
+
 // TestUpgradedHalfClose: after 101 a client may end its half, and gets what the
 // target still says.
 func TestUpgradedHalfClose(t *testing.T) {

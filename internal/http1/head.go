@@ -12,12 +12,12 @@ import (
 // line ends in CRLF, and one empty line before the first is skipped, as
 // RFC 9112 section 2.2 asks for.
 //
-// first is asked about the first line as soon as it is clear that the rest is
-// yet to come: a peer that speaks something else may never send it.
+// first is asked about the first line as soon as it is clear that a part of the
+// rest is yet to come: a peer that speaks something else may never send it.
 func readHead(r *bufio.Reader, limit int, strict bool, first func(line string) error) (string, error) {
 	var stack [1024]byte
 	head := stack[:0]
-	start, skipped := 0, false // where the current line begins
+	start, skipped, asked := 0, false, false // start: where the current line begins
 	for {
 		part, err := r.ReadSlice('\n')
 		if len(head)+len(part) > limit {
@@ -36,7 +36,8 @@ func readHead(r *bufio.Reader, limit int, strict bool, first func(line string) e
 		}
 		switch {
 		case string(line) != "\r\n" && string(line) != "\n":
-			if start == 0 && r.Buffered() == 0 {
+			if !asked && r.Buffered() == 0 {
+				asked = true
 				line, _ := cutLine(string(head))
 				if err := first(line); err != nil {
 					return "", err

@@ -71,11 +71,13 @@ func TestReadRequestRefuses(t *testing.T) {
 // TestEarlyRefusal: what is no request is refused although its sender sends no more.
 func TestEarlyRefusal(t *testing.T) {
 	t.Parallel()
-	pr, pw := io.Pipe()
-	defer pw.Close()
-	go func() { _, _ = io.WriteString(pw, "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n") }()
-	if _, err := http1.ReadRequest(bufio.NewReader(pr), 1000); err == nil {
-		t.Error("a PROXY line is taken for a request")
+	for _, in := range []string{"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", "*1\r\n$4\r\nPING\r\n"} {
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		go func() { _, _ = io.WriteString(pw, in) }()
+		if _, err := http1.ReadRequest(bufio.NewReader(pr), 1000); err == nil {
+			t.Errorf("%q is taken for a request", in)
+		}
 	}
 	pr2, pw2 := io.Pipe()
 	defer pw2.Close()
