@@ -59,26 +59,35 @@ func (p *Pool) Explain(want proxy.Want) Explanation {
 	removed("failed lately or avoided", c.eligible)
 	x.Exits = newView(items).exits()
 	p.drawn(&x, s, want, now)
-	p.heldBy(&x, &want, now)
+	p.heldBy(&x, s, &want, now)
 	return x
 }
 
 // heldBy puts the exit that a session holds first: a request of it gets no other.
-func (p *Pool) heldBy(x *Explanation, want *proxy.Want, now time.Time) {
+func (p *Pool) heldBy(x *Explanation, s *snapshot, want *proxy.Want, now time.Time) {
 	if want.Session == (proxy.SessionKey{}) {
 		return
 	}
-	p.sessions.mu.Lock()
-	held := p.sessions.byKey[want.Session]
-	if held == nil || held.lost || (held.unwanted || held.failing()) && !want.Strict || !now.Before(held.until) {
-		p.sessions.mu.Unlock()
+	if x.Held = p.staying(s, want, now); x.Held == nil {
 		return
 	}
-	x.Held = &Session{sessionID(want.Session), want.Session.User, want.Session.ID, held.ep, held.exit, held.since, held.until, held.uses}
-	p.sessions.mu.Unlock()
 	if e, ok := p.Find(x.Held.Endpoint); ok {
 		x.Chosen = append([]proxy.Entry{e}, slices.DeleteFunc(x.Chosen, func(c proxy.Entry) bool { return c.Endpoint == e.Endpoint })...)
 	}
+}
+
+// staying returns the session that want names if the next request stays with its exit.
+func (p *Pool) staying(s *snapshot, want *proxy.Want, now time.Time) *Session {
+	p.sessions.mu.Lock()
+	defer p.sessions.mu.Unlock()
+	x := p.sessions.byKey[want.Session]
+	if x == nil || x.lost || x.unwanted && !want.Strict || !now.Before(x.until) {
+		return nil
+	}
+	if h := p.holding(s, x, want, now); p.failed(s, x, &h, want, now) {
+		return nil
+	}
+	return &Session{sessionID(want.Session), want.Session.User, want.Session.ID, x.ep, x.exit, x.since, x.until, x.uses}
 }
 
 // shown copies the items of all labels that are live.

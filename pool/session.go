@@ -36,7 +36,7 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	}
 	h := p.holding(s, x, want, now)
 	switch {
-	case (h.best != nil && x.failing() && !want.Strict || h.best == nil && h.unable) && p.another(s, x, want, now):
+	case p.failed(s, x, &h, want, now):
 		return p.lose(s, x, want, now)
 	case h.best != nil:
 		x.ep = h.best.entry.Endpoint
@@ -144,6 +144,12 @@ func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time)
 		}
 	}
 	return h
+}
+
+// failed reports whether the session's exit is lost because it has failed the session, or
+// lacks what is needed, and another one does not.
+func (p *Pool) failed(s *snapshot, x *session, h *hold, want *proxy.Want, now time.Time) bool {
+	return (h.best != nil && x.failing() && !want.Strict || h.best == nil && h.unable) && p.another(s, x, want, now)
 }
 
 // another reports whether an exit other than the session's could be used now.

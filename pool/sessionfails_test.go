@@ -71,6 +71,10 @@ func TestSessionExitFailsAgain(t *testing.T) {
 					p.Eligible(proxy.Want{}) // makes a snapshot
 				}
 				want.Target = target(t, "www.next.example")
+				leaves := tt.lost && (kind != "strict" || tt.o.Class == proxy.NoConnect)
+				if held := p.Explain(want).Held; (held == nil) != leaves {
+					t.Errorf("explained as held: %v", held)
+				}
 				l, err := p.Pick(context.Background(), want)
 				switch {
 				case kind == "soft":
