@@ -11,7 +11,8 @@ import (
 // firstFlight sends the client's ClientHello through the leg and, while no
 // plausible TLS answer comes back, through other upstreams. It returns the leg
 // that answered, already open; nil when none did. The client notices nothing.
-// An alert is given to the client only when no other upstream is left to try.
+// An alert is given to the client when a second upstream brings one, too, or none is left
+// to try: then it is the target's word on the client's hello, and nobody failed.
 func (f *flow) firstFlight(ctx *scope, l *leg) *leg {
 	hello, ok := f.x.c.readHello()
 	defer hello.free()
@@ -40,8 +41,14 @@ func (f *flow) firstFlight(ctx *scope, l *leg) *leg {
 			s.blame(proxy.BadTLS) // another upstream got further
 			l.goOn()
 			return l
+		case s.l != nil:
+			s.report(proxy.OK)
+			s.drop()
+			l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
+			l.goOn()
+			return l
 		case f.x.want.Session != (proxy.SessionKey{}): // there is no other exit to ask
-			l.t.report(proxy.StageTunnel, proxy.TargetFailed, 0, 0)
+			l.t.report(proxy.StageTunnel, proxy.Canceled, 0, 0)
 			l.goOn()
 			return l
 		default:
@@ -80,10 +87,10 @@ func (f *flow) dismiss(ctx context.Context, l *leg, class proxy.Class) {
 	l.drop()
 }
 
-// settleFor gives the client the alert that was kept: it seems to be the target's word.
+// settleFor gives the client the alert that was kept: there is nobody to ask whose word it is.
 func (f *flow) settleFor(s *spare) *leg {
 	l := s.l
-	s.report(proxy.TargetFailed)
+	s.report(proxy.Canceled)
 	s.l = nil
 	f.use(l)
 	l.goOn()
@@ -101,12 +108,11 @@ func (f *flow) use(l *leg) {
 }
 
 // spare is a held leg that was answered with an alert. Whose fault that is
-// shows in what other upstreams get, so it is reported only then.
+// shows in what another upstream gets, so it is reported only then.
 type spare struct{ l *leg }
 
-// keep takes a leg in place of the one before.
+// keep takes a leg.
 func (s *spare) keep(l *leg) {
-	s.blame(proxy.TargetFailed) // both got an alert
 	s.l = l
 	l.t.avoid(proxy.StageTunnel, proxy.BadTLS)
 	l.t.x.pending++
@@ -116,7 +122,9 @@ func (s *spare) keep(l *leg) {
 func (s *spare) report(class proxy.Class) {
 	s.l.t.x.pending--
 	s.l.t.report(proxy.StageTunnel, class, 0, 0)
-	s.l.t.blamed(proxy.StageTunnel, class, 0)
+	if class.Failed() {
+		s.l.t.blamed(proxy.StageTunnel, class, 0)
+	}
 }
 
 // blame reports and ends the leg that is kept, if there is one.

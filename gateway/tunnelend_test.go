@@ -292,8 +292,9 @@ func TestImplausibleTLS(t *testing.T) {
 	}
 }
 
-// TestAlertOfTheTarget: when every upstream brings an alert, or there is
-// nothing else to try, the client gets it and nobody is blamed but the target.
+// TestAlertOfTheTarget: when two upstreams bring an alert, or there is nothing
+// else to try, the client gets it and nobody is blamed, not the target either:
+// it is the client's hello that does not please.
 func TestAlertOfTheTarget(t *testing.T) {
 	t.Parallel()
 	alert := record(21, "\x02\x70")
@@ -309,11 +310,12 @@ func TestAlertOfTheTarget(t *testing.T) {
 		ups  []proxy.Endpoint
 		want []proxy.Class
 	}{
-		{"bob", []proxy.Endpoint{alerting()}, []proxy.Class{proxy.TargetFailed}},
-		{"bob", []proxy.Endpoint{alerting(), alerting()}, []proxy.Class{proxy.TargetFailed, proxy.TargetFailed}},
-		{"bob", []proxy.Endpoint{alerting(), refused(t)}, []proxy.Class{proxy.Refused, proxy.TargetFailed}},
-		{"bob-retry-2", []proxy.Endpoint{alerting(), alerting(), alerting()}, []proxy.Class{proxy.TargetFailed, proxy.TargetFailed}},
-		{"bob-session-a", []proxy.Endpoint{alerting(), alerting()}, []proxy.Class{proxy.TargetFailed}},
+		{"bob", []proxy.Endpoint{alerting()}, []proxy.Class{proxy.Canceled}},
+		{"bob", []proxy.Endpoint{alerting(), alerting()}, []proxy.Class{proxy.OK, proxy.OK}},
+		{"bob", []proxy.Endpoint{alerting(), alerting(), alerting(), alerting()}, []proxy.Class{proxy.OK, proxy.OK}},
+		{"bob", []proxy.Endpoint{alerting(), refused(t)}, []proxy.Class{proxy.Refused, proxy.Canceled}},
+		{"bob-retry-1", []proxy.Endpoint{alerting(), alerting()}, []proxy.Class{proxy.Canceled}},
+		{"bob-session-a", []proxy.Endpoint{alerting(), alerting()}, []proxy.Class{proxy.Canceled}},
 	} {
 		r := newRig(t, gateway.Config{}, tt.ups...)
 		w := r.conn()
