@@ -173,6 +173,7 @@ func (x *exchange) switchOver(ctx context.Context, t *try, p *reply, o *outgoing
 	o.given, x.answered = true, true
 	t.report(proxy.StageRequest, proxy.OK, 101, 0)
 	clean(&p.head.Header, hopByHop)
+	p.head.Header.Del("Content-Length") // RFC 9110 section 8.6
 	p.head.Minor = 1
 	p.head.Header.Add("Connection", "Upgrade")
 	p.head.Header.Add("Upgrade", "websocket")

@@ -16,7 +16,7 @@ import (
 type heads struct {
 	state watching
 	line  [48]byte // the first bytes of the line
-	n     int      // bytes of the line so far
+	n     int64    // bytes of the line so far
 	last  [9]byte  // its latest bytes, for the end of a request line
 	skip  int64    // bytes of the body that are still to come
 	total int64    // Content-Length of the head
@@ -36,10 +36,7 @@ const (
 	atNothing                 // what comes is not followed any more
 )
 
-const (
-	credentials = "authorization" // the name of the field, in lower case
-	mostLine    = 64 << 10        // bytes of a line that is still followed
-)
+const credentials = "authorization" // the name of the field, in lower case
 
 // feed looks at the next bytes. It reports whether the name of an Authorization
 // field is complete within them; then they must not be sent.
@@ -71,13 +68,13 @@ func speaksHTTP(b []byte) bool {
 // next takes one byte of a line.
 func (h *heads) next(c byte) (found bool) {
 	if c == '\n' {
-		line := bytes.TrimSuffix(h.line[:min(h.n, len(h.line))], []byte{'\r'})
+		line := bytes.TrimSuffix(h.line[:min(h.n, int64(len(h.line)))], []byte{'\r'})
 		if h.end(line); h.state != atBody {
 			h.n = 0
 		}
 		return false
 	}
-	if h.n < len(h.line) {
+	if h.n < int64(len(h.line)) {
 		h.line[h.n] = c
 	}
 	if h.state == atStart {
@@ -87,10 +84,8 @@ func (h *heads) next(c byte) (found bool) {
 			h.state = atNothing // no method begins like that
 		}
 	}
-	if h.n++; h.n > mostLine {
-		h.state = atNothing
-	}
-	return h.state == atField && h.n == len(credentials)+1 && (c == ':' || c == ' ' || c == '\t') &&
+	h.n++ // without a limit: what only a lenient target takes for a head is one all the same
+	return h.state == atField && h.n == int64(len(credentials))+1 && (c == ':' || c == ' ' || c == '\t') &&
 		http1.EqualFold(string(h.line[:len(credentials)]), credentials)
 }
 

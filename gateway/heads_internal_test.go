@@ -27,6 +27,8 @@ func TestHeads(t *testing.T) {
 		{"behind no chunks", post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + secret, true},
 		{"long fields before", "GET / HTTP/1.1\r\nCookie: " + strings.Repeat("c", 5000) + "\r\nAuthorization: x\r\n\r\n", true},
 		{"long target", "GET /" + strings.Repeat("c", 5000) + " HTTP/1.1\r\nAuthorization: x\r\n\r\n", true},
+		{"a very long target", "GET /" + strings.Repeat("c", 70_000) + " HTTP/1.1\r\nAuthorization: x\r\n\r\n", true},
+		{"a very long field before", "GET / HTTP/1.1\r\nCookie: " + strings.Repeat("c", 70_000) + "\r\nAuthorization: x\r\n\r\n", true},
 
 		{"behind an upgrade that was not granted", "GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n" + secret, true},
 		{"behind an unknown coding", post + "Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello" + secret, true},
@@ -47,13 +49,12 @@ func TestHeads(t *testing.T) {
 		{"behind an upgrade to WebSocket", "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05hello\n" + secret, false},
 		{"TLS behind a tunnel", "CONNECT a.example:443 HTTP/1.1\r\n\r\n\x16\x03\x01\n" + secret, false},
 		{"a strange length", post + "Content-Length: -1\r\n\r\n" + secret, false},
-		{"an endless line", "GET /" + strings.Repeat("c", mostLine) + " HTTP/1.1\r\nAuthorization: x\r\n\r\n", false},
 	} {
 		var whole heads
 		if got := whole.feed([]byte(tt.text)); got != tt.found {
 			t.Errorf("%s: found %v, want %v", tt.name, got, tt.found)
 		}
-		if len(tt.text) > mostLine {
+		if len(tt.text) > 60_000 { // at each place takes too long
 			continue
 		}
 		for cut := range tt.text {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -92,6 +94,9 @@ func (c *client) newOutgoing(q *http1.Request) (*outgoing, proxy.Target, *refusa
 	if r != nil {
 		return nil, t, r
 	}
+	if o.authority[0] == '[' && t.Addr().Is4() { // the IPv4 inside, as CONNECT and SOCKS have it
+		o.authority = t.Host + o.authority[strings.IndexByte(o.authority, ']')+1:]
+	}
 	return o, t, o.readHead()
 }
 
@@ -130,6 +135,33 @@ func (o *outgoing) readHead() *refusal {
 	}
 	o.upgrade = o.whole && q.Method == "GET" && q.Minor > 0 && q.Header.HasToken("Connection", "upgrade") &&
 		http1.EqualFold(q.Header.Get("Upgrade"), "websocket")
+	if q.Method == "TRACE" || q.Method == "OPTIONS" {
+		return countForward(&q.Header)
+	}
+	return nil
+}
+
+// countForward counts the request's way through this proxy down in Max-Forwards (RFC 9110
+// section 7.6.2). One that may go no further is refused: there is nothing here to trace.
+func countForward(h *http1.Header) *refusal {
+	const name = "Max-Forwards"
+	switch h.Count(name) {
+	case 0:
+		return nil
+	case 1:
+	default:
+		return refusef(codeBadRequest, name+" is given twice")
+	}
+	n, err := strconv.ParseUint(h.Get(name), 10, 31)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		n = math.MaxInt32
+	case err != nil:
+		return refusef(codeBadRequest, name+" is no number")
+	case n == 0:
+		return &refusal{code: codeBadRequest, status: http.StatusNotImplemented, msg: name + " is 0, so the request ends here, and this proxy has no answer of its own"}
+	}
+	h.Set(name, strconv.FormatUint(n-1, 10))
 	return nil
 }
 
@@ -178,11 +210,24 @@ func (o *outgoing) normalise() {
 		q.Header.Del("Transfer-Encoding")
 		q.Header.Set("Content-Length", strconv.FormatInt(o.framing.Length, 10))
 	}
+	respell(q.Header)
 	if o.upgrade {
 		q.Header.Add("Connection", "Upgrade")
 		q.Header.Add("Upgrade", "websocket")
 	}
 	q.Minor = 1
+}
+
+// respell writes the names of the fields that an upstream must not miss as they are usually
+// written, unless they are all in lower case, as some clients write all names.
+func respell(h http1.Header) {
+	for i := range h {
+		for _, name := range [...][2]string{{"Host", "host"}, {"Content-Length", "content-length"}, {"Transfer-Encoding", "transfer-encoding"}} {
+			if f := &h[i]; f.Name != name[0] && f.Name != name[1] && http1.EqualFold(f.Name, name[0]) {
+				f.Name = name[0]
+			}
+		}
+	}
 }
 
 // appendHead appends the head for an upstream: in absolute form with the

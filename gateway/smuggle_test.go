@@ -77,6 +77,15 @@ func TestRefusedHeads(t *testing.T) {
 		"two lengths":       post + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
 		"two hosts":         "GET http://127.0.0.1:1/ HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
 		"no host":           "GET http://127.0.0.1:1/ HTTP/1.1\r\n\r\n",
+		"Max-Forwards":      "OPTIONS http://8.8.8.8/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: -1\r\n\r\n",
+		"Host a:b:c":        "GET http://8.8.8.8/ HTTP/1.1\r\nHost: a:b:c\r\n\r\n",
+		"Host a:x":          "GET http://8.8.8.8/ HTTP/1.1\r\nHost: a:x\r\n\r\n",
+		"Host %zz":          "GET http://8.8.8.8/ HTTP/1.1\r\nHost: %zz\r\n\r\n",
+		"Host [::1":         "GET http://8.8.8.8/ HTTP/1.1\r\nHost: [::1\r\n\r\n",
+		"Host [zz]":         "GET http://8.8.8.8/ HTTP/1.1\r\nHost: [zz]\r\n\r\n",
+		"Host [::1]x":       "GET http://8.8.8.8/ HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
+		"Host ::1":          "GET http://8.8.8.8/ HTTP/1.1\r\nHost: ::1\r\n\r\n",
+		"Host a]":           "GET http://8.8.8.8/ HTTP/1.1\r\nHost: a]\r\n\r\n",
 		"bare LF":           "GET http://127.0.0.1:1/ HTTP/1.1\nHost: a\n\n",
 		"bare LF in header": get + "A: b\nC: d\r\n\r\n",
 		"bare CR":           get + "A: b\rC: d\r\n\r\n",
@@ -123,7 +132,8 @@ func TestRefusedHeads(t *testing.T) {
 	cases["CONNECT CRLF"] = "CONNECT 127.0.0.1:1\r\nX: y HTTP/1.1\r\nHost: a\r\n\r\n"
 	cases["too long"] = get + "A: " + strings.Repeat("b", 70<<10) + "\r\n\r\n"
 	cases["too many"] = get + strings.Repeat("a:\r\n", 20_000) + "\r\n"
-	status["too long"], status["too many"] = 431, 431
+	cases["ends here"] = "TRACE http://8.8.8.8/ HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n"
+	status["too long"], status["too many"], status["ends here"] = 431, 431, 501
 	var rec recorder
 	r := newRig(t, gateway.Config{}, rec.upstream(t, okAnswer))
 	for name, text := range cases {
@@ -187,7 +197,17 @@ func TestNormalForm(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"spelling and order kept, one host",
 			"GET HTTP://Example.com:80/a%2Fb?x=%41;&y HTTP/1.1\r\naccept:  */* \r\nHOST: other\r\nX-y: 1\r\n\r\n",
-			"GET http://Example.com:80/a%2Fb?x=%41;&y HTTP/1.1\r\naccept: */*\r\nHOST: Example.com:80\r\nX-y: 1\r\n\r\n"},
+			"GET http://Example.com:80/a%2Fb?x=%41;&y HTTP/1.1\r\naccept: */*\r\nHost: Example.com:80\r\nX-y: 1\r\n\r\n"},
+		{"all names in lower case", "POST http://example.com/ HTTP/1.1\r\nhost: example.com\r\ncontent-length: 1\r\n\r\na",
+			"POST http://example.com/ HTTP/1.1\r\nhost: example.com\r\ncontent-length: 1\r\n\r\na"},
+		{"odd names", "POST http://example.com/ HTTP/1.1\r\nhOST: example.com\r\ncontent-LENGTH: 1\r\n\r\na",
+			"POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\n\r\na"},
+		{"IPv4 in IPv6", "GET http://[::ffff:8.8.8.8]/a HTTP/1.1\r\nHost: [::ffff:8.8.8.8]\r\n\r\n", "GET http://8.8.8.8/a HTTP/1.1\r\nHost: 8.8.8.8\r\n\r\n"},
+		{"IPv4 in IPv6, port", "GET http://[::ffff:808:808]:81 HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://8.8.8.8:81/ HTTP/1.1\r\nHost: 8.8.8.8:81\r\n\r\n"},
+		{"counted down", "OPTIONS http://example.com/ HTTP/1.1\r\nHost: example.com\r\nMax-Forwards: 5\r\n\r\n",
+			"OPTIONS http://example.com/ HTTP/1.1\r\nHost: example.com\r\nMax-Forwards: 4\r\n\r\n"},
+		{"not counted", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nMax-Forwards: 5\r\n\r\n",
+			"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nMax-Forwards: 5\r\n\r\n"},
 		{"no path", "GET http://example.com?q HTTP/1.1\r\nHost: example.com\r\n\r\n", "GET http://example.com/?q HTTP/1.1\r\nHost: example.com\r\n\r\n"},
 		{"HTTP/1.0", "GET http://example.com/ HTTP/1.0\r\nAccept: a\r\n\r\n", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nAccept: a\r\n\r\n"},
 		{"hop by hop", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nConnection: keep-alive, X-Mine, Host, Content-Length\r\nX-Mine: 1\r\n" +

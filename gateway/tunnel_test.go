@@ -338,14 +338,14 @@ func TestWebSocketThroughPlainHTTP(t *testing.T) {
 			!strings.Contains(head, "Sec-WebSocket-Key: k") {
 			t.Errorf("the target got %q", head)
 		}
-		_, _ = io.WriteString(c.Conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: a\r\n\r\nfirst")
+		_, _ = io.WriteString(c.Conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: a\r\nContent-Length: 5\r\n\r\nfirst")
 		_, _ = io.Copy(c.Conn, c.r)
 	})
 	r := newRig(t, gateway.Config{}, honest(t))
 	w := r.conn()
 	w.send("GET http://" + target.String() + "/chat HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n\r\n")
 	head := w.head()
-	if len(head) == 0 || head[0] != "HTTP/1.1 101 Switching Protocols" || !strings.Contains(strings.Join(head, "\n"), "Upgrade: websocket") {
+	if len(head) == 0 || head[0] != "HTTP/1.1 101 Switching Protocols" || !strings.Contains(strings.Join(head, "\n"), "Upgrade: websocket") || strings.Contains(strings.Join(head, "\n"), "Content-Length") {
 		t.Fatalf("answer %q", head)
 	}
 	w.expect("first")

@@ -20,7 +20,7 @@ type Target struct {
 // ParseTarget reads host:port, or a host alone when defaultPort is not 0.
 func ParseTarget(s string, defaultPort uint16) (Target, error) {
 	if a, ok := literal(strings.Trim(s, "[]")); ok && defaultPort != 0 && a.Zone() == "" {
-		return newTarget(a.String(), defaultPort), nil
+		return newTarget(a.Unmap().String(), defaultPort), nil
 	}
 	if defaultPort != 0 && strings.IndexByte(s, ':') < 0 {
 		h, err := canonicalHost(s)
