@@ -54,7 +54,7 @@ gateway.timeouts.connect         TCP to the upstream
 gateway.timeouts.handshake       CONNECT or SOCKS until the tunnel is up
 gateway.timeouts.first_byte      from the request to the first byte of the answer
 gateway.timeouts.total           over all attempts, until the answer begins
-gateway.timeouts.idle            silence on a tunnel or in a body after which it is cut
+gateway.timeouts.idle            silence in a tunnel, in an answer's body (a minute at most if its length is known) or between requests, after which it is cut
 gateway.timeouts.warmup          how long a request may wait after the start for the first upstream
 gateway.session                  Sessions hold one exit address.
 gateway.session.ttl              where the client names none

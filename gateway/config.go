@@ -85,7 +85,7 @@ type Timeouts struct {
 	Handshake time.Duration `yaml:"handshake"`  // TLS to it, then CONNECT or SOCKS; default 5s
 	FirstByte time.Duration `yaml:"first_byte"` // from the request to the head of the answer; default 10s
 	Total     time.Duration `yaml:"total"`      // over all attempts until the answer begins; default 30s
-	Idle      time.Duration `yaml:"idle"`       // silence in a tunnel, or between requests, after which it is cut; default 5m
+	Idle      time.Duration `yaml:"idle"`       // silence in a tunnel, in an answer's body (of known length: a minute at most) or between requests, after which it is cut; default 5m
 	Warmup    time.Duration `yaml:"warmup"`     // how long requests wait after the start for the first upstream; default 0: not at all
 }
 

@@ -165,3 +165,32 @@ func TestDripEnds(t *testing.T) {
 		t.Errorf("outcome %v, want truncated", o.Class)
 	}
 }
+
+// A body that falls silent is cut after timeouts.idle, and the client can tell.
+func TestSilentBodyIsCut(t *testing.T) {
+	t.Parallel()
+	for name, head := range map[string]string{
+		"length":    "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\nx\r\n",
+		"chunks":    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+		"no length": "HTTP/1.0 200 OK\r\n\r\nx",
+		"events":    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			up := upstream(t, proxy.HTTP, func(c *wire) {
+				c.head()
+				c.send(head)
+				_, _ = io.Copy(io.Discard, c.r)
+			})
+			w := newRig(t, gateway.Config{Timeouts: gateway.Timeouts{Idle: 500 * time.Millisecond}}, up).conn()
+			w.send("GET http://127.0.0.1:81/ HTTP/1.1\r\nHost: 127.0.0.1:81\r\n\r\n")
+			answer, err := http.ReadResponse(w.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(answer.Body); err == nil || len(b) == 0 || b[0] != 'x' {
+				t.Errorf("%q, %v, want an x and an error", b, err)
+			}
+		})
+	}
+}

@@ -136,7 +136,7 @@ func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framin
 				return nil, sink
 			}
 			asked = time.Now()
-			_ = p.up.SetReadDeadline(asked.Add(stallTime))
+			_ = p.up.SetReadDeadline(asked.Add(x.silence(p.framing.Kind)))
 		}
 		n, err := body.Read(buf)
 		if err == nil && p.framing.Kind == http1.Length && pace.slow(asked, n, p.g.slowWindow) {
@@ -157,6 +157,15 @@ func (x *exchange) copyBody(p *reply, body *http1.Body, bw *bufio.Writer, framin
 			return err, bw.Flush()
 		}
 	}
+}
+
+// silence is how long nothing may come of an answer's body. One whose length is known is
+// a file, and no stream of events, so it need not be waited for that long.
+func (x *exchange) silence(k http1.Kind) time.Duration {
+	if k == http1.Length {
+		return min(x.s.cfg.Timeouts.Idle, stallTime)
+	}
+	return x.s.cfg.Timeouts.Idle
 }
 
 // sent returns how many bytes of the request body went out.
