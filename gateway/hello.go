@@ -61,10 +61,13 @@ func (c *client) readHello() (h flight, ok bool) {
 	return h, err == nil && c.r.Buffered() == 0 && replayable(b[recordHead:h.n])
 }
 
-// lacks returns how many bytes of the handshake message are still to come.
+// lacks returns how many bytes of the handshake message are still to come, of its head first.
 func lacks(b []byte) int {
-	if len(b) < 4 || b[0] != clientHello {
+	switch {
+	case len(b) == 0 || b[0] != clientHello:
 		return 0
+	case len(b) < 4:
+		return 4 - len(b)
 	}
 	return 4 + (int(b[1])<<16 | int(b[2])<<8 | int(b[3])) - len(b)
 }
