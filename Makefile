@@ -6,7 +6,7 @@
 # make fuzz      each fuzz target for FUZZTIME
 # make npm       programs of others that the end-to-end tests run (needs npm)
 # make screenshots  pictures of the dashboard over the demo, into docs/img (needs npm and chromium)
-# make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid where they are installed
+# make bench     benchmarks, and CPU and memory of the gateway beside HAProxy and squid, which root gets from Debian if they are missing
 # make pgo       a new CPU profile of the gateway, which guides the compiler (cmd/freeway/default.pgo)
 # make soak      mixed load on the whole for SOAK (20m) with a verdict about growth, leaks, times and answers
 # make docs      the parts of docs/configuration.md and docs/metrics.md that are made from the program
@@ -20,7 +20,7 @@ FUZZTIME    ?= 30s
 LDFLAGS      = -s -w -X main.version=$(VERSION)
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: soak pgo docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
+.PHONY: soak pgo peers docs month geo npm build demo run check fmt vet staticcheck test cross fuzz bench lab clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o freeway ./cmd/freeway
@@ -89,12 +89,20 @@ screenshots: npm
 	mkdir -p docs/img
 	FREEWAY_REQUIRE_PEERS=1 FREEWAY_SCREENSHOTS=$(CURDIR)/docs/img $(GO) test ./e2e -count 1 -run 'TestDashboard$$'
 
-bench:
+# A service that a package starts by itself would be in the way; the bench starts its own.
+peers:
+	@need=""; for p in haproxy squid; do command -v $$p >/dev/null || test -x /usr/sbin/$$p || need="$$need $$p"; done; \
+	if [ -z "$$need" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed, so not compared:$$need" >&2; exit 0; fi; \
+	policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; fi; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need
+
+bench: peers
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	mkdir -p dist && CGO_ENABLED=0 $(GO) build -pgo=cmd/freeway/default.pgo -o dist/bench ./e2e/bench && ./dist/bench
 
 # -trimpath, for the profile names the sources.
-pgo:
+pgo: peers
 	mkdir -p dist && CGO_ENABLED=0 $(GO) build -trimpath -o dist/bench ./e2e/bench && \
 	./dist/bench -only get,connect,bulk -runs 3 -each 20s -profile dist/cpu.pgo && mv dist/cpu.pgo cmd/freeway/default.pgo
 
