@@ -63,7 +63,7 @@ func (c *choice) from(l *label) (*item, string) {
 	case "random":
 		return c.random(l), "random"
 	case "least-used":
-		return c.least(l.view(&c.want.Filter, c.want.Need)), "least used"
+		return c.leastExit(l.view(&c.want.Filter, c.want.Need)), "least used"
 	case "fastest":
 		return c.fastest(l.view(&c.want.Filter, c.want.Need)), "fastest"
 	}
@@ -312,10 +312,38 @@ func (c *choice) next(v *view) *item {
 	return nil
 }
 
+// look is how many of many are looked at for the least used.
+const look = 1024
+
+// leastExit takes the exit that is in use least, and of those the one that was used
+// least, and of its endpoints the same; of many, it looks at a part.
+func (c *choice) leastExit(v *view) *item {
+	var best *item
+	var low uint64
+	n := v.exits()
+	start, seen := int(c.p.below(uint64(max(n, 1)))), 0
+	for i := 0; i < n && seen < look; i++ {
+		items := v.exit((start + i) % n)
+		sum := uint64(0)
+		for _, it := range items {
+			sum += it.slot.load()
+		}
+		if best == nil || sum < low {
+			if it := c.least(&view{items: items}); it != nil {
+				best, low = it, sum
+			}
+		}
+		seen += len(items)
+	}
+	return best
+}
+
+// load orders slots by what is in use now, then by all uses ever.
+func (s *slot) load() uint64 { return uint64(uint32(s.inflight.Load()))<<32 | uint64(s.uses.Load()) }
+
 // least takes the one that is in use least, and of those the one that was used
 // least; of many, it looks at a part.
 func (c *choice) least(v *view) *item {
-	const look = 1024
 	var best *item
 	var low uint64
 	start := int(c.p.below(uint64(max(len(v.items), 1))))
@@ -325,7 +353,7 @@ func (c *choice) least(v *view) *item {
 		if !c.eligible(it) {
 			continue
 		}
-		used := uint64(uint32(it.slot.inflight.Load()))<<32 | uint64(it.slot.uses.Load())
+		used := it.slot.load()
 		if best == nil || used < low {
 			best, low = it, used
 		}

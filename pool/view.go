@@ -89,19 +89,34 @@ func (v *view) weights() []float64 {
 		}
 		ownerLimit := limit(owners, all, ownerShare, ownerBoost)
 		listLimit := limit(lists, all, sourceShare, sourceBoost)
-		total := 0.0
+		left := 0.0
 		for i, w := range v.sums {
 			first := v.exit(i)[0]
 			part := thinned(owners[first.owner], ownerLimit)
 			if first.only != "" {
 				part *= thinned(lists[first.only], listLimit)
 			}
+			v.parts[i] = float32(part)
+			left += w * part
+		}
+		total := 0.0
+		for i, w := range v.sums {
+			part := float64(v.parts[i])
+			part = min(part, left*max(gainMost/all, gainFew/w)) // w·part/left is at most gainMost·w/all, or gainFew
 			total += w * part
 			v.sums[i], v.parts[i] = total, float32(part)
 		}
 	})
 	return v.sums
 }
+
+// What is taken from owners and lists that have too many falls to the others. Where
+// there are few of those, no exit gains more by it than gainMost times its share, or
+// the share gainFew: twelve ports of one exit, the only one of their list, had a half.
+const (
+	gainMost = 2
+	gainFew  = 0.05
+)
 
 // attraction is what an exit weighs in draws: the fourth power of the best score of its
 // endpoints.

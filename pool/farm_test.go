@@ -1,0 +1,72 @@
+package pool_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"freeway/pool"
+	"freeway/proxy"
+)
+
+// TestFarmsShare: an exit with many endpoints has the share of one, also when uses overlap.
+func TestFarmsShare(t *testing.T) {
+	t.Parallel()
+	for _, rotation := range []string{"adaptive", "least-used", "round-robin", "random"} {
+		for _, atATime := range []int{1, 3, 40} {
+			for _, lists := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s, %d at a time, lists %d", rotation, atATime, lists), func(t *testing.T) {
+					t.Parallel()
+					farmShare(t, rotation, atATime, lists)
+				})
+			}
+		}
+	}
+}
+
+func farmShare(t *testing.T, rotation string, atATime, lists int) {
+	p := open(t, pool.Config{Rotation: rotation}, pool.Env{})
+	farm := netip.MustParseAddr("9.9.9.9")
+	for i := range 22 {
+		c := candidate(t, fmt.Sprintf("http://20.%d.1.1:80", i))
+		list := "list"
+		if i < 12 && lists > 1 {
+			list = "another"
+		}
+		add(t, p, list, []proxy.Candidate{c})
+		v := verdict(proxy.Job{Host: c.Endpoint.Host, Port: c.Endpoint.Port, Entries: []proxy.Entry{{Endpoint: c.Endpoint}}}, proxy.OK)
+		if i < 12 {
+			v.Outcomes[0].Learned.ExitIP = farm
+		}
+		for range 30 {
+			p.Report(v)
+		}
+	}
+	p.Eligible(proxy.Want{})
+	n, all := 0, 1100
+	var leases []proxy.Lease
+	for i := range all {
+		x := target(t, fmt.Sprintf("site%d.example", i%40))
+		if i%50 == 0 {
+			p.Eligible(proxy.Want{})
+		}
+		if len(leases) == atATime {
+			l := leases[0]
+			leases = leases[1:]
+			l.Report(proxy.Outcome{Target: x, Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: 200 * time.Millisecond}})
+			l.Close()
+		}
+		l := pick(t, p, proxy.Want{Target: x})
+		if l.Entry.Traits.ExitIP == farm {
+			n++
+		}
+		leases = append(leases, l)
+	}
+	for _, l := range leases {
+		l.Close()
+	}
+	if n < all/22 || n > all/11*5/2 {
+		t.Errorf("twelve endpoints of one exit, beside ten others, had %d of %d uses, want about %d", n, all, all/11)
+	}
+}
