@@ -28,13 +28,17 @@ func TestFarmsShare(t *testing.T) {
 func farmShare(t *testing.T, rotation string, atATime, lists int) {
 	p := open(t, pool.Config{Rotation: rotation}, pool.Env{})
 	farm := netip.MustParseAddr("9.9.9.9")
+	var found []proxy.Candidate
 	for i := range 22 {
-		c := candidate(t, fmt.Sprintf("http://20.%d.1.1:80", i))
-		list := "list"
-		if i < 12 && lists > 1 {
-			list = "another"
-		}
-		add(t, p, list, []proxy.Candidate{c})
+		found = append(found, candidate(t, fmt.Sprintf("http://20.%d.1.1:80", i)))
+	}
+	if lists == 1 {
+		add(t, p, "list", found)
+	} else {
+		add(t, p, "one", found[:12])
+		add(t, p, "another", found[12:])
+	}
+	for i, c := range found {
 		v := verdict(proxy.Job{Host: c.Endpoint.Host, Port: c.Endpoint.Port, Entries: []proxy.Entry{{Endpoint: c.Endpoint}}}, proxy.OK)
 		if i < 12 {
 			v.Outcomes[0].Learned.ExitIP = farm
