@@ -2,6 +2,7 @@ package pool
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"sort"
@@ -99,12 +100,18 @@ func (v *view) weights() []float64 {
 			v.parts[i] = float32(part)
 			left += w * part
 		}
+		for before := math.Inf(1); left < 0.99*before; { // what one may not gain is not there for the others
+			before, left = left, 0
+			for i, w := range v.sums {
+				part := min(float64(v.parts[i]), before*max(gainMost/all, gainFew/w)) // a share of gainMost·w/all, or gainFew
+				v.parts[i] = float32(part)
+				left += w * part
+			}
+		}
 		total := 0.0
 		for i, w := range v.sums {
-			part := float64(v.parts[i])
-			part = min(part, left*max(gainMost/all, gainFew/w)) // w·part/left is at most gainMost·w/all, or gainFew
-			total += w * part
-			v.sums[i], v.parts[i] = total, float32(part)
+			total += w * float64(v.parts[i])
+			v.sums[i] = total
 		}
 	})
 	return v.sums
