@@ -223,7 +223,9 @@ func (x *target) refuse(o proxy.Outcome, exit netip.Addr, now time.Time) {
 		d = min(o.RetryAfter, maxRetryAfter)
 	}
 	p.bans++
-	p.record.add(false, now)
+	if o.RetryAfter == 0 { // else the target has said when it is over
+		p.record.add(false, now)
+	}
 	p.banned = now.Add(d)
 }
 

@@ -452,6 +452,37 @@ func TestBans(t *testing.T) {
 	})
 }
 
+// TestBanIsOver: when the target has said for how long it refuses an exit, that is used as
+// ever afterwards.
+func TestBanIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 8)
+		for range 20 {
+			for _, c := range found {
+				report(p, c.Endpoint, proxy.OK)
+			}
+		}
+		x, banned := target(t, "shop.example"), found[3].Endpoint
+		o := outcome(proxy.Banned)
+		o.RetryAfter = time.Second
+		use(t, p, at(banned, x), o)
+		time.Sleep(2 * time.Second)
+		n, all := 0, 800
+		for range all {
+			l := pick(t, p, proxy.Want{Target: x})
+			if l.Entry.Endpoint == banned {
+				n++
+			}
+			l.Report(proxy.Outcome{Target: x, Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: 100 * time.Millisecond}})
+			l.Close()
+		}
+		if n < all/16 {
+			t.Errorf("it had %d of %d uses, want about %d", n, all, all/8)
+		}
+	})
+}
+
 // TestThrottling: several exits get the same refusal, so nobody is banned.
 func TestThrottling(t *testing.T) {
 	t.Parallel()
