@@ -468,6 +468,7 @@ func TestBanIsOver(t *testing.T) {
 		o.RetryAfter = time.Second
 		use(t, p, at(banned, x), o)
 		time.Sleep(2 * time.Second)
+		p.Eligible(proxy.Want{}) // makes a snapshot
 		n, all := 0, 800
 		for range all {
 			l := pick(t, p, proxy.Want{Target: x})
