@@ -35,6 +35,7 @@ type exchange struct {
 	pace    *pacing   // its part of the user's bandwidth; nil: no limit
 
 	answered bool // something went to the client
+	turned   int  // how many pools have been turned to, see turnToNextPool
 	again    bool // a session's exit was given its second chance
 	stuck    bool // another try would only fail again
 	first    try
@@ -128,9 +129,7 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	}
 	asked := time.Now()
 	t := x.newTry()
-	if tried := len(x.trace.Attempts) + x.pending; tried > 0 && tried == x.most-1 {
-		x.lastResort()
-	}
+	x.turnToNextPool()
 	err := x.pick(ctx, &t.lease)
 	now := time.Now()
 	x.c.g.m.took(phasePick, now.Sub(asked), x.traceID)
@@ -149,13 +148,21 @@ func (x *exchange) next(ctx context.Context) (*try, *refusal) {
 	return nil, refusePick(err)
 }
 
-// lastResort lets the last try of a request begin with the pools after the first:
-// when all tries so far were in vain there, the next most likely fails as well.
-func (x *exchange) lastResort() {
-	if w := &x.want; len(w.Pools) > 1 && w.Session == (proxy.SessionKey{}) {
-		w.Pools = append(slices.Clone(w.Pools[1:]), w.Pools[0])
+// turnToNextPool lets a try begin with a later pool when there are no more tries than pools
+// that have not had one yet: when all tries so far were in vain in the first, the next most likely
+// fails as well. So each pool has its try, as far as there are enough, and the first all that are left.
+func (x *exchange) turnToNextPool() {
+	w := &x.want
+	tried, left := len(x.trace.Attempts)+x.pending, x.unturned()
+	if tried == 0 || left == 0 || x.most-tried > left || w.Session != (proxy.SessionKey{}) {
+		return
 	}
+	x.turned++
+	w.Pools = append(slices.Clone(w.Pools[1:]), w.Pools[0])
 }
+
+// unturned is how many pools have not yet been the first of a try.
+func (x *exchange) unturned() int { return max(len(x.want.Pools)-1-x.turned, 0) }
 
 // pick asks the Picker, again only while the gateway warms up, and when an exit
 // will have rested in time.

@@ -338,8 +338,8 @@ func TestNothingIsDialledDirectly(t *testing.T) {
 	}
 }
 
-// TestLastTryIsOfTheNextPool: when all tries but the last failed, that begins with
-// the pools after the first; a session keeps to the order it has.
+// TestLastTryIsOfTheNextPool: when all tries but as many as there are other pools failed, each begins with
+// the next of them; a session keeps to the order it has.
 func TestLastTryIsOfTheNextPool(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -348,7 +348,7 @@ func TestLastTryIsOfTheNextPool(t *testing.T) {
 		want       [][]string
 	}{
 		{"two", "", []string{"public", "own"}, [][]string{{"public", "own"}, {"public", "own"}, {"own", "public"}}},
-		{"three", "", []string{"a", "b", "c"}, [][]string{{"a", "b", "c"}, {"a", "b", "c"}, {"b", "c", "a"}}},
+		{"three", "", []string{"a", "b", "c"}, [][]string{{"a", "b", "c"}, {"b", "c", "a"}, {"c", "a", "b"}}},
 		{"one", "", []string{"public"}, [][]string{{"public"}, {"public"}, {"public"}}},
 		{"session", "bob-session-a", []string{"public", "own"}, nil},
 		{"one try", "bob-retry-1", []string{"public", "own"}, [][]string{{"public", "own"}}},

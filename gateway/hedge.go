@@ -128,10 +128,7 @@ func (x *exchange) mayHedge(t *try) bool {
 	case x.want.Session != (proxy.SessionKey{}), x.stuck, x.metered(t):
 		return false
 	}
-	left := x.most - len(x.trace.Attempts) - x.pending
-	if len(x.want.Pools) > 1 {
-		left-- // the last try is of another pool
-	}
+	left := x.most - len(x.trace.Attempts) - x.pending - x.unturned() // the last tries are of other pools
 	return left >= 2
 }
 

@@ -158,6 +158,7 @@ func TestMinInterval(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, _ := livePool(t, pool.Config{}, pool.Env{}, 3)
+		var mine proxy.Endpoint // the session's
 		polite := proxy.Want{Target: target(t, "www.shop.example"), MinInterval: 10 * time.Second}
 		for round := range 3 {
 			seen := map[proxy.Endpoint]bool{}
@@ -177,9 +178,15 @@ func TestMinInterval(t *testing.T) {
 			held := polite
 			held.Session = proxy.SessionKey{User: "bob", ID: "a"}
 			held.Target = target(t, "held.example")
-			first := pick(t, p, held)
-			if again := pick(t, p, held); again.Entry.Endpoint != first.Entry.Endpoint {
+			l := pick(t, p, held)
+			l.Close()
+			if round > 0 && l.Entry.Endpoint != mine {
 				t.Errorf("round %d: the session moved because its exit rests", round)
+			}
+			mine = l.Entry.Endpoint
+			_, err = p.Pick(context.Background(), held)
+			if none, ok := errors.AsType[*proxy.NoneError](err); !ok || none.Rest != 10*time.Second {
+				t.Errorf("round %d: Pick = %v, want that the session's exit rests for 10 s", round, err)
 			}
 			other := polite
 			other.Target = target(t, "else.example")

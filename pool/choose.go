@@ -24,7 +24,7 @@ func (c *choice) eligible(it *item) bool {
 	if !c.works(it) || !c.crowd && it.slot.inflight.Load() >= maxLoad || c.avoids(it) {
 		return false
 	}
-	if c.want.MinInterval > 0 && c.want.Session == (proxy.SessionKey{}) && c.now.Before(c.target.rests(it.exit)) {
+	if c.want.MinInterval > 0 && c.now.Before(c.target.rests(it.exit)) {
 		return false
 	}
 	ok, _ := c.target.allows(it.exit, c.need, c.now)

@@ -81,9 +81,10 @@ type suspect struct {
 
 const (
 	// A target that is down is answered for fast, for downTime doubled with every
-	// time in a row that it is found down again, up to maxDown.
+	// time in a row that it is found down again, up to maxDown: nothing that was seen
+	// longer ago than agreeTime speaks against a target.
 	downTime = 10 * time.Second
-	maxDown  = 2 * time.Minute
+	maxDown  = agreeTime / 2
 
 	maxCircuits = 64 // that are remembered of a domain
 	maxOutcomes = 8  // of one exit that can be taken back

@@ -39,6 +39,9 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 	case p.failed(s, x, &h, want, now):
 		return p.lose(s, x, want, now)
 	case h.best != nil:
+		if err := p.rest(h.best, want, now); err != nil {
+			return nil, "", err
+		}
 		x.ep = h.best.entry.Endpoint
 		x.uses++
 		return h.best, "session", nil
@@ -54,6 +57,17 @@ func (p *Pool) pickSession(s *snapshot, want *proxy.Want, now time.Time) (*item,
 		return nil, "", &proxy.NoneError{Reason: "the session's exit was tried for this request already", RetryAfter: noneRetry}
 	}
 	return p.lose(s, x, want, now)
+}
+
+// rest begins the rest of a session's exit, or says for how long it rests already.
+func (p *Pool) rest(it *item, want *proxy.Want, now time.Time) error {
+	c := choice{p: p, want: *want, now: now}
+	if c.take(it) {
+		return nil
+	}
+	e := &proxy.NoneError{Rest: max(p.targets.get(want.Target.Domain).rests(it.exit).Sub(now), time.Millisecond)}
+	e.RetryAfter, e.Reason = e.Rest, fmt.Sprintf("the session's exit rests between two uses for the target, for another %v", e.Rest.Round(time.Millisecond))
+	return e
 }
 
 // errLostNow is proxy.ErrSessionLost for the use that is told of it: the session is free afterwards.
@@ -120,6 +134,7 @@ type hold struct {
 // holding finds an endpoint that leaves from the session's exit.
 func (p *Pool) holding(s *snapshot, x *session, want *proxy.Want, now time.Time) (h hold) {
 	c := choice{p: p, want: *want, crowd: true, now: now}
+	c.want.MinInterval = 0 // an exit that rests is waited for, see rest
 	if want.Soft {
 		c.target = p.targets.get(want.Target.Domain) // others keep their exit even where it is banned: that is what they asked for
 	}
@@ -155,6 +170,7 @@ func (p *Pool) failed(s *snapshot, x *session, h *hold, want *proxy.Want, now ti
 // another reports whether an exit other than the session's could be used now.
 func (p *Pool) another(s *snapshot, x *session, want *proxy.Want, now time.Time) bool {
 	c := choice{p: p, want: *want, crowd: true, now: now, target: p.targets.get(want.Target.Domain)}
+	c.want.MinInterval = 0
 	for it := range c.usable(s, false) {
 		if it.exit != x.exit {
 			return true
