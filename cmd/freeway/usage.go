@@ -12,7 +12,7 @@ import (
 // Where and how often the bytes of users with daily_bytes are written down.
 const (
 	usageNote  = "gateway.usage"
-	usageEvery = 5 * time.Second
+	usageEvery = time.Second // and it is on disk two seconds later
 )
 
 // recallUsage tells the gateway what its users have used up before the restart.
