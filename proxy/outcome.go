@@ -129,6 +129,10 @@ func (o Outcome) Blame() (proxy, pair, target float32) {
 		return 0, 1, 0
 	case TargetFailed:
 		return 0, 0, 1
+	case Rejected, WrongContent:
+		if o.Origin == FromFeedback { // the client knows that it was useless there
+			return 1, 1, 0
+		}
 	case Timeout, Reset, EOF, BadTLS, Garbage:
 		if o.Stage >= StageTunnel { // the proxy said yes and then did not deliver
 			return 1, 1, 0

@@ -74,3 +74,38 @@ func farmShare(t *testing.T, rotation string, atATime, lists int) {
 		t.Errorf("twelve endpoints of one exit, beside ten others, had %d of %d uses, want about %d", n, all, all/11)
 	}
 }
+
+// TestFeedbackFailsThere: an exit of which a client says that it failed at a domain goes
+// elsewhere next, also when a check passes right away.
+func TestFeedbackFailsThere(t *testing.T) {
+	t.Parallel()
+	for _, verdict := range []string{"failed", "bad_content"} {
+		p, found := livePool(t, pool.Config{}, pool.Env{}, 8)
+		for range 20 {
+			for _, c := range found {
+				report(p, c.Endpoint, proxy.OK)
+			}
+		}
+		ep := found[3].Endpoint
+		if _, err := p.Feedback(pool.Feedback{Proxy: ep.String(), Target: "shop.example", Verdict: verdict}); err != nil {
+			t.Fatal(err)
+		}
+		for range 40 { // its checks pass
+			report(p, ep, proxy.OK)
+		}
+		p.Eligible(proxy.Want{}) // makes a snapshot
+		uses := map[string]int{}
+		for i := range 400 {
+			name := []string{"shop.example", "else.example"}[i%2]
+			l := pick(t, p, proxy.Want{Target: target(t, name)})
+			if l.Entry.Endpoint == ep {
+				uses[name]++
+			}
+			l.Report(proxy.Outcome{Target: target(t, name), Stage: proxy.StageBody, Class: proxy.OK, Phases: proxy.Phases{FirstByte: 100 * time.Millisecond}})
+			l.Close()
+		}
+		if uses["shop.example"] > 3 || uses["else.example"] < 4 {
+			t.Errorf("%s: of 200 uses at each it had %v, want none at shop.example, some at else.example", verdict, uses)
+		}
+	}
+}
