@@ -13,7 +13,7 @@ type feedbackInput struct {
 		RequestID string `json:"request_id,omitempty" maxLength:"128" doc:"Of an answer of the gateway, from the moment that its head is there."`
 		Tag       string `json:"tag,omitempty" maxLength:"128" doc:"Of the user name: every proxy that the latest requests with it used."`
 		Session   string `json:"session,omitempty" maxLength:"128"`
-		Target    string `json:"target,omitempty" maxLength:"300" doc:"host or host:port; empty is that of the request."`
+		Target    string `json:"target,omitempty" maxLength:"2048" doc:"host, host:port or URL; empty is that of the request."`
 		Verdict   string `json:"verdict" enum:"ok,failed,banned,captcha,bad_content"`
 	}
 }

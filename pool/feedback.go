@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -43,7 +44,7 @@ func (p *Pool) Feedback(f Feedback) (n int, err error) {
 	}
 	for i := range about {
 		if f.Target != "" {
-			if about[i].target, err = proxy.ParseTarget(f.Target, 443); err != nil {
+			if about[i].target, err = targetOf(f.Target); err != nil {
 				return 0, fmt.Errorf("%w: target: %w", ErrInput, err)
 			}
 		}
@@ -58,6 +59,22 @@ func (p *Pool) Feedback(f Feedback) (n int, err error) {
 		}
 	}
 	return len(about), nil
+}
+
+// targetOf reads a host, a host and port, or the URL of what was asked for there.
+func targetOf(s string) (proxy.Target, error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	port, known := map[string]uint16{"http": 80, "https": 443, "ws": 80, "wss": 443}[strings.ToLower(scheme)]
+	switch {
+	case !ok:
+		return proxy.ParseTarget(s, 443)
+	case !known:
+		return proxy.Target{}, errors.New("a URL of another kind than http and https")
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return proxy.ParseTarget(rest[strings.LastIndexByte(rest, '@')+1:], port)
 }
 
 // about finds whom the feedback means.

@@ -1,8 +1,10 @@
 package pool_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,6 +74,30 @@ func farmShare(t *testing.T, rotation string, atATime, lists int) {
 	}
 	if n < all/22 || n > all/11*5/2 {
 		t.Errorf("twelve endpoints of one exit, beside ten others, had %d of %d uses, want about %d", n, all, all/11)
+	}
+}
+
+// TestFeedbackTarget: the target may be said as a URL.
+func TestFeedbackTarget(t *testing.T) {
+	t.Parallel()
+	p, found := livePool(t, pool.Config{}, pool.Env{}, 5)
+	for i, s := range []string{"www.a.example", "b.example:8443", "https://u:p@www.c.example:8443/x?y=@d#z", "HTTP://d.example?q", "ws://[2606:4700::1]"} {
+		if _, err := p.Feedback(pool.Feedback{Proxy: found[i].Endpoint.String(), Target: s, Verdict: "banned"}); err != nil {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	var got []string
+	for _, x := range p.Targets() {
+		got = append(got, x.Domain)
+	}
+	slices.Sort(got)
+	if want := []string{"2606:4700::1", "a.example", "b.example", "c.example", "d.example"}; !slices.Equal(got, want) {
+		t.Errorf("bans at %v, want %v", got, want)
+	}
+	for _, s := range []string{"ftp://a.example", "https://", "https:///x", "https://a.example:x/"} {
+		if _, err := p.Feedback(pool.Feedback{Proxy: found[0].Endpoint.String(), Target: s, Verdict: "banned"}); !errors.Is(err, pool.ErrInput) {
+			t.Errorf("%s: %v, want ErrInput", s, err)
+		}
 	}
 }
 
