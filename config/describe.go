@@ -33,7 +33,7 @@ gateway.tls.acme.accept_terms    true: the terms of the authority are accepted
 gateway.users                    for example [{name: bob, password_file: /run/secrets/bob, require: country-us, rate: 5, bandwidth: 1MiB, daily_bytes: 1GiB}]
 gateway.allow_clients            ranges whose clients need no user, for example [10.0.0.0/8]
 gateway.rotation                 adaptive, round-robin, random, least-used or fastest
-gateway.pools                    labels of sources, in this order: the next is used when the one before has nothing eligible, and for the last try of a request
+gateway.pools                    labels of sources, in this order: the next is used when the one before has nothing eligible; of the tries of a request the last are for the later ones, one each
 gateway.retry                    Failover to other upstreams, only while it is safe.
 gateway.retry.attempts           upstreams tried for one request, the first included
 gateway.retry.methods            methods that may be sent again once bytes went out
