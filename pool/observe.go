@@ -87,7 +87,7 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		if r.flags&passed != 0 {
 			r.last = max(seconds(o.At), r.last)
 		}
-	default:
+	case weight > 0:
 		l.uses.Failed++
 		r.blame(o, weight)
 	}
@@ -140,7 +140,9 @@ func (p *Pool) charge(o *proxy.Outcome, now time.Time) {
 	r := p.rows.at(n)
 	p.count(r, -1)
 	weight, _, _ := o.Blame()
-	p.livedOf(n).slot.cost(*o)
+	l := p.livedOf(n)
+	l.slot.cost(*o)
+	l.uses.Failed++
 	r.blame(o, weight)
 	p.reassess(n, now)
 }
@@ -160,7 +162,9 @@ func (p *Pool) refund(o *proxy.Outcome, now time.Time) {
 	if r.fault == (proxy.Fault{Stage: o.Stage, Class: o.Class}) {
 		r.fault = proxy.Fault{}
 	}
-	p.livedOf(n).slot.uncost(*o)
+	l := p.livedOf(n)
+	l.slot.uncost(*o)
+	l.uses.Failed -= min(l.uses.Failed, 1)
 	p.reassess(n, now)
 }
 

@@ -50,7 +50,7 @@ func TestTargetDown(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		for _, c := range found[:3] {
-			if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) {
+			if e, _ := p.Find(c.Endpoint); e.State != proxy.Live || e.Error != (proxy.Fault{}) || e.Uses.Failed != 0 {
 				t.Errorf("%v was blamed for a target that is down: %+v", e.Endpoint, e)
 			}
 		}
@@ -100,13 +100,13 @@ func TestOneCannotReach(t *testing.T) {
 		x := target(t, "up.example")
 		before, _ := p.Find(found[0].Endpoint)
 		use(t, p, at(found[0].Endpoint, x), outcome(proxy.BadGateway))
-		if e, _ := p.Find(found[0].Endpoint); e.Score != before.Score {
+		if e, _ := p.Find(found[0].Endpoint); e.Score != before.Score || e.Uses.Failed != 0 {
 			t.Error("it was blamed before the others had spoken")
 		}
 		use(t, p, at(found[1].Endpoint, x), outcome(proxy.OK))
 		e, _ := p.Find(found[0].Endpoint)
-		if e.Score >= before.Score || e.Score < before.Score*.8 || e.State != proxy.Live {
-			t.Errorf("score %v after %v, want a quarter failure", e.Score, before.Score)
+		if e.Score >= before.Score || e.Score < before.Score*.8 || e.State != proxy.Live || e.Uses.Failed != 1 {
+			t.Errorf("score %v after %v, want a quarter failure; uses %+v", e.Score, before.Score, e.Uses)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
@@ -193,7 +193,8 @@ func TestTargetThatBreaksOff(t *testing.T) {
 				}
 				for _, c := range found[:12] {
 					e, _ := p.Find(c.Endpoint)
-					if e.State != proxy.Live || e.Error != (proxy.Fault{}) || e.Endpoint == before.Endpoint && e.Score < before.Score-1e-6 {
+					if e.State != proxy.Live || e.Error != (proxy.Fault{}) || e.Endpoint != before.Endpoint && e.Uses.Failed != 0 ||
+						e.Endpoint == before.Endpoint && (e.Score < before.Score-1e-6 || e.Uses != before.Uses) {
 						t.Errorf("it was blamed for the target: %+v, score before %v", e, before.Score)
 					}
 				}
@@ -440,7 +441,7 @@ func TestBans(t *testing.T) {
 			}
 			ban = min(2*ban, 32*time.Minute)
 		}
-		if after, _ := p.Find(banned); after.State != proxy.Live || after.Error != (proxy.Fault{}) || after.Uses.OK != before.Uses.OK {
+		if after, _ := p.Find(banned); after.State != proxy.Live || after.Error != (proxy.Fault{}) || after.Uses != before.Uses {
 			t.Errorf("bans were blamed on the proxy: %+v", after)
 		}
 		o := outcome(proxy.Banned)
