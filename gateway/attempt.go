@@ -95,7 +95,7 @@ func (x *exchange) end(r *refusal) {
 	}
 	g.m.up.Add(float64(x.trace.Up))
 	g.m.down.Add(float64(x.trace.Down))
-	x.trace.Took = g.env.Now().Sub(x.trace.At)
+	x.trace.Took = max(g.env.Now().Sub(x.trace.At), x.trace.Answer) // begin took the time a moment earlier
 	g.env.Picker.Record(x.trace)
 	x.hide()
 	g.done(x.trace)

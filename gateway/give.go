@@ -71,7 +71,11 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 		}
 		t.report(proxy.StageBody, proxy.Canceled, p.head.Status, 0)
 	case source != nil:
-		t.report(proxy.StageBody, proxy.Truncated, p.head.Status, 0)
+		class := proxy.Truncated
+		if errors.Is(p.scope.Err(), context.Canceled) { // the client went away, and that closed the upstream
+			class = proxy.Canceled
+		}
+		t.report(proxy.StageBody, class, p.head.Status, 0)
 		if framing == http1.UntilClose {
 			x.c.reset() // nothing else tells the client
 		}
