@@ -87,9 +87,8 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 		if r.flags&passed != 0 {
 			r.last = max(seconds(o.At), r.last)
 		}
-	case weight > 0:
-		l.uses.Failed++
-		r.blame(o, weight)
+	default:
+		r.blame(l, o, weight)
 	}
 	lost := p.learnFromUse(n, o)
 	p.reassess(n, now)
@@ -107,9 +106,10 @@ func (p *Pool) use(o *proxy.Outcome, weight float32, now time.Time) {
 // againAfter is how old the latest check must be for answers to be a reason for another one.
 const againAfter = time.Minute
 
-// blame notes that so much of a failure is the row's own.
-func (r *row) blame(o *proxy.Outcome, weight float32) {
+// blame notes that so much of a failure of a use is the row's own.
+func (r *row) blame(l *lived, o *proxy.Outcome, weight float32) {
 	if weight > 0 {
+		l.uses.Failed++
 		r.health = r.health.Observe(o.At, false, weight)
 		r.fault = proxy.Fault{Stage: o.Stage, Class: o.Class}
 		r.strikes += uint8(min(int(weight*4), 255-int(r.strikes)))
@@ -142,8 +142,7 @@ func (p *Pool) charge(o *proxy.Outcome, now time.Time) {
 	weight, _, _ := o.Blame()
 	l := p.livedOf(n)
 	l.slot.cost(*o)
-	l.uses.Failed++
-	r.blame(o, weight)
+	r.blame(l, o, weight)
 	p.reassess(n, now)
 }
 

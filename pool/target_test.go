@@ -112,9 +112,13 @@ func TestOneCannotReach(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		use(t, p, at(found[2].Endpoint, x), outcome(proxy.BadGateway))
+		use(t, p, at(found[3].Endpoint, target(t, "else.example")), outcome(proxy.TargetFailed))
 		time.Sleep(3 * time.Minute)
-		if e, _ := p.Find(found[2].Endpoint); e.Error.Class != proxy.BadGateway {
+		if e, _ := p.Find(found[2].Endpoint); e.Error.Class != proxy.BadGateway || e.Uses.Failed != 1 {
 			t.Errorf("nobody agreed for a minute, and it was not blamed: %+v", e)
+		}
+		if e, _ := p.Find(found[3].Endpoint); e.Uses.Failed != 0 {
+			t.Errorf("it was blamed for what the target answered: %+v", e)
 		}
 		cancel()
 		<-done
