@@ -89,13 +89,11 @@ screenshots: npm
 	mkdir -p docs/img
 	FREEWAY_REQUIRE_PEERS=1 FREEWAY_SCREENSHOTS=$(CURDIR)/docs/img $(GO) test ./e2e -count 1 -run 'TestDashboard$$'
 
-# A service that a package starts by itself would be in the way; the bench starts its own.
 peers:
 	@need=""; for p in haproxy squid; do command -v $$p >/dev/null || test -x /usr/sbin/$$p || need="$$need $$p"; done; \
 	if [ -z "$$need" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then echo "not installed, so not compared:$$need" >&2; exit 0; fi; \
-	policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then printf '#!/bin/sh\nexit 101\n' > $$policy && chmod +x $$policy && trap "rm -f $$policy" EXIT; fi; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$need
+	e2e/install.sh $$need
 
 bench: peers
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -44,50 +43,12 @@ func checkHead(q *http1.Request) *refusal {
 		return refusef(codeBadRequest, "Host is given twice")
 	case hosts == 0 && q.Minor > 0:
 		return refusef(codeBadRequest, "Host is missing")
-	case hosts == 1 && !validHost(q.Header.Get("Host")):
+	case hosts == 1 && !http1.ValidHost(q.Header.Get("Host")):
 		return refusef(codeBadRequest, "Host is not a host and a port")
 	case q.Header.Count("Freeway-Options") > 1:
 		return refusef(codeBadOptions, "Freeway-Options is given twice")
 	}
 	return nil
-}
-
-// validHost reports whether s is a host with or without a port (RFC 3986 section
-// 3.2.2). What is asked for is in the request line, so it is not looked at further, and may
-// be empty (RFC 9110 section 7.2). A comma would be two hosts in one field.
-func validHost(s string) bool {
-	host, port, _ := strings.Cut(s, ":")
-	if strings.HasPrefix(s, "[") {
-		end := strings.IndexByte(s, ']')
-		if end < 0 {
-			return false
-		}
-		a, err := netip.ParseAddr(s[1:end])
-		if rest := s[end+1:]; err != nil || !a.Is6() || a.Zone() != "" || rest != "" && rest[0] != ':' {
-			return false
-		}
-		host, port = "", strings.TrimPrefix(s[end+1:], ":")
-	}
-	for i := range len(port) {
-		if port[i] < '0' || port[i] > '9' {
-			return false
-		}
-	}
-	for i := 0; i < len(host); i++ {
-		switch c := host[i]; {
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', strings.IndexByte("-._~!$&'()*+;=", c) >= 0:
-		case c == '%' && i+2 < len(host) && isHex(host[i+1]) && isHex(host[i+2]):
-			i += 2
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// isHex reports whether c is a hexadecimal digit.
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
 // bodiless reports whether nothing of the request is left to read.

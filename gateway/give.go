@@ -72,7 +72,7 @@ func (x *exchange) give(t *try, p *reply, o *outgoing) (keep, whole bool) {
 		t.report(proxy.StageBody, proxy.Canceled, p.head.Status, 0)
 	case source != nil:
 		class := proxy.Truncated
-		if errors.Is(p.scope.Err(), context.Canceled) { // the client went away, and that closed the upstream
+		if t.innocent(p.scope, class) { // the client went away, and that closed the upstream
 			class = proxy.Canceled
 		}
 		t.report(proxy.StageBody, class, p.head.Status, 0)

@@ -38,12 +38,11 @@ func (f *flow) firstFlight(ctx *scope, l *leg) *leg {
 				f.dismiss(ctx, l, class)
 			}
 		case answer != tlsAlert:
-			s.blame(proxy.BadTLS) // another upstream got further
+			s.settle(proxy.BadTLS) // another upstream got further
 			l.goOn()
 			return l
 		case s.l != nil:
-			s.report(proxy.OK)
-			s.drop()
+			s.settle(proxy.OK)
 			l.t.report(proxy.StageTunnel, proxy.OK, 0, 0)
 			l.goOn()
 			return l
@@ -118,7 +117,7 @@ func (s *spare) keep(l *leg) {
 	l.t.x.pending++
 }
 
-// report settles the leg that is kept.
+// report says how the leg that is kept did.
 func (s *spare) report(class proxy.Class) {
 	s.l.t.x.pending--
 	s.l.t.report(proxy.StageTunnel, class, 0, 0)
@@ -127,8 +126,8 @@ func (s *spare) report(class proxy.Class) {
 	}
 }
 
-// blame reports and ends the leg that is kept, if there is one.
-func (s *spare) blame(class proxy.Class) {
+// settle reports and ends the leg that is kept, if there is one.
+func (s *spare) settle(class proxy.Class) {
 	if s.l != nil {
 		s.report(class)
 		s.drop()

@@ -55,7 +55,7 @@ func (c *choice) matches(it *item) bool { return matches(it, &c.want.Filter, c.w
 // the one that is in use least.
 func (c *choice) from(l *label) (*item, string) {
 	if c.crowd {
-		return c.least(l.view(&c.want.Filter, c.want.Need)), "all are busy, least used"
+		return c.least(l.view(&c.want.Filter, c.want.Need).items), "all are busy, least used"
 	}
 	switch c.p.settings.Load().rotation {
 	case "round-robin":
@@ -329,7 +329,7 @@ func (c *choice) leastExit(v *view) *item {
 			sum += it.slot.load()
 		}
 		if best == nil || sum < low {
-			if it := c.least(&view{items: items}); it != nil {
+			if it := c.least(items); it != nil {
 				best, low = it, sum
 			}
 		}
@@ -343,13 +343,13 @@ func (s *slot) load() uint64 { return uint64(uint32(s.inflight.Load()))<<32 | ui
 
 // least takes the one that is in use least, and of those the one that was used
 // least; of many, it looks at a part.
-func (c *choice) least(v *view) *item {
+func (c *choice) least(items []*item) *item {
 	var best *item
 	var low uint64
-	start := int(c.p.below(uint64(max(len(v.items), 1))))
+	start := int(c.p.below(uint64(max(len(items), 1))))
 	seen := 0
-	for i := range v.items {
-		it := v.items[(start+i)%len(v.items)]
+	for i := range items {
+		it := items[(start+i)%len(items)]
 		if !c.eligible(it) {
 			continue
 		}

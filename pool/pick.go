@@ -226,10 +226,15 @@ func (c *choice) soonest(s *snapshot, e *proxy.NoneError) bool {
 	if first.IsZero() {
 		return false
 	}
-	e.Rest = max(first.Sub(c.now), time.Millisecond)
-	e.RetryAfter = e.Rest
-	e.Reason = fmt.Sprintf("all exits rest between two uses for the target, the first for another %v", e.Rest.Round(time.Millisecond))
+	c.resting(e, first, "all exits rest between two uses for the target, the first")
 	return true
+}
+
+// resting fills in that the exit that is waited for has rested then.
+func (c *choice) resting(e *proxy.NoneError, until time.Time, who string) {
+	e.Rest = max(until.Sub(c.now), time.Millisecond)
+	e.RetryAfter = e.Rest
+	e.Reason = fmt.Sprintf("%s for another %v", who, e.Rest.Round(time.Millisecond))
 }
 
 // noneRetry is when it makes sense to ask again: failing proxies are checked

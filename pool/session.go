@@ -65,8 +65,8 @@ func (p *Pool) rest(it *item, want *proxy.Want, now time.Time) error {
 	if c.take(it) {
 		return nil
 	}
-	e := &proxy.NoneError{Rest: max(p.targets.get(want.Target.Domain).rests(it.exit).Sub(now), time.Millisecond)}
-	e.RetryAfter, e.Reason = e.Rest, fmt.Sprintf("the session's exit rests between two uses for the target, for another %v", e.Rest.Round(time.Millisecond))
+	e := &proxy.NoneError{}
+	c.resting(e, p.targets.get(want.Target.Domain).rests(it.exit), "the session's exit rests between two uses for the target,")
 	return e
 }
 

@@ -199,6 +199,12 @@ func chunkSize(line []byte) (size int64, rest []byte, ok bool) {
 	return size, rest, ext == "" || ext[0] == ';'
 }
 
+// isHex reports whether c is a hexadecimal digit.
+func isHex(c byte) bool {
+	_, ok := unhex(c)
+	return ok
+}
+
 // unhex returns the value of a hexadecimal digit.
 func unhex(c byte) (byte, bool) {
 	switch {

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bufio"
+	"net/netip"
 	"strings"
 )
 
@@ -79,6 +80,35 @@ func validTarget(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// ValidHost reports whether s is a host with or without a port, as in the field Host
+// (RFC 3986 section 3.2.2; RFC 9110 section 7.2). It may be empty. A comma would be two hosts.
+func ValidHost(s string) bool {
+	host, port, _ := strings.Cut(s, ":")
+	if strings.HasPrefix(s, "[") {
+		address, rest, closed := strings.Cut(s[1:], "]")
+		a, err := netip.ParseAddr(address)
+		if !closed || err != nil || !a.Is6() || a.Zone() != "" || rest != "" && rest[0] != ':' {
+			return false
+		}
+		host, port = "", strings.TrimPrefix(rest, ":")
+	}
+	for i := range len(port) {
+		if !digit(port[i]) {
+			return false
+		}
+	}
+	for i := 0; i < len(host); i++ {
+		switch c := host[i]; {
+		case digit(c), 'a' <= lower(c) && lower(c) <= 'z', strings.IndexByte("-._~!$&'()*+;=", c) >= 0:
+		case c == '%' && i+2 < len(host) && isHex(host[i+1]) && isHex(host[i+2]):
+			i += 2
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // lookalikes are the names that must not come with _ in place of -: what
